@@ -1,0 +1,16 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Time as an argument: the only place that reads the machine's clock. */
+export type Clock = {
+  /** unix milliseconds */
+  now(): number
+  /** rejects with the signal's reason when aborted */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  async sleep(ms, signal) {
+    await delay(ms, undefined, { signal })
+  },
+}

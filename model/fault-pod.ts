@@ -1,0 +1,88 @@
+/**
+ * The protocol between the runner and the fault program: JSON lines, orders on stdin, events on stdout.
+ * Types only: the fault program imports them, and nothing of its own may need a schema library.
+ */
+
+/** One target of a fault pod: what it takes to find its processes on the node without the API. */
+export type NodeTarget = {
+  /** `<namespace>/<pod>/<container>`, unique within a task */
+  id: string
+  namespace: string
+  pod: string
+  podUid: string
+  container: string
+  /** without the `containerd://` in front */
+  containerId: string
+}
+
+/** Travels in the pod's environment as CHAOSPLANE_ORDER (JSON). */
+export type NodeOrder = {
+  protocol: 1
+  /** uid of the namespace kube-system: journals of two clusters never meet */
+  cluster: string
+  node: string
+  /** run id: unique for ever */
+  run: string
+  task: string
+  resource: { kind: string; namespace: string; name: string; uid: string }
+  /** canonical fault id, for example `pod-cpu-hog` */
+  fault: string
+  /** the fault's parameters, already parsed by its schema */
+  params: Record<string, unknown>
+  targets: NodeTarget[]
+  /** how long one injection is held, milliseconds */
+  holdMs: number
+  /** `now`: inject as soon as all targets are armed; `wait`: on the order `go` */
+  start: 'now' | 'wait'
+  /** an armed program that nobody speaks to ends itself after this, milliseconds */
+  armedForMs: number
+}
+
+/** Runner to program. */
+export type NodeCommand =
+  /** first line after every attach: the last seq that the runner has stored (0: none). Answered by `hello`, then by every event after `acknowledged` */
+  | { do: 'hello'; acknowledged: number }
+  /** inject on these targets (all, when absent) at once, hold for holdMs, revert */
+  | { do: 'go'; targets?: string[]; holdMs: number }
+  /** revert now what is injected and what would still be injected (all targets, when absent) */
+  | { do: 'stop'; targets?: string[]; reason: string }
+  /** events up to here are stored by the runner; the journal may forget them */
+  | { do: 'ack'; seq: number }
+  /** everything is reported: end the pod (what is still injected is reverted first) */
+  | { do: 'quit' }
+
+/** Why a hold ended. `deadline` is the normal end; `lost` means that the effect ended by itself. */
+export type HoldEnd = 'deadline' | 'stop' | 'term' | 'lost' | 'guard'
+
+type Stamp = {
+  /** strictly increasing within one journal, from 1; survives a restart of the program */
+  seq: number
+  /** unix milliseconds, clock of the node */
+  at: number
+}
+
+/** Program to runner. */
+export type NodeEvent = Stamp &
+  (
+    | { event: 'armed'; target: string; facility: string }
+    | { event: 'refused'; target: string; code: string; reason: string }
+    /** the effect was measured on the target; `evidence` says how. `endsAt` is the program's own deadline, unix milliseconds */
+    | { event: 'injected'; target: string; evidence: string; endsAt: number }
+    | { event: 'inject-failed'; target: string; code: string; reason: string }
+    /** the effect ended before its time: the target restarted or the injected process died */
+    | { event: 'lost'; target: string; heldMs: number; reason: string }
+    /** the facility was read again and is as it was (`proof` says how), or the target no longer exists */
+    | { event: 'reverted'; target: string; why: HoldEnd; heldMs: number; proof: string }
+    /** still owed, with the commands that remain for a human */
+    | { event: 'revert-failed'; target: string; reason: string; remaining: string[] }
+    | { event: 'log'; level: 'info' | 'warn' | 'error'; text: string }
+  )
+
+/** Answer to `hello`; not an event: it has no seq and is not journalled. */
+export type NodeHello = {
+  hello: 1
+  /** the last seq in the journal */
+  last: number
+}
+
+export type NodeLine = NodeEvent | NodeHello

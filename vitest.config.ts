@@ -1,0 +1,41 @@
+import { defineConfig } from 'vitest/config'
+
+const outside = ['**/node_modules/**', '**/dist/**']
+
+/** Three kinds of tests: pure ones, those against a real API server, and stories on a real cluster. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['**/*.api.test.ts'],
+          exclude: outside,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          globalSetup: ['test-e2e/setup/api-server.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test-e2e/stories/**/*.story.test.ts'],
+          exclude: outside,
+          testTimeout: 240_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          globalSetup: ['test-e2e/setup/installed-cluster.ts'],
+        },
+      },
+    ],
+  },
+})
