@@ -1,0 +1,59 @@
+import type { z } from 'zod'
+import type { ErrorCode } from './errors.ts'
+
+/** An RBAC rule that the fault needs of the experiment's account. */
+export type Permission = { group: string; resource: string; verbs: readonly string[]; why: string }
+
+/** A problem in one tunable, told by the fault's reader; the compiler puts the path in front. */
+export class BadTunable extends Error {
+  readonly tunable: string
+  readonly suggestion: string
+  constructor(tunable: string, reason: string, suggestion: string) {
+    super(reason)
+    this.name = 'BadTunable'
+    this.tunable = tunable
+    this.suggestion = suggestion
+  }
+}
+
+/** Environment of a task (Litmus dialect) or `action.parameters` (ChaosPlane dialect): set values only, all strings. */
+export type Tunables = Readonly<Record<string, string>>
+
+/**
+ * What a fault is, apart from doing it: pure, so that compilers, CRDs, RBAC and the catalogue are made from it.
+ * `hands: kube` faults act through the API in the runner, `hands: node` faults in a fault pod.
+ */
+export type FaultDefinition<Params = Record<string, unknown>> = {
+  /** canonical id, the folder's name */
+  id: string
+  title: string
+  names: { litmus: readonly string[]; chaosplane: readonly string[] }
+  hands: 'kube' | 'node'
+  /** `instant`: struck again every interval while the duration lasts; `while-held`: injected once, held, reverted */
+  lasts: 'instant' | 'while-held'
+  defaults: { durationMs: number }
+  params: z.ZodType<Params>
+  /** pause between strikes, milliseconds, of an instant fault; null: one strike only */
+  intervalMs?(params: Params, chance: () => number): number | null
+  /** the tunables that this fault reads, beside the common ones; for the catalogue and for «did you mean» */
+  tunables: readonly {
+    name: string
+    dialect: 'litmus' | 'chaosplane'
+    default: string
+    text: string
+  }[]
+  /** throws BadTunable. `written` is the fault name as the user wrote it */
+  fromLitmus(tunables: Tunables, written: string): Params
+  fromChaosplane(tunables: Tunables, written: string): Params
+  permissions: readonly Permission[]
+  /** capabilities of the fault pod, empty for API-level faults */
+  capabilities: readonly string[]
+  errorWhenNoEffect: ErrorCode
+}
+
+/** Keeps the parameter type while the list of faults forgets it. */
+export const defineFault = <Params>(fault: FaultDefinition<Params>): FaultDefinition<Params> =>
+  fault
+
+/** All faults by canonical id. */
+export type FaultCatalogue = Readonly<Record<string, FaultDefinition<never>>>

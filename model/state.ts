@@ -1,0 +1,142 @@
+import { z } from 'zod'
+import { errorCodes } from './errors.ts'
+
+/**
+ * The folded, bounded snapshot of a run, as it stands in `status.run` of the resource (written by the runner alone).
+ * Times are unix milliseconds here; `0` never occurs, absent means «not yet».
+ */
+const millis = z.int().min(1).describe('Unix time in milliseconds.')
+
+export const troubleSchema = z.object({
+  code: z.enum(errorCodes).describe('Error code, the same as in executionData.'),
+  reason: z.string().max(2048).describe('What went wrong and what to do next.'),
+  target: z.string().optional().describe('The target that it concerns.'),
+})
+
+export const targetStates = ['targeted', 'injected', 'reverted', 'lost', 'failed', 'owed'] as const
+export const targetSchema = z
+  .object({
+    id: z.string().describe('namespace/pod or namespace/pod/container.'),
+    namespace: z.string().describe('Namespace of the target.'),
+    pod: z.string().describe('Name of the pod.'),
+    podUid: z
+      .string()
+      .describe('UID of the pod: nothing is ever done to another pod of the same name.'),
+    container: z.string().optional().describe('Name of the container.'),
+    containerId: z.string().optional().describe('Id of the container without its runtime prefix.'),
+    node: z.string().optional().describe('Node that the pod runs on.'),
+    wave: z.int().min(0).describe('Targets of one wave are hit together.'),
+    state: z
+      .enum(targetStates)
+      .describe(
+        'targeted: recorded, not touched; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet.',
+      ),
+    injectedAt: millis.optional(),
+    endsAt: millis.optional().describe('Deadline that the node itself keeps.'),
+    revertedAt: millis.optional(),
+    heldMs: z.int().min(0).optional().describe('How long the effect lasted, milliseconds.'),
+    evidence: z.string().max(512).optional().describe('How the effect was seen.'),
+    proof: z.string().max(512).optional().describe('How the revert was proven.'),
+    remaining: z
+      .array(z.string())
+      .max(20)
+      .optional()
+      .describe('Commands that remain to be run by hand.'),
+  })
+  .describe('One target and what happened to it.')
+export type TargetState = z.infer<typeof targetSchema>
+
+export const probeVerdicts = ['Awaited', 'Passed', 'Failed', 'N/A'] as const
+export const probeStateSchema = z
+  .object({
+    name: z.string().describe('Name of the probe.'),
+    type: z.string().describe('httpProbe, cmdProbe or k8sProbe.'),
+    mode: z.string().describe('SOT, EOT, Edge, Continuous or OnChaos.'),
+    verdict: z
+      .enum(probeVerdicts)
+      .describe('Passed, Failed, Awaited, or N/A when it was never evaluated.'),
+    description: z.string().max(1024).describe('What the last evaluation saw.'),
+    pre: z.enum(['passed', 'failed', 'error']).optional().describe('Outcome before chaos.'),
+    during: z.enum(['passed', 'failed', 'error']).optional().describe('Outcome while chaos ran.'),
+    post: z.enum(['passed', 'failed', 'error']).optional().describe('Outcome after chaos.'),
+    evaluations: z.int().min(0).describe('How often it was evaluated.'),
+    trouble: troubleSchema.optional(),
+  })
+  .describe('One probe of the task and its outcome.')
+export type ProbeState = z.infer<typeof probeStateSchema>
+
+/** The stages of a task, in order. */
+export const stages = [
+  'pending',
+  'preparing',
+  'pre-probes',
+  'ramp-up',
+  'chaos',
+  'reverting',
+  'ramp-down',
+  'post-probes',
+  'done',
+] as const
+export type Stage = (typeof stages)[number]
+
+export const taskStateSchema = z
+  .object({
+    name: z.string().describe('Name of the task.'),
+    fault: z.string().describe('Fault as written.'),
+    stage: z.enum(stages).describe('Where the task stands.'),
+    startedAt: millis.optional(),
+    stageAt: millis.optional().describe('When the stage began.'),
+    prepared: z
+      .boolean()
+      .describe('Targets are recorded and, for node-level faults, fault pods were asked for.'),
+    chaosAt: millis.optional().describe('When the first wave was sent.'),
+    chaosEndedAt: millis.optional(),
+    finishedAt: millis.optional(),
+    wave: z.int().min(0).describe('The next wave to be sent.'),
+    injections: z.int().min(0).describe('Injections so far, also those no longer in targets.'),
+    targets: z.array(targetSchema).max(200).describe('At most the 200 newest targets.'),
+    probes: z.array(probeStateSchema).max(50),
+    acknowledged: z
+      .record(z.string(), z.int())
+      .describe('Last stored event of each fault pod, by node.'),
+    trouble: troubleSchema.optional(),
+    stopped: z.string().max(512).optional().describe('Why the task was ended before its time.'),
+    skipped: z.boolean().optional().describe('Never begun.'),
+    pods: z.array(z.string()).max(200).describe('Fault pods that exist for this task.'),
+    streamPosition: z.int().min(0).describe('Last position in the task log that was given out.'),
+  })
+  .describe('One task of the run.')
+export type TaskState = z.infer<typeof taskStateSchema>
+
+export const runStateSchema = z
+  .object({
+    runId: z.string().describe('Id of the run; in executionData the workflowRunID.'),
+    notifyId: z.string().describe('Notification id of kserver, empty when none is known.'),
+    runner: z.string().describe('Pod of the runner that carries this run out.'),
+    instance: z.string().describe('Life of that runner: changes when it restarts.'),
+    generation: z
+      .int()
+      .describe('Generation of the spec that is carried out; later edits are ignored.'),
+    seed: z.int().min(0).describe('Seed of the random target choice.'),
+    startedAt: millis,
+    finishedAt: millis.optional(),
+    abort: z
+      .object({ by: z.string(), at: millis })
+      .optional()
+      .describe('Who ended the run early, and when.'),
+    refused: z
+      .array(z.object({ path: z.string(), reason: z.string(), suggestion: z.string() }))
+      .max(20)
+      .optional()
+      .describe('Why the document was refused.'),
+    notes: z.array(z.string()).max(50).describe('Accepted but not used.'),
+    tasks: z.array(taskStateSchema).max(100),
+    stopped: z.boolean().optional().describe('A probe with stopOnFailure ended the run.'),
+    adoptions: z.int().min(0).describe('How often another runner took the run over.'),
+    previousRunIds: z
+      .array(z.string())
+      .max(50)
+      .describe('Run ids that were used on this resource.'),
+  })
+  .describe('State of the run, written by the runner.')
+export type RunState = z.infer<typeof runStateSchema>
