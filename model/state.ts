@@ -132,6 +132,10 @@ export const runStateSchema = z
     notes: z.array(z.string()).max(50).describe('Accepted but not used.'),
     tasks: z.array(taskStateSchema).max(100),
     stopped: z.boolean().optional().describe('A probe with stopOnFailure ended the run.'),
+    broken: z
+      .boolean()
+      .optional()
+      .describe('Something that every task needs is missing: nothing more is begun.'),
     adoptions: z.int().min(0).describe('How often another runner took the run over.'),
     previousRunIds: z
       .array(z.string())

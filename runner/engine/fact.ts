@@ -1,0 +1,48 @@
+import type { Trouble } from '../../model/errors.ts'
+import type { HoldEnd } from '../../model/fault-pod.ts'
+import type { ProbeState, Stage, TargetState } from '../../model/state.ts'
+
+export type ProbePhase = 'pre' | 'during' | 'post'
+
+/** Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive twice. */
+export type Fact = { at: number } & (
+  | { fact: 'aborted'; by: string }
+  /** the probes of every task are known */
+  | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }
+  | { fact: 'adopted'; runner: string; instance: string }
+  | { fact: 'moved'; task: string; to: Stage }
+  /** pre-chaos checks passed and, where targets are chosen beforehand, `targets` holds them */
+  | { fact: 'prepared'; task: string; targets: TargetState[] }
+  | { fact: 'prepare-failed'; task: string; trouble: Trouble; fatal: boolean }
+  | {
+      fact: 'probed'
+      task: string
+      probe: string
+      phase: ProbePhase
+      outcome: 'passed' | 'failed' | 'error'
+      detail: string
+      evaluations: number
+      /** false: one reading of a loop that goes on */
+      final: boolean
+      trouble?: Trouble
+    }
+  | { fact: 'checked'; task: string }
+  | { fact: 'pod-created'; task: string; pod: string }
+  | { fact: 'closed'; task: string }
+  /** targets of one strike, chosen at its moment */
+  | { fact: 'targeted'; task: string; wave: number; targets: TargetState[] }
+  | { fact: 'wave-sent'; task: string; wave: number }
+  | { fact: 'armed'; task: string; target: string }
+  | { fact: 'injected'; task: string; target: string; evidence: string; endsAt?: number }
+  | { fact: 'inject-failed'; task: string; target: string; trouble: Trouble }
+  | { fact: 'lost'; task: string; target: string; reason: string; heldMs: number }
+  | { fact: 'reverted'; task: string; target: string; proof: string; heldMs?: number; why?: HoldEnd }
+  | { fact: 'revert-failed'; task: string; target: string; trouble: Trouble; remaining: string[] }
+  | { fact: 'failed'; task: string; trouble: Trouble }
+  | { fact: 'acknowledged'; task: string; node: string; seq: number }
+  | { fact: 'said'; task: string; level: 'info' | 'warn' | 'error'; text: string; pod?: string }
+  | { fact: 'finished' }
+)
+
+/** What a source of facts writes before the loop stamps it. */
+export type FactBody = Fact extends infer F ? (F extends Fact ? Omit<F, 'at'> & { at?: number } : never) : never

@@ -1,0 +1,202 @@
+import type { Trouble } from '../../model/errors.ts'
+import type { ProbeState, RunState, TargetState, TaskState } from '../../model/state.ts'
+import type { Fact } from './fact.ts'
+
+const maxTargets = 200
+const short = (text: string, max: number): string =>
+  text.length > max ? `${text.slice(0, max - 1)}…` : text
+const brief = (trouble: Trouble): Trouble => ({ ...trouble, reason: short(trouble.reason, 2000) })
+
+type TaskFact = Extract<Fact, { task: string }>
+type Fold<F extends TaskFact> = (task: TaskState, fact: F) => TaskState
+type Folds = { [K in TaskFact['fact']]: Fold<Extract<TaskFact, { fact: K }>> }
+
+/** Open ones first: a record that is still owed is never the one that is dropped. */
+const bounded = (targets: TargetState[]): TargetState[] => {
+  if (targets.length <= maxTargets) return targets
+  const open = targets.filter((t) => !isEnded(t))
+  const ended = targets.filter(isEnded)
+  return [...ended.slice(ended.length - Math.max(0, maxTargets - open.length)), ...open]
+}
+
+/** Nothing is owed for this target any more, and nothing will happen to it. */
+export const isEnded = (target: TargetState): boolean =>
+  target.state === 'reverted' || target.state === 'failed'
+
+const onTarget = (
+  task: TaskState,
+  id: string,
+  change: (target: TargetState) => TargetState,
+): TaskState => {
+  const at = task.targets.findLastIndex((t) => t.id === id)
+  if (at < 0) return task
+  return { ...task, targets: task.targets.map((t, i) => (i === at ? change(t) : t)) }
+}
+
+/** The first trouble is the cause; later ones are its consequences. */
+const withTrouble = (task: TaskState, trouble: Trouble): TaskState =>
+  task.trouble ? task : { ...task, trouble: brief(trouble) }
+
+const onProbe = (
+  task: TaskState,
+  name: string,
+  change: (probe: ProbeState) => ProbeState,
+): TaskState => ({ ...task, probes: task.probes.map((p) => (p.name === name ? change(p) : p)) })
+
+/** Passed once all phases that its mode asks for have passed; the first failure or error is final. */
+export function probeVerdict(probe: ProbeState): ProbeState['verdict'] {
+  const outcomes = [probe.pre, probe.during, probe.post]
+  if (outcomes.includes('failed')) return 'Failed'
+  if (outcomes.includes('error')) return 'N/A'
+  const needed = {
+    SOT: [probe.pre],
+    EOT: [probe.post],
+    Edge: [probe.pre, probe.post],
+    Continuous: [probe.during],
+    OnChaos: [probe.during],
+  }[probe.mode as 'SOT']
+  return (needed ?? [probe.during]).every((o) => o === 'passed') ? 'Passed' : 'Awaited'
+}
+
+const folds: Folds = {
+  moved: (task, { to, at }) => ({
+    ...task,
+    stage: to,
+    stageAt: at,
+    ...(task.startedAt === undefined && to !== 'done' ? { startedAt: at } : {}),
+    ...(to === 'chaos' && task.chaosAt === undefined ? { chaosAt: at } : {}),
+    ...(to === 'reverting' && task.chaosAt !== undefined && task.chaosEndedAt === undefined
+      ? { chaosEndedAt: at }
+      : {}),
+    ...(to === 'done' ? done(task, at) : {}),
+  }),
+  prepared: (task, { targets }) =>
+    task.prepared ? task : { ...task, prepared: true, targets: bounded(targets) },
+  'prepare-failed': (task, { trouble }) => withTrouble(task, trouble),
+  probed: (task, fact) =>
+    onProbe(task, fact.probe, (probe) => {
+      if (probe[fact.phase] !== undefined) return probe
+      const next: ProbeState = {
+        ...probe,
+        evaluations: probe.evaluations + fact.evaluations,
+        description: short(fact.detail, 1000),
+        ...(fact.final ? { [fact.phase]: fact.outcome } : {}),
+        ...(fact.trouble ? { trouble: brief(fact.trouble) } : {}),
+      }
+      return { ...next, verdict: probeVerdict(next) }
+    }),
+  checked: (task) => ({ ...task, checked: true }),
+  'pod-created': (task, { pod }) =>
+    task.pods.includes(pod) ? task : { ...task, pods: [...task.pods, pod] },
+  closed: (task) => ({ ...task, pods: [], closed: true }),
+  targeted: (task, { wave, targets }) =>
+    task.targets.some((t) => t.wave === wave)
+      ? task
+      : { ...task, targets: bounded([...task.targets, ...targets]) },
+  'wave-sent': (task, { wave }) => ({ ...task, wave: Math.max(task.wave, wave + 1) }),
+  armed: (task) => task,
+  injected: (task, { target, evidence, endsAt, at }) => {
+    const known = task.targets.findLast((t) => t.id === target)
+    if (!known || known.state !== 'targeted') return task
+    return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
+      ...t,
+      state: 'injected',
+      injectedAt: at,
+      evidence: short(evidence, 500),
+      ...(endsAt ? { endsAt: Math.round(endsAt) } : {}),
+    }))
+  },
+  'inject-failed': (task, { target, trouble }) =>
+    withTrouble(
+      onTarget(task, target, (t) => (t.state === 'targeted' ? { ...t, state: 'failed' } : t)),
+      trouble,
+    ),
+  lost: (task, { target, reason, heldMs }) =>
+    withTrouble(
+      onTarget(task, target, (t) =>
+        isEnded(t) ? t : { ...t, state: 'lost', heldMs: Math.max(0, Math.round(heldMs)) },
+      ),
+      { code: 'CUT_SHORT', target, reason: `the fault was cut short on ${target}: ${reason}` },
+    ),
+  reverted: (task, { target, proof, heldMs, at }) =>
+    onTarget(task, target, (t) =>
+      isEnded(t)
+        ? t
+        : {
+            ...t,
+            state: 'reverted',
+            revertedAt: at,
+            proof: short(proof, 500),
+            ...(t.heldMs === undefined && heldMs !== undefined
+              ? { heldMs: Math.max(0, Math.round(heldMs)) }
+              : {}),
+          },
+    ),
+  'revert-failed': (task, { target, trouble, remaining }) =>
+    withTrouble(
+      onTarget(task, target, (t) => ({ ...t, state: 'owed', remaining: remaining.slice(0, 20) })),
+      trouble,
+    ),
+  failed: (task, { trouble }) => withTrouble(task, trouble),
+  acknowledged: (task, { node, seq }) => ({
+    ...task,
+    acknowledged: {
+      ...task.acknowledged,
+      [node]: Math.max(task.acknowledged[node] ?? 0, seq),
+    },
+  }),
+  said: (task) => task,
+}
+
+/** A probe that was never judged says so; a task that never began is skipped. */
+function done(task: TaskState, at: number): Partial<TaskState> {
+  const probes = task.probes.map((p) =>
+    p.verdict === 'Awaited'
+      ? {
+          ...p,
+          verdict: 'N/A' as const,
+          description: p.description || 'Either probe is not executed or not evaluated',
+        }
+      : p,
+  )
+  return {
+    finishedAt: at,
+    probes,
+    ...(task.startedAt === undefined ? { skipped: true } : {}),
+  }
+}
+
+const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
+  (folds[fact.fact] as Fold<TaskFact>)(task, fact)
+
+/** `state = reduce(state, fact)`: pure, idempotent for repeated facts. */
+export function reduce(state: RunState, fact: Fact): RunState {
+  switch (fact.fact) {
+    case 'aborted':
+      return state.abort || state.finishedAt
+        ? state
+        : { ...state, abort: { by: short(fact.by, 200), at: fact.at } }
+    case 'adopted':
+      return {
+        ...state,
+        runner: fact.runner,
+        instance: fact.instance,
+        adoptions: state.adoptions + 1,
+      }
+    case 'resolved':
+      return {
+        ...state,
+        notifyId: state.notifyId || fact.notifyId,
+        tasks: state.tasks.map((t) =>
+          t.probes.length > 0 ? t : { ...t, probes: fact.probes[t.name] ?? [] },
+        ),
+      }
+    case 'finished':
+      return state.finishedAt ? state : { ...state, finishedAt: fact.at }
+    default: {
+      const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
+      const fatal = fact.fact === 'prepare-failed' && fact.fatal
+      return { ...state, tasks, ...(fatal ? { broken: true } : {}) }
+    }
+  }
+}
