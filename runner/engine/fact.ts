@@ -26,6 +26,8 @@ export type Fact = { at: number } & (
       final: boolean
       trouble?: Trouble
     }
+  /** a probe with stopOnFailure failed: nothing more is begun */
+  | { fact: 'stopped'; task: string; probe: string }
   | { fact: 'checked'; task: string }
   | { fact: 'pod-created'; task: string; pod: string }
   | { fact: 'closed'; task: string }
@@ -36,7 +38,14 @@ export type Fact = { at: number } & (
   | { fact: 'injected'; task: string; target: string; evidence: string; endsAt?: number }
   | { fact: 'inject-failed'; task: string; target: string; trouble: Trouble }
   | { fact: 'lost'; task: string; target: string; reason: string; heldMs: number }
-  | { fact: 'reverted'; task: string; target: string; proof: string; heldMs?: number; why?: HoldEnd }
+  | {
+      fact: 'reverted'
+      task: string
+      target: string
+      proof: string
+      heldMs?: number
+      why?: HoldEnd
+    }
   | { fact: 'revert-failed'; task: string; target: string; trouble: Trouble; remaining: string[] }
   | { fact: 'failed'; task: string; trouble: Trouble }
   | { fact: 'acknowledged'; task: string; node: string; seq: number }
@@ -45,4 +54,8 @@ export type Fact = { at: number } & (
 )
 
 /** What a source of facts writes before the loop stamps it. */
-export type FactBody = Fact extends infer F ? (F extends Fact ? Omit<F, 'at'> & { at?: number } : never) : never
+export type FactBody = Fact extends infer F
+  ? F extends Fact
+    ? Omit<F, 'at'> & { at?: number }
+    : never
+  : never

@@ -85,6 +85,10 @@ const folds: Folds = {
       }
       return { ...next, verdict: probeVerdict(next) }
     }),
+  stopped: (task, { probe }) => ({
+    ...task,
+    stopped: task.stopped ?? `probe ${probe} failed and has stopOnFailure`,
+  }),
   checked: (task) => ({ ...task, checked: true }),
   'pod-created': (task, { pod }) =>
     task.pods.includes(pod) ? task : { ...task, pods: [...task.pods, pod] },
@@ -196,7 +200,13 @@ export function reduce(state: RunState, fact: Fact): RunState {
     default: {
       const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
       const fatal = fact.fact === 'prepare-failed' && fact.fatal
-      return { ...state, tasks, ...(fatal ? { broken: true } : {}) }
+      const stopped = fact.fact === 'stopped'
+      return {
+        ...state,
+        tasks,
+        ...(fatal ? { broken: true } : {}),
+        ...(stopped ? { stopped: true } : {}),
+      }
     }
   }
 }

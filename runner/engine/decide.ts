@@ -1,0 +1,279 @@
+import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
+import { isEnded } from './reduce.ts'
+
+/** What the engine wants done now. The loop starts what is not running and ends what is no longer wanted. */
+export type Action =
+  | { do: 'prepare'; task: string; early: boolean }
+  | { do: 'check'; task: string }
+  | { do: 'probe'; task: string; probe: string; phase: 'pre' | 'post' }
+  | { do: 'watch'; task: string; probe: string }
+  /** keep the fault pods of the task there and listen to them */
+  | { do: 'attend'; task: string }
+  | { do: 'strike'; task: string; wave: number }
+  | { do: 'settle'; task: string }
+  | { do: 'go'; task: string; wave: number }
+  | { do: 'stop'; task: string; reason: string }
+  | { do: 'close'; task: string }
+
+/** A step of the state machine that needs nothing but the decision. */
+export type Move = { task: string; to: Stage }
+export type Decision = { moves: Move[]; want: Action[]; wakeAt: number | null; finished: boolean }
+
+/** What the engine must know of a fault, apart from its plan. */
+export type FaultShape = {
+  hands: 'kube' | 'node'
+  lasts: 'instant' | 'while-held'
+  /** start of wave n after the first, milliseconds; null: there is no such wave */
+  waveOffset(task: TaskPlan, wave: number, seed: number): number | null
+}
+export type Situation = {
+  plan: Plan
+  state: RunState
+  now: number
+  shapeOf: (fault: string) => FaultShape
+}
+
+/** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
+const lateMs = 3000
+
+const preModes = new Set(['SOT', 'Edge'])
+const postModes = new Set(['EOT', 'Edge'])
+const loopModes = new Set(['Continuous', 'OnChaos', 'AbortWhen'])
+export const isPre = (p: ProbeState): boolean => preModes.has(p.mode)
+export const isPost = (p: ProbeState): boolean => postModes.has(p.mode)
+export const isLoop = (p: ProbeState): boolean => loopModes.has(p.mode)
+
+export const key = (action: Action): string =>
+  [
+    action.do,
+    action.task,
+    'early' in action ? action.early : '',
+    'probe' in action ? action.probe : '',
+    'phase' in action ? action.phase : '',
+    'wave' in action ? action.wave : '',
+  ].join('/')
+
+type View = {
+  plan: TaskPlan
+  state: TaskState
+  shape: FaultShape
+  run: RunState
+  now: number
+  /** why the task must end now, or null */
+  ending: string | null
+}
+type TaskDecision = { move?: Stage; want?: Action[]; wakeAt?: number }
+
+/** What ends every task early: abort, a probe with stopOnFailure, something missing that all need. */
+export function endingOf(run: RunState): string | null {
+  if (run.abort) return `aborted by ${run.abort.by}`
+  if (run.stopped) return 'a probe with stopOnFailure failed'
+  if (run.broken) return 'the run cannot go on'
+  return null
+}
+
+/** The whole engine: pure, and called after every fact and at every wakeAt. */
+export function decide({ plan, state, now, shapeOf }: Situation): Decision {
+  const decision: Decision = { moves: [], want: [], wakeAt: null, finished: false }
+  const ending = endingOf(state)
+  const states = new Map(state.tasks.map((t) => [t.name, t]))
+  const plans = new Map(plan.tasks.map((t) => [t.name, t]))
+  let reached = true
+  for (const step of plan.steps) {
+    const views = step.flatMap((name): View[] => {
+      const [task, taskState] = [plans.get(name), states.get(name)]
+      return task && taskState
+        ? [{ plan: task, state: taskState, shape: shapeOf(task.fault), run: state, now, ending }]
+        : []
+    })
+    if (!reached) {
+      decision.want.push(...earlyWants(views))
+      break
+    }
+    for (const view of views) add(decision, view.plan.name, decideTask(view))
+    reached = views.every((v) => v.state.stage === 'done')
+    // The next step is armed while this one holds, so that it can start at once.
+    if (!reached && views.every((v) => isPast(v.state, 'chaos')) && !ending) {
+      reached = false
+      continue
+    }
+    if (!reached) break
+  }
+  decision.finished = state.tasks.every((t) => t.stage === 'done')
+  return decision
+}
+
+function add(into: Decision, task: string, { move, want, wakeAt }: TaskDecision): void {
+  if (move) into.moves.push({ task, to: move })
+  else if (want) into.want.push(...want)
+  if (wakeAt !== undefined && !move)
+    into.wakeAt = into.wakeAt === null ? wakeAt : Math.min(into.wakeAt, wakeAt)
+}
+
+const order: Stage[] = [
+  'pending',
+  'preparing',
+  'pre-probes',
+  'ramp-up',
+  'chaos',
+  'reverting',
+  'ramp-down',
+  'post-probes',
+  'done',
+]
+const isPast = (task: TaskState, stage: Stage): boolean =>
+  order.indexOf(task.stage) >= order.indexOf(stage)
+
+const earlyWants = (views: View[]): Action[] =>
+  views
+    .filter((v) => v.shape.hands === 'node' && v.state.stage === 'pending')
+    .flatMap((v) => [
+      ...(v.state.prepared || v.state.trouble
+        ? []
+        : [{ do: 'prepare' as const, task: v.plan.name, early: true }]),
+      ...attend(v),
+    ])
+
+const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
+  pending: (v) => {
+    if (!v.ending) return { move: 'preparing' }
+    // Pods that were armed early are sent away before the task is called done.
+    return v.state.pods.length > 0 ? { want: [closeOf(v)] } : { move: 'done' }
+  },
+  preparing: (v) =>
+    early(v) ??
+    (v.state.prepared
+      ? { move: 'pre-probes' }
+      : {
+          want: [
+            { do: 'prepare', task: v.plan.name, early: false },
+            ...preProbes(v),
+            ...loops(v, ['Continuous']),
+          ],
+        }),
+  'pre-probes': (v) => {
+    const want = [...attend(v), ...preProbes(v), ...loops(v, ['Continuous'])]
+    return early(v) ?? (preProbes(v).length > 0 ? { want } : { move: 'ramp-up' })
+  },
+  'ramp-up': (v) =>
+    early(v) ?? wait(v, v.plan.rampMs, 'chaos', [...attend(v), ...loops(v, ['Continuous'])]),
+  chaos: (v) => (v.shape.hands === 'kube' ? kubeChaos(v) : nodeChaos(v)),
+  reverting: (v) => reverting(v),
+  'ramp-down': (v) =>
+    v.ending || v.state.trouble ? { move: 'done' } : wait(v, v.plan.rampMs, 'post-probes', []),
+  'post-probes': (v) => {
+    if (v.ending || v.state.trouble) return { move: 'done' }
+    const want: Action[] = v.state.probes
+      .filter((p) => isPost(p) && p.post === undefined && p.pre !== 'failed')
+      .map((p) => ({ do: 'probe', task: v.plan.name, probe: p.name, phase: 'post' }))
+    if (v.plan.healthCheck && !v.state.checked) want.push({ do: 'check', task: v.plan.name })
+    return want.length > 0 ? { want } : { move: 'done' }
+  },
+  done: () => ({}),
+}
+
+const decideTask = (view: View): TaskDecision => stageDecisions[view.state.stage](view)
+
+/** Leaves the stages before chaos when there will be none. */
+function early(v: View): TaskDecision | null {
+  const failed = v.state.probes.find((p) => p.pre === 'error')
+  return v.ending || v.state.trouble || failed ? { move: 'reverting' } : null
+}
+
+function wait(v: View, ms: number, next: Stage, want: Action[]): TaskDecision {
+  const until = (v.state.stageAt ?? v.now) + ms
+  return v.now >= until ? { move: next } : { want, wakeAt: until }
+}
+
+const preProbes = (v: View): Action[] =>
+  v.state.probes
+    .filter((p) => isPre(p) && p.pre === undefined)
+    .map((p) => ({ do: 'probe', task: v.plan.name, probe: p.name, phase: 'pre' }))
+
+const loops = (v: View, modes: string[]): Action[] =>
+  v.state.probes
+    .filter((p) => modes.includes(p.mode) && p.during === undefined)
+    .map((p) => ({ do: 'watch', task: v.plan.name, probe: p.name }))
+
+const attend = (v: View): Action[] =>
+  v.shape.hands === 'node' && v.state.prepared && !v.state.closed
+    ? [{ do: 'attend', task: v.plan.name }]
+    : []
+
+const closeOf = (v: View): Action => ({ do: 'close', task: v.plan.name })
+
+const allLoops = ['Continuous', 'OnChaos', 'AbortWhen']
+
+function kubeChaos(v: View): TaskDecision {
+  const start = v.state.chaosAt ?? v.now
+  const end = start + v.plan.durationMs
+  if (v.ending || v.state.trouble) return { move: 'reverting' }
+  const offset = v.shape.waveOffset(v.plan, v.state.wave, v.run.seed)
+  const due = offset === null || offset >= v.plan.durationMs ? null : start + offset
+  const want: Action[] = [...loops(v, allLoops), ...settle(v)]
+  if (due !== null && v.now >= due)
+    return { want: [...want, { do: 'strike', task: v.plan.name, wave: v.state.wave }], wakeAt: end }
+  // A strike that is due is done even when the machine was busy at the end of the duration.
+  if (v.now >= end) return { move: 'reverting' }
+  return { want, wakeAt: Math.min(end, due ?? end) }
+}
+
+const settle = (v: View): Action[] =>
+  v.state.targets.some((t) => t.state === 'injected') ? [{ do: 'settle', task: v.plan.name }] : []
+
+/** The targets of a wave that can still be hit. */
+const waiting = (targets: TargetState[], wave: number): TargetState[] =>
+  targets.filter((t) => t.wave === wave && t.state === 'targeted')
+
+function nodeChaos(v: View): TaskDecision {
+  if (v.ending) return { move: 'reverting' }
+  const { targets, wave } = v.state
+  const want: Action[] = [...attend(v), ...loops(v, allLoops)]
+  const last = Math.max(0, ...targets.map((t) => t.wave))
+  const open = targets.filter((t) => t.wave < wave && !isEnded(t))
+  if (open.length > 0)
+    return { want: [...want, ...overdue(v, open)], wakeAt: nextDeadline(v, open) }
+  if (wave > last || (v.state.trouble && waiting(targets, wave).length > 0))
+    return { move: 'reverting' }
+  return { want: [...want, { do: 'go', task: v.plan.name, wave }] }
+}
+
+const overdue = (v: View, open: TargetState[]): Action[] =>
+  open.some((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
+    ? [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed' }]
+    : []
+
+function nextDeadline(v: View, open: TargetState[]): number {
+  const ends = open.flatMap((t) => (t.endsAt === undefined ? [] : [t.endsAt + lateMs]))
+  const ahead = ends.filter((at) => at > v.now)
+  return ahead.length > 0 ? Math.min(...ahead) + 1 : v.now + lateMs
+}
+
+function reverting(v: View): TaskDecision {
+  const { targets } = v.state
+  if (v.shape.hands === 'kube') {
+    const want = settle(v)
+    return want.length > 0 ? { want } : afterRevert(v)
+  }
+  if (v.state.pods.length === 0 && !v.state.prepared) return afterRevert(v)
+  const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')
+  const open = begun.filter((t) => !isEnded(t))
+  if (open.length > 0)
+    return {
+      want: [
+        ...attend(v),
+        { do: 'stop', task: v.plan.name, reason: v.ending ?? 'the task has ended' },
+      ],
+      wakeAt: v.now + 1000,
+    }
+  if (!v.state.closed) return { want: [closeOf(v)] }
+  return afterRevert(v)
+}
+
+/** Probe loops are judged before anything else is evaluated after chaos; an early end judges nothing more. */
+function afterRevert(v: View): TaskDecision {
+  if (v.ending || v.state.trouble || v.state.chaosAt === undefined) return { move: 'done' }
+  const unjudged = v.state.probes.some((p) => isLoop(p) && p.mode !== 'AbortWhen' && !p.during)
+  return unjudged ? {} : { move: 'ramp-down' }
+}
