@@ -86,6 +86,11 @@ export const taskStateSchema = z
     stage: z.enum(stages).describe('Where the task stands.'),
     startedAt: millis.optional(),
     stageAt: millis.optional().describe('When the stage began.'),
+    checked: z.boolean().optional().describe('The health check after chaos passed.'),
+    closed: z
+      .boolean()
+      .optional()
+      .describe('The fault pods have reported everything and are gone.'),
     prepared: z
       .boolean()
       .describe('Targets are recorded and, for node-level faults, fault pods were asked for.'),

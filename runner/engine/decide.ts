@@ -18,7 +18,15 @@ export type Action =
 
 /** A step of the state machine that needs nothing but the decision. */
 export type Move = { task: string; to: Stage }
-export type Decision = { moves: Move[]; want: Action[]; wakeAt: number | null; finished: boolean }
+export type Decision = {
+  moves: Move[]
+  want: Action[]
+  wakeAt: number | null
+  /** every task has its outcome: the verdict stands */
+  finished: boolean
+  /** and no fault pod is left: the resource may be let go */
+  cleared: boolean
+}
 
 /** What the engine must know of a fault, apart from its plan. */
 export type FaultShape = {
@@ -75,7 +83,7 @@ export function endingOf(run: RunState): string | null {
 
 /** The whole engine: pure, and called after every fact and at every wakeAt. */
 export function decide({ plan, state, now, shapeOf }: Situation): Decision {
-  const decision: Decision = { moves: [], want: [], wakeAt: null, finished: false }
+  const decision: Decision = { moves: [], want: [], wakeAt: null, finished: false, cleared: false }
   const ending = endingOf(state)
   const states = new Map(state.tasks.map((t) => [t.name, t]))
   const plans = new Map(plan.tasks.map((t) => [t.name, t]))
@@ -101,8 +109,14 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
     if (!reached) break
   }
   decision.finished = state.tasks.every((t) => t.stage === 'done')
+  decision.cleared = decision.finished && state.tasks.every((t) => t.closed || t.pods.length === 0)
+  decision.want.push(...state.tasks.filter(isOver).map((t): Action => ({ do: 'close', task: t.name })))
   return decision
 }
+
+/** Its fault pods have nothing left to do; they go while the run goes on. */
+const isOver = (task: TaskState): boolean =>
+  isPast(task, 'ramp-down') && task.pods.length > 0 && !task.closed
 
 function add(into: Decision, task: string, { move, want, wakeAt }: TaskDecision): void {
   if (move) into.moves.push({ task, to: move })
@@ -137,9 +151,7 @@ const earlyWants = (views: View[]): Action[] =>
 
 const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
   pending: (v) => {
-    if (!v.ending) return { move: 'preparing' }
-    // Pods that were armed early are sent away before the task is called done.
-    return v.state.pods.length > 0 ? { want: [closeOf(v)] } : { move: 'done' }
+    return { move: v.ending ? 'done' : 'preparing' }
   },
   preparing: (v) =>
     early(v) ??
@@ -201,8 +213,6 @@ const attend = (v: View): Action[] =>
     ? [{ do: 'attend', task: v.plan.name }]
     : []
 
-const closeOf = (v: View): Action => ({ do: 'close', task: v.plan.name })
-
 const allLoops = ['Continuous', 'OnChaos', 'AbortWhen']
 
 function kubeChaos(v: View): TaskDecision {
@@ -256,7 +266,6 @@ function reverting(v: View): TaskDecision {
     const want = settle(v)
     return want.length > 0 ? { want } : afterRevert(v)
   }
-  if (v.state.pods.length === 0 && !v.state.prepared) return afterRevert(v)
   const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')
   const open = begun.filter((t) => !isEnded(t))
   if (open.length > 0)
@@ -267,7 +276,6 @@ function reverting(v: View): TaskDecision {
       ],
       wakeAt: v.now + 1000,
     }
-  if (!v.state.closed) return { want: [closeOf(v)] }
   return afterRevert(v)
 }
 

@@ -57,7 +57,7 @@ export class RunLoop {
     this.#tick()
   }
 
-  /** Resolves when the run is finished, or when the signal halts the loop (the run itself stays as it is). */
+  /** Resolves when the run is finished and its fault pods are gone, or when the signal halts the loop (the run itself stays as it is). */
   async run(signal: AbortSignal): Promise<'finished' | 'halted'> {
     const finished = new Promise<void>((resolve) => {
       this.#finished = resolve
@@ -105,8 +105,11 @@ export class RunLoop {
       if (decision.moves.length > 0) continue
       const wakeAt = this.#reconcile(decision.want, decision.wakeAt)
       if (this.#state !== before) continue
-      if (decision.finished) {
-        if (!this.#state.finishedAt) this.#apply({ fact: 'finished' })
+      if (decision.finished && !this.#state.finishedAt) {
+        this.#apply({ fact: 'finished' })
+        continue
+      }
+      if (decision.cleared) {
         this.#finished?.()
         return
       }
