@@ -14,3 +14,9 @@ export const systemClock: Clock = {
     await delay(ms, undefined, { signal })
   },
 }
+
+/** Chance as an argument: the only place that rolls the dice. */
+export const systemRandom = (): number => Math.random()
+
+/** Milliseconds that only go forward, for measuring how long something took or may still take. */
+export const systemMonotonic = (): number => performance.now()
