@@ -1,0 +1,255 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import type { Permission } from '../model/fault.ts'
+
+/** What the generator needs to know of one fault. */
+export type FaultRights = {
+  id: string
+  title: string
+  hands: 'kube' | 'node'
+  permissions: readonly Permission[]
+}
+
+const experiments = {
+  litmus: { group: 'litmuschaos.io', plural: 'kuberneteschaosexperiments' },
+  chaosplane: { group: 'chaos.chaosplane.io', plural: 'chaosexperiments' },
+} as const
+
+const onExperiments = (verbs: readonly string[], why: string, subresource = ''): Permission[] =>
+  Object.values(experiments).map(({ group, plural }) => ({
+    group,
+    resource: plural + subresource,
+    verbs,
+    why,
+  }))
+
+/** Operator, everywhere: it looks at experiments, explains them, and sweeps pods that nobody owns any more. */
+export const operatorClusterRights: readonly Permission[] = [
+  ...onExperiments(['get', 'list', 'watch', 'patch'], 'watch runs; annotate them on uninstall'),
+  ...onExperiments(['get', 'patch', 'update'], 'phase, verdict and conditions', '/status'),
+  {
+    group: '',
+    resource: 'pods',
+    verbs: ['get', 'list', 'watch', 'delete'],
+    why: 'sweep fault and probe pods whose run is over',
+  },
+  {
+    group: 'events.k8s.io',
+    resource: 'events',
+    verbs: ['create', 'patch'],
+    why: 'Events of a run',
+  },
+]
+
+/** Operator, in its own namespace. */
+export const operatorOwnRights: readonly Permission[] = [
+  {
+    group: 'coordination.k8s.io',
+    resource: 'leases',
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
+    why: 'leader election; see which runners live',
+  },
+]
+
+/** Runner, everywhere: its own bookkeeping; what is done to targets uses the experiment's account. */
+export const runnerClusterRights: readonly Permission[] = [
+  ...onExperiments(['get', 'list', 'watch', 'patch', 'update'], 'claim runs, hear aborts'),
+  ...onExperiments(['get', 'patch', 'update'], 'state of the run', '/status'),
+  ...onExperiments(['update', 'patch'], 'hold a run until everything is put back', '/finalizers'),
+  {
+    group: '',
+    resource: 'serviceaccounts',
+    verbs: ['get', 'impersonate'],
+    why: "act with the rights of the experiment's account",
+  },
+  {
+    group: 'authorization.k8s.io',
+    resource: 'subjectaccessreviews',
+    verbs: ['create'],
+    why: 'may that account run a node-level fault here',
+  },
+  {
+    group: '',
+    resource: 'pods',
+    verbs: ['get', 'list', 'watch', 'create', 'delete'],
+    why: 'see what became of a target; probe pods beside the experiment',
+  },
+  { group: '', resource: 'pods/log', verbs: ['get'], why: 'output of probe pods' },
+  { group: '', resource: 'configmaps', verbs: ['get'], why: 'probe registry' },
+  { group: '', resource: 'namespaces', verbs: ['get'], why: "the cluster's identity" },
+  {
+    group: 'events.k8s.io',
+    resource: 'events',
+    verbs: ['create', 'patch'],
+    why: 'Events of a run',
+  },
+]
+
+/** Runner, in its own namespace, where the fault pods run. */
+export const runnerOwnRights: readonly Permission[] = [
+  {
+    group: '',
+    resource: 'pods',
+    verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
+    why: 'fault pods',
+  },
+  { group: '', resource: 'pods/attach', verbs: ['get', 'create'], why: 'talk to fault pods' },
+  { group: '', resource: 'pods/exec', verbs: ['get', 'create'], why: 'recover by hand' },
+  { group: '', resource: 'pods/log', verbs: ['get'], why: 'lines of fault pods' },
+  {
+    group: 'apps',
+    resource: 'deployments',
+    verbs: ['get'],
+    why: 'fault pods are owned by the runner',
+  },
+  {
+    group: 'coordination.k8s.io',
+    resource: 'leases',
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
+    why: 'runners tell each other that they live',
+  },
+]
+
+const read = ['get', 'list'] as const
+const reading = (group: string, resource: string): Permission => ({
+  group,
+  resource,
+  verbs: read,
+  why: 'find targets by their workload',
+})
+
+/** What every experiment's account needs to find its targets. */
+export const selectionRights: readonly Permission[] = [
+  reading('', 'pods'),
+  reading('', 'replicationcontrollers'),
+  reading('apps', 'deployments'),
+  reading('apps', 'statefulsets'),
+  reading('apps', 'daemonsets'),
+  reading('apps', 'replicasets'),
+  reading('batch', 'jobs'),
+  reading('argoproj.io', 'rollouts'),
+  reading('apps.openshift.io', 'deploymentconfigs'),
+  { ...reading('', 'nodes'), why: 'find targets by NODE_LABEL (needs a ClusterRoleBinding)' },
+]
+
+/** One rule per group and resource, verbs united, in a stable order. */
+export function unite(rights: readonly Permission[]): Permission[] {
+  const byResource = new Map<string, Permission>()
+  for (const right of rights) {
+    refuseWildcards(right)
+    const key = `${right.group}/${right.resource}`
+    const known = byResource.get(key)
+    const reasons = new Set(known ? [...known.why.split('; '), ...right.why.split('; ')] : [])
+    byResource.set(key, {
+      ...right,
+      verbs: [...new Set([...(known?.verbs ?? []), ...right.verbs])],
+      why: known ? [...reasons].join('; ') : right.why,
+    })
+  }
+  return [...byResource.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, right]) => right)
+}
+
+function refuseWildcards({ group, resource, verbs }: Permission): void {
+  if ([group, resource, ...verbs].some((part) => part.includes('*')) || verbs.length === 0)
+    throw new Error(
+      `a right must name its group, resource and verbs, got ${group}/${resource} ${verbs}`,
+    )
+}
+
+/** The `rules:` block of a Role, each rule with its reason. */
+export function rulesYaml(rights: readonly Permission[]): string {
+  const rules = unite(rights).flatMap(({ group, resource, verbs, why }) => [
+    `  # ${why}`,
+    `  - apiGroups: [${group || '""'}]`,
+    `    resources: [${resource}]`,
+    `    verbs: [${verbs.join(', ')}]`,
+  ])
+  return ['rules:', ...rules].join('\n')
+}
+
+/** All generated parts of the chart, by the name in their mark. */
+export function chartParts(faults: readonly FaultRights[]): Record<string, readonly Permission[]> {
+  return {
+    'operator, cluster': operatorClusterRights,
+    'operator, own namespace': operatorOwnRights,
+    'runner, cluster': runnerClusterRights,
+    'runner, own namespace': runnerOwnRights,
+    experiment: [...selectionRights, ...faults.flatMap((fault) => fault.permissions)],
+  }
+}
+
+/** The template with every marked part replaced; an unknown or missing mark is an error. */
+export function fillMarks(text: string, parts: Record<string, readonly Permission[]>): string {
+  const filled = new Set<string>()
+  const result = text.replace(
+    /^# generated: (?!end$)(.+)\n[\s\S]*?^# generated: end$/gm,
+    (_, name: string) => {
+      const rights = parts[name]
+      if (!rights) throw new Error(`no rights are known for the mark "${name}"`)
+      filled.add(name)
+      return `# generated: ${name}\n${rulesYaml(rights)}\n# generated: end`
+    },
+  )
+  const missing = Object.keys(parts).filter((name) => !filled.has(name))
+  if (missing.length > 0) throw new Error(`the chart has no mark for ${missing.join(', ')}`)
+  return result
+}
+
+/** The page with the least Role per fault. */
+export function rightsPage(faults: readonly FaultRights[]): string {
+  const intro = [
+    '# Rights',
+    '',
+    'Generated by `npm run generate`; edit the `permissions` of the fault instead.',
+    '',
+    "Faults act with the rights of the experiment's service account. The chart installs the ClusterRole",
+    '`chaosplane-experiment`, which suffices for every fault; bind it in the namespaces of the targets:',
+    '',
+    '```sh',
+    'kubectl -n demo create rolebinding chaosplane-experiment \\',
+    '  --clusterrole=chaosplane-experiment --serviceaccount=NAMESPACE:ACCOUNT',
+    '```',
+    '',
+    'The Roles below are the least for one fault on Deployments, without NODE_LABEL. Other workload kinds need `get` and `list` on that kind;',
+    '`NODE_LABEL` needs `get` and `list` on nodes, through a ClusterRoleBinding.',
+  ]
+  return `${[...intro, ...faults.flatMap(pageSection)].join('\n')}\n`
+}
+
+const leastSelection = selectionRights.filter(({ resource }) =>
+  ['pods', 'deployments', 'replicasets'].includes(resource),
+)
+
+function pageSection(fault: FaultRights): string[] {
+  return [
+    '',
+    `## ${fault.id}`,
+    '',
+    `${fault.title}. ${fault.hands === 'kube' ? 'Works through the API.' : 'Works in a fault pod on the node.'}`,
+    '',
+    '```yaml',
+    'apiVersion: rbac.authorization.k8s.io/v1',
+    'kind: Role',
+    'metadata:',
+    `  name: chaos-${fault.id}`,
+    rulesYaml([...leastSelection, ...fault.permissions]),
+    '```',
+  ]
+}
+
+/** Writes the marked parts of the chart and the page of rights; returns the files that changed. */
+export async function writeRbac(
+  faults: readonly FaultRights[],
+  root: URL = new URL('../', import.meta.url),
+): Promise<string[]> {
+  const sorted = [...faults].sort((a, b) => (a.id < b.id ? -1 : 1))
+  const template = new URL('config/chart/templates/rbac.yaml', root)
+  const page = new URL('docs/rbac.md', root)
+  const before = await readFile(template, 'utf8')
+  const pageBefore = await readFile(page, 'utf8').catch(() => '')
+  const files = [
+    { file: template, before, after: fillMarks(before, chartParts(sorted)) },
+    { file: page, before: pageBefore, after: rightsPage(sorted) },
+  ].filter(({ before: old, after }) => old !== after)
+  for (const { file, after } of files) await writeFile(file, after)
+  return files.map(({ file }) => file.pathname)
+}
