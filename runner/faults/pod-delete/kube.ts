@@ -1,0 +1,72 @@
+import type { KubeClient } from '../../../lib/kube/client.ts'
+import { isConflict, isExpired, isNotFound } from '../../../lib/kube/errors.ts'
+import { pods, resourcePath } from '../../../lib/kube/paths.ts'
+import type { KubeObject } from '../../../lib/kube/types.ts'
+import type { KubeFault, KubeTarget } from '../kube-fault.ts'
+
+type Params = { gracePeriodSeconds: number | null }
+
+/** The longest default grace period that a pod may ask for and still be waited for, milliseconds. */
+const longestGraceMs = 300_000
+const marginMs = 30_000
+
+/** Deletes pods through the API; the uid precondition spares a namesake that took the place. */
+export const podDelete: KubeFault<Params> = {
+  id: 'pod-delete',
+  async strike(target, { gracePeriodSeconds }, { kube, as, signal }) {
+    try {
+      await kube.remove(pathOf(target), {
+        as,
+        signal,
+        uid: target.podUid,
+        ...(gracePeriodSeconds === null ? {} : { gracePeriodSeconds }),
+      })
+      return `DELETE accepted for uid ${target.podUid}`
+    } catch (error) {
+      // The answer to an earlier attempt may have been lost: the pod with this uid is gone, which is the effect.
+      if (isNotFound(error) || isConflict(error)) return `pod with uid ${target.podUid} is gone`
+      throw error
+    }
+  },
+  async settled(target, _params, { kube, signal }) {
+    for (;;) {
+      const gone = await goneOf(kube, target, signal)
+      if (gone) return gone
+      signal.throwIfAborted()
+    }
+  },
+  settleMs: ({ gracePeriodSeconds }) =>
+    marginMs + (gracePeriodSeconds === null ? longestGraceMs : gracePeriodSeconds * 1000),
+}
+
+const pathOf = ({ namespace, pod }: KubeTarget): string =>
+  resourcePath({ ...pods, namespace, name: pod })
+
+/** Looks once, then follows the pod; null when the watch ended without an answer. */
+async function goneOf(
+  kube: KubeClient,
+  target: KubeTarget,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const seen = await kube.find<KubeObject>(pathOf(target), { signal })
+  if (!seen) return `pod ${target.pod} no longer exists`
+  if (seen.metadata.uid !== target.podUid) return replaced(target, seen)
+  const path = resourcePath({ ...pods, namespace: target.namespace })
+  const watch = kube.watch(path, {
+    signal,
+    resourceVersion: seen.metadata.resourceVersion,
+    query: { fieldSelector: `metadata.name=${target.pod}`, timeoutSeconds: '300' },
+  })
+  try {
+    for await (const { type, object } of watch) {
+      if (type === 'DELETED') return `pod ${target.pod} no longer exists`
+      if (type === 'ADDED' && object.metadata.uid !== target.podUid) return replaced(target, object)
+    }
+  } catch (error) {
+    if (!isExpired(error)) throw error
+  }
+  return null
+}
+
+const replaced = (target: KubeTarget, by: KubeObject): string =>
+  `pod ${target.pod} with uid ${target.podUid} is gone; uid ${by.metadata.uid} took its name`

@@ -1,0 +1,356 @@
+import { createHash } from 'node:crypto'
+import type { Clock } from '../../lib/clock.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { isAlreadyExists } from '../../lib/kube/errors.ts'
+import { pods, resourcePath } from '../../lib/kube/paths.ts'
+import type { Cache } from '../../lib/kube/store.ts'
+import type { Log } from '../../lib/log.ts'
+import { ChaosError } from '../../model/errors.ts'
+import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import type { TaskState } from '../../model/state.ts'
+import type { FactBody } from '../engine/fact.ts'
+import { isEnded } from '../engine/reduce.ts'
+import { factOf } from './node-facts.ts'
+import { containerOf, isTerminal, type Pod, podWhen, startTrouble } from './pod-cache.ts'
+
+/** A stream to the program in a pod. */
+export type Attached = {
+  lines: AsyncIterable<string>
+  send(line: string): Promise<void>
+  close(): void
+}
+export type Attach = (
+  place: { namespace: string; pod: string; container: string },
+  signal: AbortSignal,
+) => Promise<Attached>
+
+export type SessionParts = {
+  kube: KubeClient
+  cache: Cache<Pod>
+  attach: Attach
+  clock: Clock
+  log: Log
+  namespace: string
+  podOf(order: NodeOrder, name: string): object
+  /** cleanupPolicy */
+  retain: boolean
+}
+export type SessionLinks = {
+  order: NodeOrder
+  task(): TaskState
+  emit(fact: FactBody): void
+  durable(signal: AbortSignal): Promise<void>
+  stored(signal: AbortSignal): Promise<void>
+}
+
+/** A fault pod that does not run by then has failed, milliseconds. */
+const startMs = 180_000
+const reattachMs = 100
+/** A pod that vanished with its targets still open is replaced so often. */
+const attempts = 5
+const quitMs = 2000
+const goneMs = 60_000
+/** The container of the program. */
+const program = 'fault'
+
+/** The name of the n-th pod for one node of one task: the same for every runner that asks. */
+export function podName(order: NodeOrder, attempt: number): string {
+  const text = `${order.run}/${order.task}/${order.node}`
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 10)
+  return `${order.task.slice(0, 40).replace(/[^a-z0-9-]+/g, '-')}-${hash}-${attempt}`
+}
+
+/** The fault pod of one task on one node, from its creation to its end. */
+export class NodeSession {
+  #parts: SessionParts
+  #links: SessionLinks
+  #attached: Attached | null = null
+  #name: string | null = null
+  #armed = new Set<string>()
+  #stopping: string | null = null
+  #end = new AbortController()
+  #running: Promise<void> | null = null
+  #armedWaiters: (() => void)[] = []
+  #acking = false
+
+  constructor(parts: SessionParts, links: SessionLinks) {
+    this.#parts = parts
+    this.#links = links
+  }
+
+  /** Begins once; later calls do nothing. */
+  begin(): void {
+    this.#running ??= this.#run().catch((error: unknown) => {
+      if (this.#end.signal.aborted) return
+      const reason = error instanceof Error ? error.message : String(error)
+      const code = error instanceof ChaosError ? error.code : 'HELPER_ERROR'
+      for (const target of this.#open())
+        this.#links.emit({
+          fact: target.state === 'targeted' ? 'inject-failed' : 'revert-failed',
+          task: this.#links.order.task,
+          target: target.id,
+          trouble: { code, reason, target: target.id },
+          remaining: [`on node ${this.#links.order.node}: sh ${journalScript(this.#links.order)}`],
+        } as FactBody)
+    })
+  }
+
+  /** Resolves when every target of this node is armed or refused. */
+  async armed(signal: AbortSignal): Promise<void> {
+    if (this.#links.order.start === 'now') return
+    while (!this.#isReady()) {
+      await new Promise<void>((resolve, reject) => {
+        this.#armedWaiters.push(resolve)
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+        if (signal.aborted) reject(signal.reason)
+      })
+    }
+  }
+
+  /** Tells the program what the state says: waves that are sent are to be injected. */
+  async pushGo(): Promise<void> {
+    const task = this.#links.task()
+    const targets = this.#mine()
+      .filter((t) => t.state === 'targeted' && t.wave < task.wave)
+      .map((t) => t.id)
+    if (targets.length === 0 || this.#links.order.start === 'now') return
+    await this.#send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+  }
+
+  async stop(reason: string): Promise<void> {
+    this.#stopping = reason
+    await this.#send({ do: 'stop', reason })
+  }
+
+  /** Ends the pod: nothing of it is left afterwards, unless the experiment wants it retained. */
+  async close(signal: AbortSignal): Promise<void> {
+    const { kube, cache, namespace, clock, retain } = this.#parts
+    const name = this.#name
+    await this.#links.stored(signal)
+    await this.#send({ do: 'ack', seq: this.#acknowledged() })
+    const asked = await this.#send({ do: 'quit' })
+    const key = `${namespace}/${name}`
+    const over = (pod: Pod | undefined): boolean => !pod || isTerminal(pod)
+    if (name && asked) await within(quitMs, signal, (s) => podWhen(cache, key, over, s))
+    this.#end.abort(new Error('the task is over'))
+    this.#attached?.close()
+    await this.#running
+    const pod = name ? cache.get(key) : undefined
+    if (!name || (retain && pod && isTerminal(pod))) return
+    const path = resourcePath({ ...pods, namespace, name })
+    const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
+    await kube.remove(path, { signal, ...gracePeriodSeconds }).catch(ignoreNotFound)
+    const gone = await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
+    if (!gone) await clock.sleep(reattachMs, signal)
+  }
+
+  /** Lets go of the stream without ending the pod: another runner will take over. */
+  async leave(): Promise<void> {
+    this.#end.abort(new Error('handed over'))
+    this.#attached?.close()
+    await this.#running
+  }
+
+  #mine() {
+    return this.#links.task().targets.filter((t) => t.node === this.#links.order.node)
+  }
+  #open() {
+    return this.#mine().filter((t) => !isEnded(t))
+  }
+  #acknowledged(): number {
+    return this.#links.task().acknowledged[this.#links.order.node] ?? 0
+  }
+  #isReady(): boolean {
+    // After an adoption the program has told the runner before us that it is armed.
+    if (this.#attached && this.#adopted) return true
+    return this.#mine().every((t) => this.#armed.has(t.id) || t.state !== 'targeted')
+  }
+  #adopted = false
+
+  async #run(): Promise<void> {
+    const signal = this.#end.signal
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const { order } = this.#links
+      const name = podName(order, attempt)
+      this.#name = name
+      await this.#create(name, attempt)
+      const pod = await this.#running_(name)
+      if (pod && !isTerminal(pod)) await this.#serve(name, signal)
+      if (this.#open().length === 0 && this.#links.task().chaosAt !== undefined) return
+      signal.throwIfAborted()
+      this.#links.emit({
+        fact: 'said',
+        task: order.task,
+        level: 'warn',
+        text: `fault pod ${name} has gone before its work was done; another one looks after its targets`,
+      })
+    }
+    throw new ChaosError({
+      code: 'HELPER_ERROR',
+      reason: `${attempts} fault pods on node ${this.#links.order.node} ended before their work was done; look at the events of namespace ${this.#parts.namespace}`,
+    })
+  }
+
+  async #create(name: string, attempt: number): Promise<void> {
+    const { kube, namespace, cache } = this.#parts
+    const { order, task, emit, durable } = this.#links
+    const signal = this.#end.signal
+    this.#adopted = task().pods.includes(name)
+    if (this.#adopted && cache.get(`${namespace}/${name}`)) return
+    emit({ fact: 'pod-created', task: order.task, pod: name })
+    await durable(signal)
+    // A replacement never injects: it sweeps what the journal holds and reports it.
+    const start = attempt === 1 ? order.start : 'wait'
+    const path = resourcePath({ ...pods, namespace })
+    try {
+      await kube.create(path, this.#parts.podOf({ ...order, start }, name), { signal })
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error
+    }
+    await within(5000, signal, (s) =>
+      podWhen(cache, `${namespace}/${name}`, (p) => p !== undefined, s),
+    )
+  }
+
+  /** Waits until the program runs; undefined when the pod is gone. */
+  async #running_(name: string): Promise<Pod | undefined> {
+    const { cache, namespace } = this.#parts
+    const signal = this.#end.signal
+    const pod = await within(startMs, signal, (s) =>
+      podWhen(
+        cache,
+        `${namespace}/${name}`,
+        (p) => !p || isTerminal(p) || startTrouble(p) !== null || isRunning(p),
+        s,
+      ).then((p) => ({ p })),
+    )
+    if (!pod)
+      throw new ChaosError({
+        code: 'HELPER_ERROR',
+        reason: `fault pod ${namespace}/${name} did not start within ${startMs / 1000} s; kubectl describe it to see why`,
+      })
+    const trouble = pod.p && !isTerminal(pod.p) ? startTrouble(pod.p) : null
+    if (trouble)
+      throw new ChaosError({
+        code: 'HELPER_ERROR',
+        reason: `fault pod ${namespace}/${name} does not start: ${trouble}`,
+      })
+    return pod.p
+  }
+
+  /** Listens until the pod is gone or over; a broken stream is opened again. */
+  async #serve(name: string, signal: AbortSignal): Promise<void> {
+    const { cache, namespace, attach, clock, log } = this.#parts
+    for (;;) {
+      const pod = cache.get(`${namespace}/${name}`)
+      if (!pod || isTerminal(pod)) return
+      signal.throwIfAborted()
+      try {
+        const place = { namespace, pod: name, container: program }
+        const attached = await attach(place, signal)
+        await this.#listen(attached, name)
+      } catch (error) {
+        if (signal.aborted) throw signal.reason
+        log.debug({ err: error, pod: name }, 'the stream to the fault pod broke')
+      }
+      this.#attached = null
+      await clock.sleep(reattachMs, signal)
+    }
+  }
+
+  async #listen(attached: Attached, name: string): Promise<void> {
+    try {
+      await attached.send(JSON.stringify({ do: 'hello', acknowledged: this.#acknowledged() }))
+      for await (const text of attached.lines) await this.#hear(attached, text, name)
+    } finally {
+      attached.close()
+    }
+  }
+
+  async #hear(attached: Attached, text: string, pod: string): Promise<void> {
+    const line = parseLine(text)
+    if (!line) return
+    if ('hello' in line) {
+      this.#attached = attached
+      if (this.#stopping) await this.#send({ do: 'stop', reason: this.#stopping })
+      else await this.pushGo()
+      this.#wakeArmed()
+      return
+    }
+    if (line.seq <= this.#acknowledged()) return
+    this.#take(line, pod)
+    if (!this.#acking) void this.#acknowledge()
+  }
+
+  #take(event: NodeEvent, pod: string): void {
+    const { order, emit } = this.#links
+    if (event.event === 'armed') this.#armed.add(event.target)
+    const fact = factOf(event, order.task)
+    emit(fact.fact === 'said' ? { ...fact, pod } : fact)
+    emit({ fact: 'acknowledged', task: order.task, node: order.node, seq: event.seq })
+    this.#wakeArmed()
+  }
+
+  #wakeArmed(): void {
+    for (const wake of this.#armedWaiters.splice(0)) wake()
+  }
+
+  async #acknowledge(): Promise<void> {
+    this.#acking = true
+    try {
+      const seq = this.#acknowledged()
+      await this.#links.stored(this.#end.signal)
+      await this.#send({ do: 'ack', seq })
+    } catch {
+      // The run ends or is handed over: who comes next is told everything again.
+    } finally {
+      this.#acking = false
+    }
+  }
+
+  async #send(command: NodeCommand): Promise<boolean> {
+    if (!this.#attached) return false
+    try {
+      await this.#attached.send(JSON.stringify(command))
+      return true
+    } catch {
+      // The stream broke: on the next one the state is told again.
+      return false
+    }
+  }
+}
+
+const isRunning = (pod: Pod): boolean => containerOf(pod, program)?.state?.running !== undefined
+
+function parseLine(text: string): NodeLine | null {
+  if (!text.startsWith('{')) return null
+  try {
+    return JSON.parse(text) as NodeLine
+  } catch {
+    return null
+  }
+}
+
+/** The undo script on the node, for a human. */
+export const journalScript = (order: NodeOrder): string =>
+  `/var/lib/chaosplane/${order.cluster}/${order.node}/${order.run}/${order.task}/undo.sh`
+
+/** The value, or undefined when the time is up; throws when `signal` aborts. */
+async function within<T>(
+  ms: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  const limit = AbortSignal.timeout(ms)
+  try {
+    return await work(AbortSignal.any([signal, limit]))
+  } catch (error) {
+    if (signal.aborted || !limit.aborted) throw error
+    return undefined
+  }
+}
+
+function ignoreNotFound(error: unknown): void {
+  if (typeof error === 'object' && error && 'status' in error && error.status === 404) return
+  throw error
+}

@@ -1,0 +1,159 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { isNotFound } from '../../lib/kube/errors.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import type { Log } from '../../lib/log.ts'
+import type { RunState } from '../../model/state.ts'
+import { claimOf, type Identity, sameIdentity } from './claim.ts'
+import type { Resource } from './resource.ts'
+
+export type KeeperSettings = {
+  kube: KubeClient
+  resource: Resource
+  me: Identity
+  clock: Clock
+  log: Log
+  /** resolves when the run is ours: nothing is written before */
+  claimed: Promise<void>
+  /** somebody else holds the run now, or the resource is gone */
+  onLoss(why: string): void
+}
+
+/** Facts that can wait are written together after this, milliseconds. */
+const lazyMs = 300
+const retryMs = [100, 200, 500, 1000, 2000]
+
+type Waiter = { version: number; resolve: () => void; reject: (why: unknown) => void }
+
+/**
+ * Keeps `status.run` of one resource: the newest state, one write at a time, retried until it is stored.
+ * `durable()` is the gate before every act.
+ */
+export class StatusKeeper {
+  #settings: KeeperSettings
+  #state: RunState | null = null
+  #version = 0
+  #written = 0
+  #urgent = 0
+  #writing = false
+  #timer: NodeJS.Timeout | undefined
+  #waiters: Waiter[] = []
+  #end = new AbortController()
+
+  constructor(settings: KeeperSettings) {
+    this.#settings = settings
+  }
+
+  /** The newest state, to be written within `lazyMs`. */
+  offer(state: RunState): void {
+    this.#state = state
+    this.#version++
+    if (!this.#timer && !this.#writing)
+      this.#timer = setTimeout(() => this.#push(this.#version), lazyMs)
+  }
+
+  /** Resolves once everything that was offered so far is stored; writes at once. */
+  durable(signal: AbortSignal): Promise<void> {
+    const stored = this.stored(signal)
+    this.#push(this.#version)
+    return stored
+  }
+
+  /** Like `durable`, but in the time of the next ordinary write. */
+  stored(signal: AbortSignal): Promise<void> {
+    if (this.#written >= this.#version) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      if (signal.aborted || this.#end.signal.aborted)
+        return reject(signal.reason ?? this.#end.signal.reason)
+      const waiter: Waiter = { version: this.#version, resolve, reject }
+      this.#waiters.push(waiter)
+      signal.addEventListener(
+        'abort',
+        () => {
+          this.#waiters = this.#waiters.filter((w) => w !== waiter)
+          reject(signal.reason)
+        },
+        { once: true },
+      )
+    })
+  }
+
+  /** Writes no more; who still waits is told why. */
+  close(why: string): void {
+    if (this.#end.signal.aborted) return
+    clearTimeout(this.#timer)
+    this.#end.abort(new Error(why))
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#end.signal.reason)
+  }
+
+  #push(version: number): void {
+    this.#urgent = Math.max(this.#urgent, version)
+    if (this.#writing || this.#end.signal.aborted) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#writing = true
+    void this.#writeAll()
+  }
+
+  async #writeAll(): Promise<void> {
+    let failures = 0
+    try {
+      await this.#settings.claimed
+      while (this.#written < this.#urgent && !this.#end.signal.aborted) {
+        const version = this.#version
+        try {
+          await this.#write()
+          failures = 0
+          this.#written = version
+          this.#release()
+        } catch (error) {
+          if (this.#end.signal.aborted) return
+          if (isNotFound(error)) return this.#lose('the resource no longer exists')
+          const ms = retryMs[Math.min(failures++, retryMs.length - 1)] ?? 2000
+          this.#settings.log.warn({ err: error }, 'status could not be written; trying again')
+          await this.#settings.clock.sleep(ms, this.#end.signal)
+        }
+      }
+    } catch (error) {
+      this.close(error instanceof Error ? error.message : String(error))
+    } finally {
+      this.#writing = false
+      if (this.#version > this.#written && this.#state) this.offerAgain()
+    }
+  }
+
+  /** What came in while a write was under way gets its own lazy turn. */
+  offerAgain(): void {
+    if (!this.#timer && !this.#end.signal.aborted)
+      this.#timer = setTimeout(() => this.#push(this.#version), lazyMs)
+  }
+
+  async #write(): Promise<void> {
+    const { kube, resource, me } = this.#settings
+    const answer = await kube.apply<KubeObject>(
+      resource.statusPath,
+      {
+        apiVersion: resource.apiVersion,
+        kind: resource.kind,
+        metadata: { name: resource.name, namespace: resource.namespace },
+        status: { run: this.#state },
+      },
+      { fieldManager: 'chaosplane-runner', force: true, signal: this.#end.signal },
+    )
+    if (answer.metadata.uid !== resource.uid) this.#lose('another resource took its name')
+    const holder = claimOf(answer)
+    if (!holder || !sameIdentity(holder, me))
+      this.#lose(`runner ${holder ? holder.pod : 'nobody'} holds the run now`)
+  }
+
+  #lose(why: string): void {
+    this.close(why)
+    this.#settings.onLoss(why)
+  }
+
+  #release(): void {
+    const done = this.#waiters.filter((w) => w.version <= this.#written)
+    this.#waiters = this.#waiters.filter((w) => w.version > this.#written)
+    for (const waiter of done) waiter.resolve()
+  }
+}
