@@ -56,4 +56,4 @@ export const defineFault = <Params>(fault: FaultDefinition<Params>): FaultDefini
   fault
 
 /** All faults by canonical id. */
-export type FaultCatalogue = Readonly<Record<string, FaultDefinition<never>>>
+export type FaultCatalogue = Readonly<Record<string, FaultDefinition>>

@@ -1,0 +1,10 @@
+// Written by `npm run generate` from the folders beside this file; do not edit.
+import type { FaultCatalogue } from '../../model/fault.ts'
+import { podCpuHog } from './pod-cpu-hog/index.ts'
+import { podDelete } from './pod-delete/index.ts'
+
+/** All faults by canonical id. */
+export const faultCatalogue: FaultCatalogue = {
+  'pod-cpu-hog': podCpuHog,
+  'pod-delete': podDelete,
+}
