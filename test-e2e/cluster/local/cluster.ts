@@ -1,0 +1,86 @@
+import { binary } from '../binaries.ts'
+import type { Cluster } from '../cluster.ts'
+import { processesIn, until } from '../processes.ts'
+import { run } from '../shell.ts'
+import { apiServerPlan, prepareControl, serverOf, startControl } from './control.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { createBridge } from './network.ts'
+import { importArchive, startNode } from './node.ts'
+import { giveBack, takeSlot } from './slot.ts'
+
+/** What a local cluster is made with. */
+export type LocalClusterOptions = {
+  nodes: 1 | 2
+  /** docker archives to import on every node; docker.io/local/pause:1 must be in one of them */
+  images: string[]
+}
+
+/** A real cluster out of processes on this machine: control plane on the host, nodes in network namespaces. */
+export async function startLocalCluster(options: LocalClusterOptions): Promise<Cluster> {
+  if (process.getuid?.() !== 0)
+    throw new Error(
+      'a local cluster needs root: use sudo, or name an existing cluster with --context',
+    )
+  const slot = await takeSlot()
+  try {
+    return await startIn(layoutOf(slot.folder, slot.number, options.nodes), options, () =>
+      giveBack(slot),
+    )
+  } catch (e) {
+    await giveBack(slot)
+    throw e
+  }
+}
+
+async function startIn(
+  layout: Layout,
+  options: LocalClusterOptions,
+  down: () => Promise<void>,
+): Promise<Cluster> {
+  const processes = processesIn(layout.folder)
+  await Promise.all([createBridge(layout), prepareControl(layout)])
+  const ready = startControl(layout, processes)
+  await Promise.all([
+    ready,
+    ...layout.nodes.map((node) =>
+      startNode(layout, node, {
+        processes,
+        images: options.images,
+        server: serverOf(layout),
+        ready,
+      }),
+    ),
+  ])
+  const kubeconfig = `${layout.folder}/admin.kubeconfig`
+  await nodesReady(kubeconfig, layout)
+  return {
+    provider: 'local',
+    kubeconfig,
+    apiUrl: serverOf(layout),
+    nodes: layout.nodes.map((n) => n.name),
+    auditLog: apiServerPlan(layout).auditLog,
+    logs: `${layout.folder}/logs`,
+    importImage: async (archive) => {
+      await Promise.all(layout.nodes.map((node) => importArchive(node, archive)))
+    },
+    kill: (component) => processes.kill(component),
+    stop: (component) => processes.stop(component),
+    start: (component) => processes.start(component),
+    restart: (component) => processes.restart(component),
+    pause: async (component) => processes.pause(component),
+    resume: async (component) => processes.resume(component),
+    down,
+  }
+}
+
+async function nodesReady(kubeconfig: string, layout: Layout): Promise<void> {
+  await until(`all ${layout.nodes.length} nodes are Ready`, 90_000, async () => {
+    const list = JSON.parse(
+      await run(binary('kubectl'), [`--kubeconfig=${kubeconfig}`, 'get', 'nodes', '-o', 'json']),
+    ) as { items: { status: { conditions?: { type: string; status: string }[] } }[] }
+    const ready = list.items.filter((n) =>
+      n.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+    )
+    return ready.length === layout.nodes.length
+  })
+}

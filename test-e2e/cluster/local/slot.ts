@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Lock, tryLock } from '../lock.ts'
+import { endRecorded } from '../processes.ts'
+import { run, succeeds } from '../shell.ts'
+import { processesOf, removeNodeCgroup } from './cgroups.ts'
+import { layoutOf, slots } from './layout.ts'
+import { networkIds, removeNetwork } from './network.ts'
+
+/** A place for one cluster on this machine, held for as long as its owner lives. */
+export type Slot = { number: number; folder: string; lock: Lock }
+
+/** Takes the first free slot; ends first what dead owners left in any slot. */
+export async function takeSlot(): Promise<Slot> {
+  let taken: Slot | undefined
+  for (let number = 0; number < slots; number++) {
+    const lock = await tryLock(`cluster-${number}`)
+    if (!lock) continue
+    const slot = { number, folder: join(tmpdir(), `chaosplane-cluster-${number}`), lock }
+    if (existsSync(slot.folder)) await clearSlot(slot)
+    if (taken) await lock.release()
+    else taken = slot
+  }
+  if (!taken)
+    throw new Error(`all ${slots} places for clusters on this machine are taken; end one of them`)
+  await mkdir(taken.folder)
+  return taken
+}
+
+/** Ends every process of the slot's cluster and leaves nothing: mounts, namespaces, cgroups, files. */
+export async function clearSlot(slot: Slot): Promise<void> {
+  const layout = layoutOf(slot.folder, slot.number, maxNodes)
+  const nodes = layout.nodes.map((n) => n.name)
+  await endRecorded(slot.folder)
+  const networks = new Set<string>()
+  // A shim may start one more process while the others are ended.
+  for (let round = 0; round < 50; round++) {
+    const inPods = (await Promise.all(nodes.map(processesOf))).flat()
+    for (const id of await networkIds(inPods)) networks.add(id)
+    const all = [...inPods, ...(await shims(slot.folder))]
+    if (all.length === 0) break
+    for (const pid of all) endPid(pid)
+    await delay(50)
+  }
+  await unmountBelow(slot.folder)
+  await removeNetwork(layout, networks)
+  await Promise.all(nodes.map(removeNodeCgroup))
+  await rm(slot.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+}
+
+/** Ends the cluster and gives the slot back. */
+export async function giveBack(slot: Slot): Promise<void> {
+  await clearSlot(slot)
+  await slot.lock.release()
+}
+
+const maxNodes = 9
+
+/** containerd's shims outlive it on purpose; they carry the socket's path in their environment and arguments. */
+async function shims(folder: string): Promise<number[]> {
+  const lines = (await run('ps', ['-eww', '-o', 'pid=,args='])).split('\n')
+  return lines
+    .filter((l) => l.includes('containerd-shim') && l.includes(`${folder}/`))
+    .map((l) => Number.parseInt(l, 10))
+}
+
+function endPid(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // gone meanwhile
+  }
+}
+
+async function unmountBelow(folder: string): Promise<void> {
+  const mounts = (await readFile('/proc/mounts', 'utf8'))
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((path) => path.startsWith(`${folder}/`))
+  for (const path of mounts.sort().reverse()) await succeeds('umount', ['-l', path])
+}
