@@ -1,3 +1,4 @@
+import { backoffMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { Outcome } from './http.ts'
 import type { Log } from './log.ts'
@@ -42,8 +43,8 @@ export function waitAfter(
   random: () => number,
 ): number {
   if (failure.kind === 'forbidden') return settings.forbiddenMs
-  const full = Math.min(settings.maxMs, settings.minMs * 2 ** Math.min(failures - 1, 30))
-  const jittered = full * (0.5 + 0.5 * random())
+  const { minMs, maxMs } = settings
+  const jittered = backoffMs({ baseMs: minMs, maxMs }, failures - 1, random)
   return Math.max(jittered, Math.min(failure.retryAfterMs ?? 0, 60_000))
 }
 

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { Spill } from '../../lib/spill.ts'
+
+/** Lines that are sent together; their text is in memory or in a file. */
+export type Batch = { lines: number; bytes: number; text?: string; file?: string }
+
+/** Memory and disk for unsent lines, shared by all streams. */
+export type LineStore = {
+  /** memory for unsent lines, characters */
+  memory: number
+  /** false: the line has to be dropped */
+  hasRoom(bytes: number): boolean
+  /** Moves a batch to disk; false when disk is full or absent. */
+  toDisk(key: string, batch: Batch): boolean
+  read(batch: Batch): string | undefined
+  drop(batch: Batch): void
+  /** What a former process left unsent, in order, by key. */
+  recovered(): Map<string, Batch[]>
+}
+
+const heading = z.object({ key: z.string(), lines: z.number().int() })
+
+/** A store with at most `maxMemory` characters in memory; `relieve` is asked to move some to disk before a line is dropped. */
+export function createLineStore(
+  maxMemory: number,
+  spill: Spill | undefined,
+  relieve: () => void,
+): LineStore {
+  const left = spill?.list() ?? []
+  let written = Number.parseInt(left.at(-1) ?? '0', 10) || 0
+
+  const store: LineStore = {
+    memory: 0,
+    hasRoom(bytes) {
+      if (store.memory + bytes <= maxMemory) return true
+      relieve()
+      return store.memory + bytes <= maxMemory
+    },
+    toDisk(key, batch) {
+      if (batch.file) return true
+      if (!spill || batch.text === undefined) return false
+      const hash = createHash('sha256').update(key).digest('hex').slice(0, 16)
+      const file = `${String(written + 1).padStart(12, '0')}-${hash}.jsonl`
+      const head = JSON.stringify({ key, lines: batch.lines })
+      if (!spill.put(file, `${head}\n${batch.text}`)) return false
+      written++
+      store.memory -= batch.bytes
+      batch.file = file
+      delete batch.text
+      return true
+    },
+    read(batch) {
+      if (batch.text !== undefined) return batch.text
+      const text = batch.file ? spill?.get(batch.file) : undefined
+      return text?.slice(text.indexOf('\n') + 1)
+    },
+    drop(batch) {
+      if (batch.text !== undefined) store.memory -= batch.bytes
+      if (batch.file) spill?.remove(batch.file)
+      delete batch.text
+      delete batch.file
+    },
+    recovered() {
+      const byKey = new Map<string, Batch[]>()
+      for (const file of left) {
+        const text = spill?.get(file) ?? ''
+        const head = readHeading(text)
+        if (!head) spill?.remove(file)
+        else {
+          const batches = byKey.get(head.key) ?? []
+          batches.push({ lines: head.lines, bytes: text.length, file })
+          byKey.set(head.key, batches)
+        }
+      }
+      return byKey
+    },
+  }
+  return store
+}
+
+function readHeading(text: string): z.infer<typeof heading> | undefined {
+  try {
+    return heading.parse(JSON.parse(text.slice(0, text.indexOf('\n'))))
+  } catch {
+    return undefined
+  }
+}
