@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Permission } from '../model/fault.ts'
+import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 
 /** What the generator needs to know of one fault. */
 export type FaultRights = {
@@ -109,22 +110,26 @@ export const runnerOwnRights: readonly Permission[] = [
   },
 ]
 
-const read = ['get', 'list'] as const
 const reading = (group: string, resource: string): Permission => ({
   group,
   resource,
-  verbs: read,
+  verbs: ['get', 'list'],
   why: 'find targets by their workload',
 })
 
-/** What every experiment's account needs to find its targets. */
-export const selectionRights: readonly Permission[] = [
+/** Finds the targets of Deployments. */
+const deploymentRights: readonly Permission[] = [
   reading('', 'pods'),
-  reading('', 'replicationcontrollers'),
   reading('apps', 'deployments'),
+  reading('apps', 'replicasets'),
+]
+
+/** What an experiment's account needs to find its targets, whatever the fault. */
+export const selectionRights: readonly Permission[] = [
+  ...deploymentRights,
+  reading('', 'replicationcontrollers'),
   reading('apps', 'statefulsets'),
   reading('apps', 'daemonsets'),
-  reading('apps', 'replicasets'),
   reading('batch', 'jobs'),
   reading('argoproj.io', 'rollouts'),
   reading('apps.openshift.io', 'deploymentconfigs'),
@@ -215,10 +220,6 @@ export function rightsPage(faults: readonly FaultRights[]): string {
   return `${[...intro, ...faults.flatMap(pageSection)].join('\n')}\n`
 }
 
-const leastSelection = selectionRights.filter(({ resource }) =>
-  ['pods', 'deployments', 'replicasets'].includes(resource),
-)
-
 function pageSection(fault: FaultRights): string[] {
   return [
     '',
@@ -231,14 +232,14 @@ function pageSection(fault: FaultRights): string[] {
     'kind: Role',
     'metadata:',
     `  name: chaos-${fault.id}`,
-    rulesYaml([...leastSelection, ...fault.permissions]),
+    rulesYaml([...deploymentRights, ...fault.permissions]),
     '```',
   ]
 }
 
 /** Writes the marked parts of the chart and the page of rights; returns the files that changed. */
 export async function writeRbac(
-  faults: readonly FaultRights[],
+  faults: readonly FaultRights[] = Object.values(faultCatalogue),
   root: URL = new URL('../', import.meta.url),
 ): Promise<string[]> {
   const sorted = [...faults].sort((a, b) => (a.id < b.id ? -1 : 1))
