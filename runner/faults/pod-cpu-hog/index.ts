@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { defineFault } from '../../../model/fault.ts'
-import { selectionPermissions } from '../../../model/selection-permissions.ts'
 import { wholeNumber } from '../../../model/tunable.ts'
 
 const params = z.object({
@@ -57,7 +56,6 @@ export const podCpuHog = defineFault({
     loadPercent: wholeNumber(tunables, { name: 'load', min: 1, max: 100, unset: 100 }),
   }),
   permissions: [
-    ...selectionPermissions,
     {
       group: '',
       resource: 'pods/exec',

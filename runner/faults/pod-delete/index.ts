@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { BadDuration, parseDuration } from '../../../model/duration.ts'
 import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
-import { selectionPermissions } from '../../../model/selection-permissions.ts'
 import { textOf, wholeNumber, yesOrNo } from '../../../model/tunable.ts'
 
 const params = z.object({
@@ -106,10 +105,7 @@ export const podDelete = defineFault({
     }),
     interval: null,
   }),
-  permissions: [
-    ...selectionPermissions,
-    { group: '', resource: 'pods', verbs: ['delete'], why: 'deletes the targets' },
-  ],
+  permissions: [{ group: '', resource: 'pods', verbs: ['delete'], why: 'deletes the targets' }],
   capabilities: [],
   errorWhenNoEffect: 'CHAOS_INJECT_ERROR',
 })

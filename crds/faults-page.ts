@@ -1,0 +1,53 @@
+import type { FaultDefinition } from '../model/fault.ts'
+
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+
+const names = (names: readonly string[]): string =>
+  names.length > 0 ? names.map((n) => `\`${n}\``).join(', ') : 'none'
+
+const about = (fault: FaultDefinition): string[] => {
+  const where = fault.hands === 'kube' ? 'through the API, no pod' : 'a fault pod on the node'
+  const lasts = fault.lasts === 'instant' ? 'strikes at intervals' : 'held, then put back'
+  return [
+    `* In a \`KubernetesChaosExperiment\`: ${names(fault.names.litmus)}; in a \`ChaosExperiment\`: ${names(fault.names.chaosplane)}.`,
+    `* Works: ${where}; ${lasts}. Default duration ${fault.defaults.durationMs / 1000} s.`,
+    `* Capabilities of the fault pod: ${fault.capabilities.length > 0 ? fault.capabilities.join(', ') : 'none'}.`,
+    `* Example: [examples/${fault.id}.yaml](../examples/${fault.id}.yaml); more in [its folder](../runner/faults/${fault.id}/README.md).`,
+  ]
+}
+
+function section(fault: FaultDefinition): string[] {
+  return [
+    '',
+    `## ${fault.id}`,
+    '',
+    `${fault.title}.`,
+    '',
+    ...about(fault),
+    '',
+    '| Tunable | Written in | Default | Meaning |',
+    '| --- | --- | --- | --- |',
+    ...fault.tunables.map(
+      (t) =>
+        `| \`${t.name}\` | ${t.dialect === 'litmus' ? 'KubernetesChaosExperiment, `env`' : 'ChaosExperiment, `action.parameters`'} | ${cell(t.default) || '(none)'} | ${cell(t.text)} |`,
+    ),
+    '',
+    '| Right of the experiment’s account | Why |',
+    '| --- | --- |',
+    ...fault.permissions.map(
+      (p) =>
+        `| ${p.verbs.join(', ')} ${p.resource}${p.group ? `.${p.group}` : ''} | ${cell(p.why)} |`,
+    ),
+  ]
+}
+
+/** The catalogue of all faults, docs/faults.md. */
+export const faultsPage = (faults: readonly FaultDefinition[]): string =>
+  [
+    '<!-- Written by `npm run generate` from runner/faults; do not edit. -->',
+    '# Faults',
+    '',
+    'What is common to all of them (duration, ramp, sequence, selection, health check) is in [experiments.md](experiments.md).',
+    ...faults.flatMap(section),
+    '',
+  ].join('\n')

@@ -1,0 +1,112 @@
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { stringify } from 'yaml'
+import type { FaultDefinition } from '../model/fault.ts'
+import { crds } from './crd.ts'
+import { faultsPage } from './faults-page.ts'
+
+const root = new URL('../', import.meta.url)
+const faultsFolder = new URL('runner/faults/', root)
+const byHand = 'Written by `npm run generate` from the folders beside this file; do not edit.'
+
+type FaultFolder = { id: string; name: string; definition: FaultDefinition; kube: string | null }
+
+const exists = (file: URL): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  )
+
+/** Name of the export of `file` whose id is the folder's name. */
+async function exportOf(file: URL, id: string): Promise<{ name: string; value: unknown }> {
+  const found = Object.entries(await import(file.href)).find(
+    ([, value]) => (value as { id?: unknown } | null)?.id === id,
+  )
+  if (!found) throw new Error(`${file.pathname} exports nothing with the id "${id}"`)
+  return { name: found[0], value: found[1] }
+}
+
+async function faultFolders(): Promise<FaultFolder[]> {
+  const entries = await readdir(faultsFolder, { withFileTypes: true })
+  const ids = entries.filter((e) => e.isDirectory()).map((e) => e.name)
+  return Promise.all(
+    ids.sort().map(async (id) => {
+      const index = await exportOf(new URL(`${id}/index.ts`, faultsFolder), id)
+      const kubeFile = new URL(`${id}/kube.ts`, faultsFolder)
+      const kube = (await exists(kubeFile)) ? (await exportOf(kubeFile, id)).name : null
+      return { id, name: index.name, definition: index.value as FaultDefinition, kube }
+    }),
+  )
+}
+
+const catalogue = (faults: FaultFolder[]): string => `// ${byHand}
+import type { FaultCatalogue } from '../../model/fault.ts'
+${faults.map((f) => `import { ${f.name} } from './${f.id}/index.ts'`).join('\n')}
+
+/** All faults by canonical id. */
+export const faultCatalogue: FaultCatalogue = {
+${faults.map((f) => `  '${f.id}': ${f.name},`).join('\n')}
+}
+`
+
+function kubeRegistry(faults: FaultFolder[]): string {
+  const acting = faults.filter((f) => f.kube !== null)
+  return `// ${byHand}
+import type { KubeFault } from './kube-fault.ts'
+${acting.map((f) => `import { ${f.kube} } from './${f.id}/kube.ts'`).join('\n')}
+
+/** The acting part of every API-level fault, by canonical id. */
+export const kubeFaults: Readonly<Record<string, KubeFault<never>>> = {
+${acting.map((f) => `  '${f.id}': ${f.kube},`).join('\n')}
+}
+`
+}
+
+const changed: string[] = []
+
+async function write(path: string, content: string): Promise<void> {
+  const file = new URL(path, root)
+  await mkdir(new URL('./', file), { recursive: true })
+  if ((await readFile(file, 'utf8').catch(() => null)) === content) return
+  await writeFile(file, content)
+  changed.push(path)
+}
+
+const keepOnUninstall = { 'helm.sh/resource-policy': 'keep' }
+
+async function writeCrds(): Promise<void> {
+  for (const [name, crd] of Object.entries(crds)) {
+    const header = '# Written by `npm run generate` from model/documents; do not edit.\n'
+    const text = (value: unknown) =>
+      header + stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
+    await write(`crds/${name}`, text(crd))
+    const metadata = { ...(crd['metadata'] as object), annotations: keepOnUninstall }
+    await write(`config/chart/templates/crds/${name}`, text({ ...crd, metadata }))
+  }
+}
+
+/** Rights are made from the faults by their own part of the generator. */
+async function writeRights(faults: FaultFolder[]): Promise<void> {
+  const { writeRbac } = await import('../config/rbac.ts')
+  const files = await writeRbac(
+    faults.map(({ definition: { id, title, hands, permissions } }) => ({
+      id,
+      title,
+      hands,
+      permissions,
+    })),
+  )
+  changed.push(...files)
+}
+
+const faults = await faultFolders()
+await writeCrds()
+await write('runner/faults/catalogue.generated.ts', catalogue(faults))
+await write('runner/faults/index.generated.ts', kubeRegistry(faults))
+await write('docs/faults.md', faultsPage(faults.map((f) => f.definition)))
+for (const { id } of faults)
+  await write(
+    `examples/${id}.yaml`,
+    await readFile(new URL(`${id}/example.yaml`, faultsFolder), 'utf8'),
+  )
+await writeRights(faults)
+console.log(changed.length === 0 ? 'everything is up to date' : `written: ${changed.join(', ')}`)
