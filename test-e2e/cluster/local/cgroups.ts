@@ -12,7 +12,7 @@ export function cgroupVersion(): 1 | 2 {
 /** The cgroup that holds all pods of a node. */
 export async function createNodeCgroup(node: string): Promise<void> {
   if (cgroupVersion() === 2) return await createUnified(node)
-  for (const controller of await controllers()) {
+  for (const controller of controllers()) {
     const folder = join(root, controller, node)
     await mkdir(folder, { recursive: true })
     // Empty sets would refuse every process.
@@ -57,13 +57,15 @@ async function createUnified(node: string): Promise<void> {
   await writeFile(join(root, node, 'cgroup.subtree_control'), enable)
 }
 
-async function controllers(): Promise<string[]> {
+function controllers(): string[] {
   const known = 'cpu cpuacct cpuset memory devices freezer blkio pids systemd hugetlb net_cls'
   return known.split(' ').filter((c) => existsSync(join(root, c)))
 }
 
 async function nodeFolders(node: string): Promise<string[]> {
-  const parents = cgroupVersion() === 2 ? [root] : (await controllers()).map((c) => join(root, c))
+  // A version 1 machine may mount an empty version 2 tree beside the others; runc makes a group there as well.
+  const parents =
+    cgroupVersion() === 2 ? [root] : [...controllers(), 'unified'].map((c) => join(root, c))
   return parents.map((p) => join(p, node)).filter(existsSync)
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -45,6 +45,7 @@ export async function clearSlot(slot: Slot): Promise<void> {
     for (const pid of all) endPid(pid)
     await delay(50)
   }
+  for (const node of layout.nodes) await removeShimSockets(node.folder)
   await unmountBelow(slot.folder)
   await removeNetwork(layout, networks)
   await Promise.all(nodes.map(removeNodeCgroup))
@@ -65,6 +66,16 @@ async function shims(folder: string): Promise<number[]> {
   return lines
     .filter((l) => l.includes('containerd-shim') && l.includes(`${folder}/`))
     .map((l) => Number.parseInt(l, 10))
+}
+
+/** A killed shim leaves its socket in a folder that all containerds of the machine share. */
+async function removeShimSockets(nodeFolder: string): Promise<void> {
+  const tasks = join(nodeFolder, 'containerd-state/io.containerd.runtime.v2.task/k8s.io')
+  for (const id of await readdir(tasks).catch(() => [])) {
+    const address = await readFile(join(tasks, id, 'address'), 'utf8').catch(() => '')
+    if (address.startsWith('unix:///run/containerd/s/'))
+      await rm(address.slice('unix://'.length), { force: true })
+  }
 }
 
 function endPid(pid: number): void {
