@@ -1,4 +1,4 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Log } from '../lib/log.ts'
 import { kserverRoutes } from './kserver/routes.ts'
 import { logServiceRoutes } from './log-service/routes.ts'
@@ -25,7 +25,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const { runs, logs, accessKey, logServiceToken, now } = parts
   const app = Fastify({
     loggerInstance: parts.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: parts.maxBodyBytes,
     requestTimeout: 30_000,
     connectionTimeout: 60_000,
