@@ -1,0 +1,62 @@
+import type { NodeEvent, NodeHello, NodeLine } from '../../model/fault-pod.ts'
+
+/** An event before it has its number and time. */
+export type Unstamped = NodeEvent extends infer Event
+  ? Event extends NodeEvent
+    ? Omit<Event, 'seq' | 'at'>
+    : never
+  : never
+
+type Store = {
+  readonly earlier: NodeEvent[]
+  readonly acknowledged: number
+  append(event: NodeEvent): void
+  acknowledge(seq: number): void
+}
+
+/** The events of one journal: numbered, journalled, then printed; replayed to a runner that comes back. */
+export class Channel {
+  readonly #store: Store
+  readonly #print: (line: NodeLine) => void
+  readonly #now: () => number
+  readonly #events: NodeEvent[]
+  #last: number
+  #acknowledged: number
+
+  constructor(store: Store, print: (line: NodeLine) => void, now: () => number) {
+    this.#store = store
+    this.#print = print
+    this.#now = now
+    this.#events = [...store.earlier]
+    this.#acknowledged = store.acknowledged
+    this.#last = Math.max(this.#acknowledged, ...this.#events.map(({ seq }) => seq))
+  }
+
+  /** Journal first: what was printed can be printed again. */
+  emit(unstamped: Unstamped): NodeEvent {
+    const event = { seq: this.#last + 1, at: this.#now(), ...unstamped } as NodeEvent
+    this.#last = event.seq
+    this.#events.push(event)
+    this.#store.append(event)
+    this.#print(event)
+    return event
+  }
+
+  /** Answers an attach with the last number and everything after `acknowledged`. */
+  hello(acknowledged: number): void {
+    this.ack(acknowledged)
+    const hello: NodeHello = { hello: 1, last: this.#last }
+    this.#print(hello)
+    for (const event of this.#events) if (event.seq > acknowledged) this.#print(event)
+  }
+
+  ack(seq: number): void {
+    if (seq <= this.#acknowledged) return
+    this.#acknowledged = Math.min(seq, this.#last)
+    this.#store.acknowledge(this.#acknowledged)
+  }
+
+  get allAcknowledged(): boolean {
+    return this.#acknowledged >= this.#last
+  }
+}

@@ -1,0 +1,99 @@
+#!/bin/sh
+# The guard of a fault pod: undoes what the fault program can no longer undo.
+# It runs the undo files of the journal when the program's end of the FIFO closes (it died), one second
+# after a TERM, and one second after the program's own deadline (a stopped program closes nothing).
+# CHAOSPLANE_JOURNAL: the journal's folder on the host. CHAOSPLANE_HOST_ROOT: where the host's files begin.
+
+if [ -z "${CHAOSPLANE_HOST_ROOT+set}" ]; then
+  for p in 1 "$PPID"; do
+    r=/proc/$p/root
+    if [ -e "$r/sys/fs/cgroup/cgroup.procs" ] || [ -e "$r/sys/fs/cgroup/cpu" ]; then CHAOSPLANE_HOST_ROOT=$r; break; fi
+  done
+fi
+[ -n "${CHAOSPLANE_HOST_ROOT+set}" ] || { echo "guard: the host's files cannot be reached; hostPID and SYS_PTRACE are needed" >&2; exit 1; }
+CHAOSPLANE_HOST=$CHAOSPLANE_HOST_ROOT
+export CHAOSPLANE_HOST
+J=$CHAOSPLANE_HOST_ROOT$CHAOSPLANE_JOURNAL
+alarm=
+umask 077
+
+# $1: why, then undo files. Tries for ten seconds: a process may need a moment to die, and a shell
+# may be just about to move into the target, so three rounds without a rest are needed.
+undo() {
+  why=$1
+  shift
+  round=0
+  while [ "$round" -lt 40 ]; do
+    owed=
+    for f; do
+      [ -e "$f" ] || continue
+      if sh "$f"; then
+        name=${f##*/}
+        grep -qs "^$name " "$J/guard.log" || echo "$name $why $(date +%s.%N)" >>"$J/guard.log"
+      else
+        owed=1
+      fi
+    done
+    round=$((round + 1))
+    [ -z "$owed" ] && [ "$round" -ge 3 ] && return 0
+    if [ "$round" -lt 3 ]; then sleep 0.05; else sleep 0.25; fi
+  done
+  echo "guard: something is left; run the files $CHAOSPLANE_JOURNAL/go-*.sh as root on the node" >&2
+  return 1
+}
+
+# The undo file that is due first and that the guard has not run yet, as `<unix ms> <file>`.
+first_due() {
+  for f in "$J"/go-*.sh; do
+    [ -e "$f" ] || continue
+    grep -qs "^${f##*/} " "$J/guard.log" && continue
+    sed -n "s|^#guard-at \\(.*\\)|\\1 $f|p" "$f"
+  done | sort -n | head -n 1
+}
+
+# Sleeps until each undo file is due, then runs it; a file that the program has removed is not run.
+watch_deadline() {
+  [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
+  (
+    while :; do
+      due=$(first_due)
+      [ -n "$due" ] || exit 0
+      wait_ms=$((${due%% *} - $(date +%s%3N)))
+      [ "$wait_ms" -le 0 ] || sleep "$((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))"
+      undo deadline "${due#* }" || sleep 1
+    done
+  ) 3<&- &
+  alarm=$!
+}
+
+leave() {
+  [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
+  exit 0
+}
+
+on_term() {
+  trap '' TERM
+  sleep 1
+  undo term "$J"/go-*.sh
+  leave
+}
+trap on_term TERM INT
+
+mkdir -p "$J"
+[ -p "$J/guard" ] || mkfifo -m 600 "$J/guard" 2>/dev/null
+while :; do
+  # blocks until a program opens the other end
+  if exec 3<"$J/guard"; then :; else exit 0; fi
+  watch_deadline
+  said=
+  while read -r said <&3; do
+    case $said in
+      quit) leave ;;
+      go) watch_deadline ;;
+    esac
+  done
+  exec 3<&-
+  [ -d "$J" ] || leave
+  [ -e "$J/closed" ] && leave
+  undo eof "$J"/go-*.sh
+done

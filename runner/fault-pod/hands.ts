@@ -1,0 +1,120 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter } from 'node:path'
+import type { Command, NodeHands, ProcessFacts } from '../faults/node-fault.ts'
+import { parseStat } from './cgroup.ts'
+import { readText } from './host.ts'
+
+const tickMs = 10
+
+const may = (path: string, mode: number): boolean => {
+  try {
+    accessSync(path, mode)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** CPU time in milliseconds: schedstat counts nanoseconds where the kernel has it, stat counts ticks. */
+function cpuMs(pid: number, ticks: number): number {
+  const nanoseconds = Number((readText(`/proc/${pid}/schedstat`) ?? '').split(' ')[0])
+  return nanoseconds > 0 ? nanoseconds / 1e6 : ticks * tickMs
+}
+
+function processFacts(pid: number): ProcessFacts | null {
+  const stat = parseStat(readText(`/proc/${pid}/stat`) ?? '')
+  if (!stat) return null
+  const { parent, state, startTicks, cpuTicks } = stat
+  return { pid, parent, state, startTicks, cpuMs: cpuMs(pid, cpuTicks) }
+}
+
+const carries = (pid: string, mark: string): boolean =>
+  (readText(`/proc/${pid}/environ`) ?? '').split('\0').includes(`CHAOSPLANE_MARK=${mark}`)
+
+function processors(): number {
+  const online = (readText('/sys/devices/system/cpu/online') ?? '').trim()
+  const count = online.split(',').reduce((sum, range) => {
+    const [from, to] = range.split('-').map(Number)
+    return sum + (to ?? from ?? 0) - (from ?? 0) + 1
+  }, 0)
+  return count > 0 ? count : 1
+}
+
+/** What the node part of a fault may do, carried out for real. `env` is what started commands inherit. */
+export class Hands implements NodeHands {
+  readonly hostRoot: string
+  readonly #env: Record<string, string | undefined>
+  readonly #ends = new Map<string, string>()
+  /** told at once when a started command ends */
+  onEnd: (mark: string) => void = () => {}
+
+  constructor(hostRoot: string, env: Record<string, string | undefined>) {
+    this.hostRoot = hostRoot
+    this.#env = env
+  }
+
+  read(path: string): string | null {
+    return readText(this.hostRoot + path)
+  }
+
+  writable(path: string): boolean {
+    return may(this.hostRoot + path, constants.W_OK)
+  }
+
+  hasProgram(name: string): boolean {
+    const path = this.#env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin'
+    return path.split(delimiter).some((folder) => may(`${folder}/${name}`, constants.X_OK))
+  }
+
+  processors(): number {
+    return processors()
+  }
+
+  process(pid: number): ProcessFacts | null {
+    return processFacts(pid)
+  }
+
+  marked(cgroups: readonly string[], mark: string): number[] {
+    const pids = new Set<string>()
+    for (const group of cgroups)
+      for (const pid of (this.read(`${group}/cgroup.procs`) ?? '').split('\n')) pids.add(pid)
+    return [...pids].filter((pid) => pid !== '' && pid !== '0' && carries(pid, mark)).map(Number)
+  }
+
+  start(command: Command, mark: string): void {
+    const { spawn } = process.getBuiltinModule('node:child_process')
+    const [program, ...args] = command
+    const child = spawn(program, args, {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { PATH: this.#env['PATH'], CHAOSPLANE_MARK: mark },
+    })
+    let said = ''
+    child.stderr?.on('data', (data) => {
+      said = `${said}${data}`.slice(-1000)
+    })
+    child.on('error', (error) => this.#end(mark, error.message))
+    child.on('exit', (code, signal) => {
+      const how = signal ? `was ended by ${signal}` : `exited with ${code}`
+      this.#end(mark, `${program} ${how}${said ? `: ${said.trim()}` : ''}`)
+    })
+  }
+
+  kill(pid: number): void {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // gone already: proof reads again
+    }
+  }
+
+  ended(mark: string): string | null {
+    return this.#ends.get(mark) ?? null
+  }
+
+  #end(mark: string, why: string): void {
+    this.#ends.set(mark, why)
+    this.onEnd(mark)
+  }
+}

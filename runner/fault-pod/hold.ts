@@ -1,0 +1,210 @@
+import type { HoldEnd } from '../../model/fault-pod.ts'
+import type { Effect, NodeFault } from '../faults/node-fault.ts'
+import { NodeTrouble } from '../faults/node-fault.ts'
+import type { Unstamped } from './channel.ts'
+import type { Hands } from './hands.ts'
+import type { GuardNote, Planned } from './journal.ts'
+
+export type AnyNodeFault = NodeFault<unknown, unknown>
+
+/** What a hold needs of the program around it. `monotonic` is in milliseconds and never jumps. */
+export type HoldWorld = {
+  fault: AnyNodeFault
+  hands: Hands
+  emit(event: Unstamped): void
+  now(): number
+  monotonic(): number
+  /** the guard's note about this go, if it has run the undo file */
+  guardNote(): GuardNote | undefined
+}
+
+const verifyLimitMs = 3000
+const verifyEveryMs = 4
+const aliveEveryMs = 200
+const proofLimitMs = 1000
+/** the hold counts from the effect, but no later than this after the act: what is started carries its own limit */
+export const latestStartMs = 500
+
+type Wake = { end: HoldEnd; reason?: string }
+
+/** One injection on one target from the act to the proof. */
+export class Hold {
+  readonly target: string
+  readonly #world: HoldWorld
+  readonly #planned: Planned
+  readonly #holdMs: number
+  #wake: ((wake: Wake) => void) | null = null
+  #look: (() => void) | null = null
+  #asked: Wake | null = null
+  #actAt = 0
+  #effectAt = 0
+  #effectUnix = 0
+
+  constructor(world: HoldWorld, planned: Planned, holdMs: number) {
+    this.target = planned.found.id
+    this.#world = world
+    this.#planned = planned
+    this.#holdMs = holdMs
+  }
+
+  /** Ends the hold; the first reason counts. */
+  end(wake: Wake): void {
+    this.#asked ??= wake
+    this.#wake?.(this.#asked)
+  }
+
+  /** The act alone: quick and synchronous, so that all targets of a go start together. */
+  inject(): void {
+    this.#actAt = this.#world.monotonic()
+    try {
+      this.#world.fault.inject(this.#planned.plan, this.#world.hands)
+    } catch (thrown) {
+      this.end({ end: 'lost', reason: thrown instanceof Error ? thrown.message : String(thrown) })
+    }
+  }
+
+  /** From the act on: verify, hold, revert, prove. Resolves when nothing is owed any more. */
+  async settle(): Promise<void> {
+    const effect = await this.#seeEffect()
+    if (!effect) return this.#fail()
+    const endsIn =
+      Math.min(this.#effectAt, this.#actAt + latestStartMs) + this.#holdMs - this.#world.monotonic()
+    this.#world.emit({
+      event: 'injected',
+      target: this.target,
+      evidence: effect.evidence,
+      endsAt: Math.round(this.#world.now() + endsIn),
+    })
+    const woken = await this.#rest(effect, endsIn)
+    const guarded = this.#world.guardNote()
+    if (woken.end === 'lost' && guarded?.why !== 'deadline')
+      this.#world.emit({
+        event: 'lost',
+        target: this.target,
+        heldMs: this.#heldMs(guarded),
+        reason: woken.reason ?? 'the effect ended by itself',
+      })
+    const proof = await this.#revert()
+    const by = this.#world.guardNote()
+    this.#world.emit({
+      event: 'reverted',
+      target: this.target,
+      why: by ? 'guard' : woken.end,
+      heldMs: this.#heldMs(by),
+      proof,
+    })
+  }
+
+  async #seeEffect(): Promise<Effect | null> {
+    const { fault, hands, monotonic } = this.#world
+    const { plan, found } = this.#planned
+    while (!this.#asked && monotonic() - this.#actAt < verifyLimitMs) {
+      const effect = fault.verify(plan, hands)
+      if (effect) {
+        this.#effectAt = monotonic()
+        this.#effectUnix = this.#world.now()
+        return effect
+      }
+      const ended = hands.ended(found.mark)
+      if (ended) this.end({ end: 'lost', reason: ended })
+      else await pause(verifyEveryMs)
+    }
+    return null
+  }
+
+  /** No effect: put back first, then say so. Stopped before the effect is an ordinary, early end. */
+  async #fail(): Promise<void> {
+    const asked = this.#asked
+    const proof = await this.#revert()
+    if (asked && asked.end !== 'lost')
+      return this.#world.emit({
+        event: 'reverted',
+        target: this.target,
+        why: asked.end,
+        heldMs: 0,
+        proof,
+      })
+    this.#world.emit({
+      event: 'inject-failed',
+      target: this.target,
+      code: asked ? 'CHAOS_INJECT_ERROR' : 'EFFECT_NOT_SEEN',
+      reason: asked?.reason
+        ? `${asked.reason}. It was put back: ${proof}.`
+        : `No effect was measured within ${verifyLimitMs / 1000} s. It was put back: ${proof}.`,
+    })
+  }
+
+  #rest(effect: Effect, ms: number): Promise<Wake> {
+    if (this.#asked) return Promise.resolve(this.#asked)
+    const { fault, hands } = this.#world
+    const { plan, found } = this.#planned
+    return new Promise((resolve) => {
+      this.#look = () => {
+        const reason = fault.alive(plan, effect, hands) ?? hands.ended(found.mark)
+        if (reason) this.end({ end: 'lost', reason })
+      }
+      const watch = setInterval(this.#look, aliveEveryMs)
+      const deadline = setTimeout(() => this.end({ end: 'deadline' }), ms)
+      this.#wake = (wake) => {
+        clearInterval(watch)
+        clearTimeout(deadline)
+        resolve(wake)
+      }
+    })
+  }
+
+  /** A command that we started has ended: look at once instead of at the next round. */
+  childEnded(mark: string): void {
+    if (mark === this.#planned.found.mark && !this.#asked) this.#look?.()
+  }
+
+  #heldMs(guarded: GuardNote | undefined): number {
+    const held = guarded ? guarded.at - this.#effectUnix : this.#world.monotonic() - this.#effectAt
+    return Math.max(0, Math.round(held))
+  }
+
+  #revert(): Promise<string> {
+    return revertUntilProven(this.#world, this.#planned)
+  }
+}
+
+/** Reverts, proves, and tries again for ever; says once what is left. */
+export async function revertUntilProven(
+  { fault, hands, emit, monotonic }: HoldWorld,
+  { plan, found }: Planned,
+): Promise<string> {
+  let told = false
+  let waitMs = 1
+  for (const from = monotonic(); ; ) {
+    const result = tryRevert(fault, plan, hands)
+    if ('proof' in result) return result.proof
+    if (!told && monotonic() - from > proofLimitMs) {
+      told = true
+      emit({
+        event: 'revert-failed',
+        target: found.id,
+        reason: result.left,
+        remaining: result.remaining,
+      })
+    }
+    await pause(waitMs)
+    waitMs = Math.min(waitMs * 1.5, told ? 10_000 : 20)
+  }
+}
+
+function tryRevert(
+  fault: AnyNodeFault,
+  plan: unknown,
+  hands: Hands,
+): ReturnType<AnyNodeFault['proof']> {
+  try {
+    fault.revert(plan, hands)
+    return fault.proof(plan, hands)
+  } catch (thrown) {
+    const left =
+      thrown instanceof NodeTrouble || thrown instanceof Error ? thrown.message : String(thrown)
+    return { left, remaining: fault.undo(plan) }
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

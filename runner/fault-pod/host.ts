@@ -1,0 +1,127 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import type { NodeTarget } from '../../model/fault-pod.ts'
+import { type FoundTarget, NodeTrouble } from '../faults/node-fault.ts'
+import {
+  containerDirectories,
+  inContainer,
+  inPod,
+  parseCgroupMounts,
+  parseMembership,
+  parseStat,
+} from './cgroup.ts'
+
+/** The file's text, null when it cannot be read. */
+export function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}
+
+/** The host as the program reaches it: `pid` is a process of the host, `root` where its files begin. */
+export type Host = { pid: number; root: string }
+
+const exists = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined
+
+/**
+ * Process 1 if its files can be entered, else our parent: a container's first process is a child of
+ * its shim or monitor, which runs on the host. guard.sh chooses by the same rule.
+ */
+export function findHost(parent: number): Host {
+  for (const pid of [1, parent]) {
+    const root = `/proc/${pid}/root`
+    try {
+      if (exists(`${root}/sys/fs/cgroup/cgroup.procs`) || exists(`${root}/sys/fs/cgroup/cpu`))
+        return { pid, root }
+    } catch {
+      // not allowed to enter: the next one
+    }
+  }
+  throw new NodeTrouble(
+    'HELPER_ERROR',
+    "The host's files cannot be reached: the fault pod needs hostPID and the capability SYS_PTRACE, and no AppArmor or SELinux profile that forbids /proc/<pid>/root.",
+  )
+}
+
+type Seen = { pid: number; startTicks: number; text: string }
+
+function processesOf(needle: (text: string) => boolean): Seen[] {
+  const found: Seen[] = []
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid)) continue
+    const text = readText(`/proc/${name}/cgroup`)
+    if (text === null || !needle(text)) continue
+    const stat = parseStat(readText(`/proc/${name}/stat`) ?? '')
+    if (stat && stat.state !== 'Z') found.push({ pid, startTicks: stat.startTicks, text })
+  }
+  return found.sort((a, b) => a.startTicks - b.startTicks || a.pid - b.pid)
+}
+
+const namesContainer = (text: string, id: string): boolean =>
+  text.includes(id) && parseMembership(text).some(({ path }) => inContainer(path, id))
+
+/** In a cgroup namespace of our own the kernel shows paths relative to it: the host's view has to be asked for. */
+function hostView(host: Host, enter: readonly string[], pid: number, seen: string): string {
+  if (enter.length === 0) return seen
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const [program = '', ...args] = [...enter, 'cat', `/proc/${pid}/cgroup`]
+  const { stdout, status, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: 5000 })
+  if (status === 0) return stdout
+  throw new NodeTrouble(
+    'HELPER_ERROR',
+    `The host's cgroup namespace cannot be entered through process ${host.pid} (${stderr?.trim()}): the fault pod needs the capabilities SYS_ADMIN and SYS_PTRACE.`,
+  )
+}
+
+/** The command prefix that leads into the host's cgroup namespace, empty when we are in it. */
+export function cgroupEntry(host: Host, sameNamespace: boolean): string[] {
+  return sameNamespace ? [] : ['nsenter', '-t', String(host.pid), '-C', '--']
+}
+
+/** Finds a target's processes and cgroups; throws NodeTrouble when the container does not run here. */
+export function findTarget(
+  target: NodeTarget,
+  host: Host,
+  enter: string[],
+): Omit<FoundTarget, 'mark'> {
+  const [first] = processesOf((text) => namesContainer(text, target.containerId))
+  if (!first) throw gone(target)
+  const mounts = parseCgroupMounts(readText(`/proc/${host.pid}/mountinfo`) ?? '')
+  const view = hostView(host, enter, first.pid, first.text)
+  const directories = containerDirectories(parseMembership(view), mounts, target.containerId)
+  const forCpu = directories.some(
+    ({ controllers }) =>
+      controllers.length === 0 || controllers.includes('cpu') || controllers.includes('cpuacct'),
+  )
+  if (!forCpu)
+    throw new NodeTrouble(
+      'HELPER_ERROR',
+      `No cgroup of ${target.id} is mounted on the host under /sys/fs/cgroup: sandboxed runtimes (gVisor, Kata) are not supported.`,
+    )
+  return {
+    id: target.id,
+    containerId: target.containerId,
+    bootId: bootId(),
+    pid: first.pid,
+    startTicks: first.startTicks,
+    cgroups: directories.map(({ dir }) => dir),
+    enter,
+  }
+}
+
+function gone(target: NodeTarget): NodeTrouble {
+  const podIsHere =
+    processesOf((text) => parseMembership(text).some(({ path }) => inPod(path, target.podUid)))
+      .length > 0
+  return new NodeTrouble(
+    'TARGET_SELECTION_ERROR',
+    podIsHere
+      ? `Container ${target.container} (${target.containerId.slice(0, 12)}) of ${target.namespace}/${target.pod} does not run any more: it has ended or restarted since it was selected.`
+      : `Pod ${target.namespace}/${target.pod} has no process on this node: it has ended or moved since it was selected, or runs in a sandboxed runtime.`,
+  )
+}
+
+/** Changes with every boot of the node. */
+export const bootId = (): string => (readText('/proc/sys/kernel/random/boot_id') ?? '').trim()

@@ -1,0 +1,237 @@
+import { join } from 'node:path'
+import type { HoldEnd, NodeCommand, NodeOrder, NodeTarget } from '../../model/fault-pod.ts'
+import { type FoundTarget, NodeTrouble } from '../faults/node-fault.ts'
+import type { Channel } from './channel.ts'
+import { type GuardLine, openGuardLine } from './guard-line.ts'
+import type { Hands } from './hands.ts'
+import { type AnyNodeFault, Hold, latestStartMs } from './hold.ts'
+import { bootId } from './host.ts'
+import { type Journal, type Planned, undoScript } from './journal.ts'
+import { pastOf, sweepOwn } from './recover.ts'
+
+/** What the program works with; all of it real, given as arguments so that tests choose folders and time limits. */
+export type World = {
+  order: NodeOrder
+  fault: AnyNodeFault
+  hands: Hands
+  journal: Journal
+  channel: Channel
+  find(target: NodeTarget): Omit<FoundTarget, 'mark'>
+  now(): number
+  monotonic(): number
+  limits: { guardMs: number; retentionMs: number }
+}
+
+/** Why the program is at its end, and whether the journal may go. */
+export type Ending = 'removed' | 'kept' | 'owed'
+
+/** The guard undoes this much after the program's own deadline. */
+const guardMarginMs = 1000
+const termLimitMs = 1500
+
+const troubleOf = (thrown: unknown): { code: string; reason: string } => ({
+  code: thrown instanceof NodeTrouble ? thrown.code : 'HELPER_ERROR',
+  reason: thrown instanceof Error ? thrown.message : String(thrown),
+})
+
+/** The life of the fault program: arm, go, hold, revert, report, leave nothing. */
+export class Program {
+  readonly #world: World
+  readonly #armed = new Map<string, Omit<FoundTarget, 'mark'>>()
+  readonly #holds = new Map<string, Hold>()
+  readonly #settling = new Set<Promise<void>>()
+  #settled = new Set<string>()
+  #line: GuardLine | null = null
+  #goes = 0
+  #ready = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #finish: (ending: Ending) => void = () => {}
+  /** resolves when the program has nothing more to do */
+  readonly ended: Promise<Ending>
+  /** what came before arming was done */
+  readonly #early: NodeCommand[] = []
+
+  constructor(world: World) {
+    this.#world = world
+    this.ended = new Promise((resolve) => {
+      this.#finish = resolve
+    })
+    world.hands.onEnd = (mark) => {
+      for (const hold of this.#holds.values()) hold.childEnded(mark)
+    }
+  }
+
+  /** Sweeps what an earlier program left, arms the targets, and injects at once when the order says so. */
+  async start(): Promise<void> {
+    const { journal, channel, fault, hands, now, monotonic, order } = this.#world
+    const past = pastOf(journal.earlier, journal.openGos())
+    this.#settled = past.settled
+    await sweepOwn({ journal, channel, fault, hands, now, monotonic }, past)
+    await this.#arm()
+    if (order.start === 'now' && !past.acted && this.#armed.size === order.targets.length)
+      this.#go(order.holdMs, undefined)
+    this.#ready = true
+    for (const command of this.#early.splice(0)) this.command(command)
+    this.#rest()
+  }
+
+  /** One line from the runner. */
+  command(command: NodeCommand): void {
+    const { channel } = this.#world
+    if (command.do === 'hello') channel.hello(command.acknowledged)
+    else if (command.do === 'ack') channel.ack(command.seq)
+    else if (!this.#ready && command.do === 'go') this.#early.push(command)
+    else if (command.do === 'go') this.#go(command.holdMs, command.targets)
+    else if (command.do === 'stop') this.#stop(command.targets)
+    else if (command.do === 'quit') void this.#leave('stop', true)
+    this.#rest()
+  }
+
+  /** SIGTERM: everything is put back within a second. */
+  term(): void {
+    setTimeout(() => this.#finish('owed'), termLimitMs)
+    void this.#leave('term', false)
+  }
+
+  async #arm(): Promise<void> {
+    const { order, fault, hands, channel, find, journal, limits } = this.#world
+    const found = order.targets
+      .filter(({ id }) => !this.#settled.has(id))
+      .map((target) => ({ target, result: attempt(() => find(target)) }))
+    if (found.length === 0) return
+    const guard = await openGuardLine(join(journal.dir, 'guard'), limits.guardMs).catch(
+      (thrown: unknown) => thrown,
+    )
+    const line = guard instanceof Error ? null : (guard as GuardLine)
+    this.#line = line
+    for (const { target, result } of found) {
+      try {
+        if (!line) throw guard
+        if ('thrown' in result) throw result.thrown
+        fault.params(order.params)
+        const facility = fault.facility({ ...result.value, mark: '' }, hands)
+        this.#armed.set(target.id, result.value)
+        channel.emit({ event: 'armed', target: target.id, facility })
+      } catch (thrown) {
+        this.#settled.add(target.id)
+        channel.emit({ event: 'refused', target: target.id, ...troubleOf(thrown) })
+      }
+    }
+  }
+
+  /** Plans all, writes the plans down durably, then acts on all at once. */
+  #go(holdMs: number, targets: readonly string[] | undefined): void {
+    const { order, fault, hands, journal, channel, now } = this.#world
+    const chosen = [...this.#armed.values()].filter(({ id }) => !targets || targets.includes(id))
+    if (chosen.length === 0) return
+    for (const { id } of chosen) this.#armed.delete(id)
+    const params = fault.params(order.params)
+    // strictly increasing within the journal, also over a restart
+    this.#goes = Math.max(this.#goes + 1, now())
+    const file = `go-${this.#goes}.sh`
+    try {
+      const planned = chosen.map((place, index): Planned => {
+        const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
+        const found: FoundTarget = { ...place, mark }
+        return {
+          found,
+          plan: fault.plan(found, params, Object.assign(Object.create(hands), { holdMs })),
+        }
+      })
+      const guardAt = now() + holdMs + latestStartMs + guardMarginMs
+      const undos = planned.map(({ plan }) => fault.undo(plan))
+      journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
+      this.#inject(file, planned, holdMs)
+    } catch (thrown) {
+      const { code, reason } = troubleOf(thrown)
+      for (const { id } of chosen) {
+        this.#settled.add(id)
+        channel.emit({
+          event: 'inject-failed',
+          target: id,
+          code,
+          reason: `Nothing was injected, because the undo record could not be made in ${journal.dir} on the node: ${reason}`,
+        })
+      }
+    }
+  }
+
+  #inject(file: string, planned: Planned[], holdMs: number): void {
+    const { fault, hands, channel, journal, now, monotonic } = this.#world
+    const world = {
+      fault,
+      hands,
+      now,
+      monotonic,
+      emit: (event: Parameters<Channel['emit']>[0]) => void channel.emit(event),
+      guardNote: () => journal.guardNotes().find((note) => note.file === file),
+    }
+    const holds = planned.map((one) => new Hold(world, one, holdMs))
+    for (const hold of holds) hold.inject()
+    this.#line?.tell('go')
+    for (const hold of holds) this.#holds.set(hold.target, hold)
+    const settling = Promise.all(holds.map((hold) => this.#settle(hold))).then(() => {
+      journal.done(file)
+      this.#settling.delete(settling)
+      this.#rest()
+    })
+    this.#settling.add(settling)
+  }
+
+  async #settle(hold: Hold): Promise<void> {
+    await hold.settle()
+    this.#holds.delete(hold.target)
+    this.#settled.add(hold.target)
+  }
+
+  #stop(targets: readonly string[] | undefined, end: HoldEnd = 'stop'): void {
+    const { channel, order } = this.#world
+    const named = (id: string) => !targets || targets.includes(id)
+    for (const [id, hold] of this.#holds) if (named(id)) hold.end({ end })
+    for (const { id } of order.targets) {
+      if (!named(id) || this.#holds.has(id) || this.#settled.has(id)) continue
+      this.#armed.delete(id)
+      this.#settled.add(id)
+      const proof = 'nothing was injected'
+      channel.emit({ event: 'reverted', target: id, why: end, heldMs: 0, proof })
+    }
+  }
+
+  async #leave(end: HoldEnd, reported: boolean): Promise<void> {
+    const { channel, journal } = this.#world
+    this.#stop(undefined, end)
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    const clean = journal.openGos().length === 0
+    if (clean && !reported) journal.close()
+    this.#line?.tell('quit')
+    if (!clean) return this.#finish('owed')
+    if (reported || channel.allAcknowledged) journal.remove()
+    this.#finish(reported || channel.allAcknowledged ? 'removed' : 'kept')
+  }
+
+  /** Ends by itself when nobody speaks to it: armed for `armedForMs`, settled for the retention. */
+  #rest(): void {
+    clearTimeout(this.#timer)
+    if (this.#holds.size > 0 || !this.#ready) return
+    const { order, limits, channel } = this.#world
+    const waiting = this.#armed.size > 0
+    this.#timer = setTimeout(
+      () => {
+        const text = waiting
+          ? `no order within ${order.armedForMs} ms of arming: ending`
+          : 'nobody fetched the report: ending; the journal stays on the node until it is swept'
+        channel.emit({ event: 'log', level: 'warn', text })
+        void this.#leave('stop', false)
+      },
+      waiting ? order.armedForMs : limits.retentionMs,
+    )
+  }
+}
+
+function attempt<T>(work: () => T): { value: T } | { thrown: unknown } {
+  try {
+    return { value: work() }
+  } catch (thrown) {
+    return { thrown }
+  }
+}
