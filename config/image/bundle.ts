@@ -1,0 +1,55 @@
+import { existsSync } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type BuildOptions, build } from 'esbuild'
+
+const root = join(import.meta.dirname, '../..')
+
+/** The programs of the image: name in /app and the file that it starts from. */
+export const programs = {
+  'operator.mjs': 'operator/main.ts',
+  'runner.mjs': 'runner/main.ts',
+  'server.mjs': 'server/main.ts',
+  'demo.mjs': 'cli/start/demo-app/main.ts',
+  // one CommonJS file on Node's own modules: the quickest start that there is
+  'fault-pod.cjs': 'runner/fault-pod/main.ts',
+} as const
+
+/** Bundles every program whose entry exists into `folder`; returns their names. */
+export async function bundle(folder: string): Promise<string[]> {
+  const present = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)))
+  // Readers never see half a bundle: a new folder takes the old one's place.
+  const fresh = `${folder}.${process.pid}`
+  await rm(fresh, { recursive: true, force: true })
+  await mkdir(fresh, { recursive: true })
+  await Promise.all(present.map(([name, entry]) => build(optionsFor(name, entry, fresh))))
+  await rm(folder, { recursive: true, force: true })
+  await rename(fresh, folder)
+  return present.map(([name]) => name)
+}
+
+function optionsFor(name: string, entry: string, folder: string): BuildOptions {
+  const common: BuildOptions = {
+    entryPoints: [join(root, entry)],
+    outfile: join(folder, name),
+    absWorkingDir: root,
+    bundle: true,
+    minify: true,
+    // stack traces name functions even where they are minified
+    keepNames: true,
+    platform: 'node',
+    target: 'node24',
+    legalComments: 'none',
+    logLevel: 'warning',
+  }
+  if (name.endsWith('.cjs')) return { ...common, format: 'cjs', packages: 'external' }
+  // CommonJS packages inside an ES module still ask for require.
+  const js =
+    "import{createRequire as chaosplaneRequire}from'node:module';const require=chaosplaneRequire(import.meta.url);"
+  return { ...common, format: 'esm', banner: { js } }
+}
+
+if (import.meta.main) {
+  const made = await bundle(join(root, 'dist'))
+  console.log(`dist/: ${made.join(', ')}`)
+}
