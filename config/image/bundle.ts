@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
 
@@ -23,6 +23,8 @@ export async function bundle(folder: string): Promise<string[]> {
   await rm(fresh, { recursive: true, force: true })
   await mkdir(fresh, { recursive: true })
   await Promise.all(present.map(([name, entry]) => build(optionsFor(name, entry, fresh))))
+  // the fault pod's second container is a shell script
+  await copyFile(join(root, 'runner/fault-pod/guard.sh'), join(fresh, 'guard.sh'))
   await rm(folder, { recursive: true, force: true })
   await rename(fresh, folder)
   return present.map(([name]) => name)

@@ -32,6 +32,15 @@ export type GuardNote = { file: string; why: string; at: number }
 
 const planMark = '#plan '
 
+const undoAll = `#!/bin/sh
+# Puts everything back that this journal still holds open. Run it as root on the node.
+owed=0
+for go in "$(dirname "$0")"/go-*.sh; do
+  [ ! -e "$go" ] || sh "$go" || owed=1
+done
+exit $owed
+`
+
 /** The undo file: a shell script that a human, the guard or a later program can run, and the plan as a comment. */
 export function undoScript(go: Omit<OpenGo, 'file'>, bootId: string, undos: string[][]): string {
   return [
@@ -118,8 +127,9 @@ export class Journal {
     } finally {
       closeSync(fd)
     }
+    if (this.#foldersDurable) return syncFolder(this.dir)
+    writeFileSync(join(this.dir, 'undo.sh'), undoAll, { mode: 0o700 })
     syncFolder(this.dir)
-    if (this.#foldersDurable) return
     // state folder, cluster, node, run, task: whoever made them, guard or we
     for (let at = dirname(this.dir), up = 0; up < 4; at = dirname(at), up++) syncFolder(at)
     this.#foldersDurable = true

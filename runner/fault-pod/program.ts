@@ -68,8 +68,7 @@ export class Program {
     this.#settled = past.settled
     await sweepOwn({ journal, channel, fault, hands, now, monotonic }, past)
     await this.#arm()
-    if (order.start === 'now' && !past.acted && this.#armed.size === order.targets.length)
-      this.#go(order.holdMs, undefined)
+    if (order.start === 'now' && !past.acted) this.#go(order.holdMs, undefined)
     this.#ready = true
     for (const command of this.#early.splice(0)) this.command(command)
     this.#rest()

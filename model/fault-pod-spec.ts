@@ -1,0 +1,139 @@
+import type { NodeOrder } from './fault-pod.ts'
+import type { PodSettings } from './plan.ts'
+
+/** Labels by which fault pods are found: by run, by resource, all of them. */
+export const faultPodLabels = {
+  part: 'chaos.chaosplane.io/part',
+  run: 'chaos.chaosplane.io/run',
+  task: 'chaos.chaosplane.io/task',
+  uid: 'chaos.chaosplane.io/resource-uid',
+  fault: 'chaos.chaosplane.io/fault',
+} as const
+
+/** The container of the fault program: orders are attached here, its output is the task's log. */
+export const faultContainer = 'fault'
+export const guardContainer = 'guard'
+
+/** Below this folder of the host lie all journals. */
+const stateFolder = '/var/lib/chaosplane'
+
+const safe = (part: string): string =>
+  part.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\.+$/, '_') || '_'
+
+/** The journal's folder on the host; its `undo.sh` puts everything back that is still open. */
+export const journalFolder = (
+  order: Pick<NodeOrder, 'cluster' | 'node' | 'run' | 'task'>,
+): string =>
+  [stateFolder, ...[order.cluster, order.node, order.run, order.task].map(safe)].join('/')
+
+export type OwnerReference = { apiVersion: string; kind: string; name: string; uid: string }
+
+/** What a fault pod is made from. */
+export type FaultPodParts = {
+  name: string
+  /** the product's own namespace */
+  namespace: string
+  order: NodeOrder
+  image: string
+  imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  /** of the fault, from its definition */
+  capabilities: readonly string[]
+  /** what the experiment may say about the pod */
+  settings: PodSettings
+  /** added to our own labels, which win */
+  labels: Readonly<Record<string, string>>
+  /** the runner's Deployment: an owner in another namespace would get the pod deleted */
+  owner: OwnerReference | null
+  priorityClassName: string | null
+}
+
+/** A label's value, as the API server accepts it. */
+export const labelValue = (text: string): string =>
+  text
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 63)
+    .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, '')
+
+const meshOptOut = {
+  annotations: { 'sidecar.istio.io/inject': 'false', 'linkerd.io/inject': 'disabled' },
+  labels: { 'sidecar.istio.io/inject': 'false' },
+}
+
+const securityContext = (capabilities: readonly string[]) => ({
+  runAsUser: 0,
+  runAsGroup: 0,
+  runAsNonRoot: false,
+  privileged: false,
+  allowPrivilegeEscalation: capabilities.includes('SYS_ADMIN'),
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'], add: [...capabilities] },
+  // the profiles of the runtimes forbid entering another process's root, which is how the host is reached
+  appArmorProfile: { type: 'Unconfined' },
+  seLinuxOptions: { type: 'spc_t' },
+})
+
+function containers(parts: FaultPodParts): object[] {
+  const { order, image, imagePullPolicy, capabilities, settings } = parts
+  const journal = { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) }
+  const common = {
+    image,
+    imagePullPolicy,
+    securityContext: securityContext(capabilities),
+    ...(settings.resources ? { resources: settings.resources } : {}),
+  }
+  // The program first: while the runtime makes the guard's container, the program starts up. It waits for the guard.
+  return [
+    {
+      ...common,
+      name: faultContainer,
+      command: ['node', '/app/fault-pod.cjs'],
+      env: [{ name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) }, journal],
+      stdin: true,
+      stdinOnce: false,
+    },
+    { ...common, name: guardContainer, command: ['sh', '/app/guard.sh'], env: [journal] },
+  ]
+}
+
+/**
+ * The pod that carries out one order on one node.
+ * No volume: each costs a quarter of a second, and the host is reached through /proc.
+ * No activeDeadlineSeconds: kubelet would end the pod while something is still to be reverted; the program,
+ * the guard and what is started in the target all hold the deadline themselves.
+ * The node's name is set, so no scheduler is asked: a cordoned or full node is no obstacle.
+ */
+export function faultPod(parts: FaultPodParts): object {
+  const { order, settings } = parts
+  const own = {
+    [faultPodLabels.part]: 'fault-pod',
+    [faultPodLabels.run]: labelValue(order.run),
+    [faultPodLabels.task]: labelValue(order.task),
+    [faultPodLabels.uid]: labelValue(order.resource.uid),
+    [faultPodLabels.fault]: labelValue(order.fault),
+  }
+  const pullSecrets = settings.imagePullSecrets ?? []
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: parts.name,
+      namespace: parts.namespace,
+      labels: { ...settings.labels, ...meshOptOut.labels, ...parts.labels, ...own },
+      annotations: { ...settings.annotations, ...meshOptOut.annotations },
+      ...(parts.owner ? { ownerReferences: [parts.owner] } : {}),
+    },
+    spec: {
+      nodeName: order.node,
+      hostPID: true,
+      restartPolicy: 'OnFailure',
+      terminationGracePeriodSeconds: 5,
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      dnsPolicy: 'Default',
+      tolerations: [{ operator: 'Exists' }, ...(settings.tolerations ?? [])],
+      ...(parts.priorityClassName ? { priorityClassName: parts.priorityClassName } : {}),
+      ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets } : {}),
+      containers: containers(parts),
+    },
+  }
+}
