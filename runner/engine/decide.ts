@@ -11,7 +11,8 @@ export type Action =
   /** keep the fault pods of the task there and listen to them */
   | { do: 'attend'; task: string }
   | { do: 'strike'; task: string; wave: number }
-  | { do: 'settle'; task: string }
+  /** wait until what was struck is complete */
+  | { do: 'settle'; task: string; wave: number }
   | { do: 'go'; task: string; wave: number }
   | { do: 'stop'; task: string; reason: string }
   | { do: 'close'; task: string }
@@ -110,7 +111,9 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
   }
   decision.finished = state.tasks.every((t) => t.stage === 'done')
   decision.cleared = decision.finished && state.tasks.every((t) => t.closed || t.pods.length === 0)
-  decision.want.push(...state.tasks.filter(isOver).map((t): Action => ({ do: 'close', task: t.name })))
+  decision.want.push(
+    ...state.tasks.filter(isOver).map((t): Action => ({ do: 'close', task: t.name })),
+  )
   return decision
 }
 
@@ -229,8 +232,11 @@ function kubeChaos(v: View): TaskDecision {
   return { want, wakeAt: Math.min(end, due ?? end) }
 }
 
+/** One action for each wave that has been struck and is not complete. */
 const settle = (v: View): Action[] =>
-  v.state.targets.some((t) => t.state === 'injected') ? [{ do: 'settle', task: v.plan.name }] : []
+  [...new Set(v.state.targets.filter((t) => t.state === 'injected').map((t) => t.wave))].map(
+    (wave): Action => ({ do: 'settle', task: v.plan.name, wave }),
+  )
 
 /** The targets of a wave that can still be hit. */
 const waiting = (targets: TargetState[], wave: number): TargetState[] =>

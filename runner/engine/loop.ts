@@ -57,6 +57,11 @@ export class RunLoop {
     this.#tick()
   }
 
+  /** Records a fact before the loop runs: nothing is decided yet. */
+  emitQuietly(body: FactBody): void {
+    this.#apply(body)
+  }
+
   /** Resolves when the run is finished and its fault pods are gone, or when the signal halts the loop (the run itself stays as it is). */
   async run(signal: AbortSignal): Promise<'finished' | 'halted'> {
     const finished = new Promise<void>((resolve) => {
@@ -136,7 +141,11 @@ export class RunLoop {
 
   #start(name: string, action: Action): void {
     const abort = new AbortController()
-    const emit = (fact: FactBody): void => this.emit(fact)
+    let said = 0
+    const emit = (fact: FactBody): void => {
+      said++
+      this.emit(fact)
+    }
     const work = async (): Promise<void> => {
       try {
         await this.#settings.execute(action, emit, abort.signal)
@@ -145,7 +154,8 @@ export class RunLoop {
           emit({ fact: 'failed', task: action.task, trouble: troubleOf(thrown) })
       }
       this.#running.delete(name)
-      const ms = Math.min(againLimitMs, (this.#pause.get(name)?.ms ?? againMs / 2) * 2)
+      const last = said > 0 ? 0 : (this.#pause.get(name)?.ms ?? 0)
+      const ms = Math.min(againLimitMs, Math.max(againMs, last * 2))
       this.#pause.set(name, { until: this.#settings.clock.now() + ms, ms })
       this.#tick()
     }

@@ -112,7 +112,7 @@ const folds: Folds = {
   },
   'inject-failed': (task, { target, trouble }) =>
     withTrouble(
-      onTarget(task, target, (t) => (t.state === 'targeted' ? { ...t, state: 'failed' } : t)),
+      onTarget(task, target, (t) => (isEnded(t) ? t : { ...t, state: 'failed' })),
       trouble,
     ),
   lost: (task, { target, reason, heldMs }) =>

@@ -33,7 +33,14 @@ const translate: Translate = {
     at,
     trouble: { code: codeOf(code), reason, target },
   }),
-  lost: ({ target, at, heldMs, reason }, task) => ({ fact: 'lost', task, target, at, heldMs, reason }),
+  lost: ({ target, at, heldMs, reason }, task) => ({
+    fact: 'lost',
+    task,
+    target,
+    at,
+    heldMs,
+    reason,
+  }),
   reverted: ({ target, at, heldMs, proof, why }, task) => ({
     fact: 'reverted',
     task,

@@ -78,6 +78,10 @@ export class NodeSession {
     this.#links = links
   }
 
+  get node(): string {
+    return this.#links.order.node
+  }
+
   /** Begins once; later calls do nothing. */
   begin(): void {
     this.#running ??= this.#run().catch((error: unknown) => {
@@ -124,24 +128,54 @@ export class NodeSession {
 
   /** Ends the pod: nothing of it is left afterwards, unless the experiment wants it retained. */
   async close(signal: AbortSignal): Promise<void> {
-    const { kube, cache, namespace, clock, retain } = this.#parts
-    const name = this.#name
-    await this.#links.stored(signal)
-    await this.#send({ do: 'ack', seq: this.#acknowledged() })
-    const asked = await this.#send({ do: 'quit' })
-    const key = `${namespace}/${name}`
-    const over = (pod: Pod | undefined): boolean => !pod || isTerminal(pod)
-    if (name && asked) await within(quitMs, signal, (s) => podWhen(cache, key, over, s))
+    const names = this.#recordedNames()
+    if (names.some((name) => this.#isThere(name))) {
+      this.begin()
+      await this.#quit(signal)
+    }
     this.#end.abort(new Error('the task is over'))
     this.#attached?.close()
     await this.#running
-    const pod = name ? cache.get(key) : undefined
-    if (!name || (retain && pod && isTerminal(pod))) return
+    for (const name of names) await this.#remove(name, signal)
+  }
+
+  /** Tells the program that everything is stored, so that it forgets its journal and ends. */
+  async #quit(signal: AbortSignal): Promise<void> {
+    const { cache, namespace } = this.#parts
+    const attached = await within(quitMs, signal, (s) => this.#whenAttached(s))
+    if (!attached || !this.#name) return
+    await this.#links.stored(signal)
+    await this.#send({ do: 'ack', seq: this.#acknowledged() })
+    await this.#send({ do: 'quit' })
+    const key = `${namespace}/${this.#name}`
+    await within(quitMs, signal, (s) => podWhen(cache, key, (p) => !p || isTerminal(p), s))
+  }
+
+  async #remove(name: string, signal: AbortSignal): Promise<void> {
+    const { kube, cache, namespace, retain } = this.#parts
+    const key = `${namespace}/${name}`
+    const pod = cache.get(key)
+    if (retain && pod && isTerminal(pod)) return
     const path = resourcePath({ ...pods, namespace, name })
+    // A program that has ended has nothing left to put back.
     const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
     await kube.remove(path, { signal, ...gracePeriodSeconds }).catch(ignoreNotFound)
-    const gone = await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
-    if (!gone) await clock.sleep(reattachMs, signal)
+    await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
+  }
+
+  #isThere(name: string): boolean {
+    const pod = this.#parts.cache.get(`${this.#parts.namespace}/${name}`)
+    return pod !== undefined && !isTerminal(pod)
+  }
+  #recordedNames(): string[] {
+    const recorded = new Set(this.#links.task().pods)
+    return Array.from({ length: attempts }, (_, i) => podName(this.#links.order, i + 1)).filter(
+      (n) => recorded.has(n),
+    )
+  }
+  async #whenAttached(signal: AbortSignal): Promise<true> {
+    while (!this.#attached) await this.#parts.clock.sleep(20, signal)
+    return true
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */
@@ -174,7 +208,7 @@ export class NodeSession {
       const name = podName(order, attempt)
       this.#name = name
       await this.#create(name, attempt)
-      const pod = await this.#running_(name)
+      const pod = await this.#started(name)
       if (pod && !isTerminal(pod)) await this.#serve(name, signal)
       if (this.#open().length === 0 && this.#links.task().chaosAt !== undefined) return
       signal.throwIfAborted()
@@ -213,7 +247,7 @@ export class NodeSession {
   }
 
   /** Waits until the program runs; undefined when the pod is gone. */
-  async #running_(name: string): Promise<Pod | undefined> {
+  async #started(name: string): Promise<Pod | undefined> {
     const { cache, namespace } = this.#parts
     const signal = this.#end.signal
     const pod = await within(startMs, signal, (s) =>

@@ -13,7 +13,12 @@ export type ContainerStatus = {
 }
 export type Pod = KubeObject & {
   spec?: { nodeName?: string; containers?: { name: string }[] }
-  status?: { phase?: string; reason?: string; message?: string; containerStatuses?: ContainerStatus[] }
+  status?: {
+    phase?: string
+    reason?: string
+    message?: string
+    containerStatuses?: ContainerStatus[]
+  }
 }
 
 /** Waits until the pod (undefined: it is not there) satisfies `ready`, as the cache sees it. */
@@ -53,7 +58,15 @@ export const containerOf = (pod: Pod, name: string): ContainerStatus | undefined
 
 /** Why the pod does not start, when kubelet says so; null while it may still start. */
 export function startTrouble(pod: Pod): string | null {
-  const hopeless = ['ErrImageNeverPull', 'InvalidImageName', 'ImagePullBackOff', 'ErrImagePull', 'CreateContainerConfigError', 'CreateContainerError', 'RunContainerError']
+  const hopeless = [
+    'ErrImageNeverPull',
+    'InvalidImageName',
+    'ImagePullBackOff',
+    'ErrImagePull',
+    'CreateContainerConfigError',
+    'CreateContainerError',
+    'RunContainerError',
+  ]
   for (const status of pod.status?.containerStatuses ?? []) {
     const { reason = '', message = '' } = status.state?.waiting ?? {}
     if (hopeless.includes(reason)) return `${reason}: ${message || 'no message'}`

@@ -78,7 +78,10 @@ export async function letGo(
 }
 
 /** Who asks for an early end, or null. */
-export function abortOf(object: KubeObject, spec: Record<string, unknown> | undefined): string | null {
+export function abortOf(
+  object: KubeObject,
+  spec: Record<string, unknown> | undefined,
+): string | null {
   if (object.metadata.deletionTimestamp) return 'deletion of the resource'
   const said = abortAnnotations.find((a) =>
     ['true', 'yes', '1'].includes((object.metadata.annotations?.[a] ?? '').toLowerCase()),

@@ -1,0 +1,73 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import type { FaultDefinition } from '../../model/fault.ts'
+import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { ProbePlan } from '../../model/probe.ts'
+import type { RunState, TargetState, TaskState } from '../../model/state.ts'
+import type { Action } from '../engine/decide.ts'
+import type { FactBody } from '../engine/fact.ts'
+import type { NodeSession } from '../hands/node-session.ts'
+import type { ProbeIo } from '../probes/probe-io.ts'
+import type { RunnerContext } from '../run/context.ts'
+import type { Resource } from '../run/resource.ts'
+import type { Account } from '../run/rights.ts'
+
+/** What the actions of one run work with. */
+export type Actor = {
+  context: RunnerContext
+  clock: Clock
+  log: Log
+  plan: Plan
+  resource: Resource
+  account: Account
+  /** of the whole run: outlives the wish for a single action */
+  signal: AbortSignal
+  state(): RunState
+  /** resolves when all facts so far are stored in the resource's status: the gate before every act */
+  durable(signal: AbortSignal): Promise<void>
+  stored(signal: AbortSignal): Promise<void>
+  /** resolves when the account exists; asked once per run */
+  accountExists(signal: AbortSignal): Promise<void>
+  probes: ReadonlyMap<string, readonly ProbePlan[]>
+  probeIo(task: TaskPlan): ProbeIo
+  /** fault pods of a task by node */
+  sessions: Map<string, Map<string, NodeSession>>
+  findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>
+}
+
+export type Carry<A extends Action> = (
+  action: A,
+  actor: Actor,
+  io: { emit(fact: FactBody): void; signal: AbortSignal },
+) => Promise<void>
+
+export function taskOf(actor: Actor, name: string): TaskPlan {
+  const task = actor.plan.tasks.find((t) => t.name === name)
+  if (!task) throw new Error(`the plan has no task ${name}`)
+  return task
+}
+
+export function stateOf(actor: Actor, name: string): TaskState {
+  const task = actor.state().tasks.find((t) => t.name === name)
+  if (!task) throw new Error(`the run has no task ${name}`)
+  return task
+}
+
+export function faultOf(actor: Actor, task: TaskPlan): FaultDefinition {
+  const fault = actor.context.faults[task.fault]
+  if (!fault) throw new Error(`fault ${task.fault} is not in the catalogue`)
+  return fault
+}
+
+/** The next wave starts at once: nothing is waited for between preparation and chaos. */
+export const startsAtOnce = (task: TaskPlan, state: TaskState): boolean =>
+  task.rampMs === 0 &&
+  task.healthCheck === null &&
+  !state.probes.some((p) => p.mode === 'SOT' || p.mode === 'Edge')
+
+/** Resolves when the signal is aborted. */
+export const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })

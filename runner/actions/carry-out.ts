@@ -1,0 +1,17 @@
+import type { Action } from '../engine/decide.ts'
+import type { Execute } from '../engine/loop.ts'
+import type { Actor, Carry } from './actor.ts'
+import { check } from './health.ts'
+import { attend, close, go, stop } from './node.ts'
+import { prepare } from './prepare.ts'
+import { probe, watch } from './probe.ts'
+import { settle, strike } from './strike.ts'
+
+type Table = { [K in Action['do']]: Carry<Extract<Action, { do: K }>> }
+const table: Table = { prepare, check, probe, watch, attend, strike, settle, go, stop, close }
+
+/** Does what the engine wants, by the name of the action. */
+export const carryOut =
+  (actor: Actor): Execute =>
+  (action, emit, signal) =>
+    (table[action.do] as Carry<Action>)(action, actor, { emit, signal })

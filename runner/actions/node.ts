@@ -1,0 +1,111 @@
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import type { TargetState } from '../../model/state.ts'
+import type { Action } from '../engine/decide.ts'
+import { NodeSession } from '../hands/node-session.ts'
+import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
+
+/** An armed program that nobody speaks to ends itself after the run's longest wait and this, milliseconds. */
+const armedMarginMs = 600_000
+
+function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Actor): NodeOrder {
+  const { context, resource } = actor
+  const state = stateOf(actor, task.name)
+  const nodes = new Set(state.targets.map((t) => t.node))
+  const atOnce =
+    nodes.size === 1 &&
+    task.sequence === 'parallel' &&
+    state.stage !== 'pending' &&
+    startsAtOnce(task, state)
+  return {
+    protocol: 1,
+    cluster: context.cluster,
+    node,
+    run: actor.state().runId,
+    task: task.name,
+    resource: {
+      kind: resource.kind,
+      namespace: resource.namespace,
+      name: resource.name,
+      uid: resource.uid,
+    },
+    fault: task.fault,
+    params: task.params,
+    targets: targets.map((t) => ({
+      id: t.id,
+      namespace: t.namespace,
+      pod: t.pod,
+      podUid: t.podUid,
+      container: t.container ?? '',
+      containerId: t.containerId ?? '',
+    })),
+    holdMs: task.durationMs,
+    start: atOnce ? 'now' : 'wait',
+    armedForMs: armedMarginMs + task.rampMs + task.durationMs * state.targets.length,
+  }
+}
+
+type Emit = Parameters<Carry<Action>>[2]['emit']
+
+/** The sessions with the fault pods of a task, one for each node; begun when first asked for. */
+function sessionsOf(actor: Actor, name: string, emit: Emit): NodeSession[] {
+  const known = actor.sessions.get(name)
+  if (known) return [...known.values()]
+  const task = taskOf(actor, name)
+  const byNode = Map.groupBy(stateOf(actor, name).targets, (t) => t.node ?? '')
+  const sessions = new Map<string, NodeSession>()
+  const { sessions: parts, pods } = actor.context
+  const { kind, namespace, name: resourceName, uid } = actor.resource
+  const labels = { runId: actor.state().runId, kind, namespace, name: resourceName, uid }
+  for (const [node, targets] of byNode) {
+    const session = new NodeSession(
+      { ...parts, podOf: pods(task, labels), retain: actor.plan.cleanup === 'retain' },
+      {
+        order: orderOf(node, targets, task, actor),
+        task: () => stateOf(actor, name),
+        emit,
+        durable: actor.durable,
+        stored: actor.stored,
+      },
+    )
+    sessions.set(node, session)
+  }
+  actor.sessions.set(name, sessions)
+  return [...sessions.values()]
+}
+
+/** Keeps the fault pods of a task there and listens to them, until the task is over. */
+export const attend: Carry<Extract<Action, { do: 'attend' }>> = async (action, actor, io) => {
+  for (const session of sessionsOf(actor, action.task, io.emit)) session.begin()
+  await untilAborted(io.signal)
+}
+
+/** One wave of a node-level fault: when all its targets are armed, all nodes are told at once. */
+export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io) => {
+  const nodes = new Set(
+    stateOf(actor, action.task)
+      .targets.filter((t) => t.wave === action.wave)
+      .map((t) => t.node),
+  )
+  const all = sessionsOf(actor, action.task, io.emit)
+  const concerned = all.filter((s) => nodes.has(s.node))
+  await Promise.all(concerned.map((s) => s.armed(io.signal)))
+  io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
+  // The wave is on record before any node is told: who takes over repeats it instead of starting another.
+  await actor.durable(actor.signal)
+  await Promise.all(concerned.map((s) => s.pushGo()))
+}
+
+export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor, io) => {
+  const sessions = sessionsOf(actor, action.task, io.emit)
+  for (const session of sessions) session.begin()
+  await Promise.all(sessions.map((s) => s.stop(action.reason)))
+  await untilAborted(io.signal)
+}
+
+/** Ends the fault pods of a task; what an earlier runner started is found by its recorded name. */
+export const close: Carry<Extract<Action, { do: 'close' }>> = async (action, actor, io) => {
+  const sessions = sessionsOf(actor, action.task, io.emit)
+  await Promise.all(sessions.map((s) => s.close(io.signal)))
+  if (!io.signal.aborted) io.emit({ fact: 'closed', task: action.task })
+}

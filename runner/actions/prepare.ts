@@ -1,0 +1,57 @@
+import { troubleOf } from '../../model/errors.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import type { TargetState } from '../../model/state.ts'
+import type { Action } from '../engine/decide.ts'
+import { mayExec } from '../run/rights.ts'
+import {
+  type Actor,
+  type Carry,
+  faultOf,
+  startsAtOnce,
+  stateOf,
+  taskOf,
+  untilAborted,
+} from './actor.ts'
+import { waitHealthy } from './health.ts'
+
+const fatalCodes = new Set(['MISSING_ACCOUNT', 'UNKNOWN_PROBE'])
+
+/** Looks whether everything that the task needs is there, and chooses its targets. */
+export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action, actor, io) => {
+  const task = taskOf(actor, action.task)
+  try {
+    const [targets] = await Promise.all([
+      choose(task, actor, io.signal),
+      actor.accountExists(io.signal),
+    ])
+    io.emit({ fact: 'prepared', task: task.name, targets })
+  } catch (error) {
+    if (io.signal.aborted) return
+    // A look ahead that fails says nothing: the task is prepared again when its turn comes.
+    if (action.early) return untilAborted(io.signal)
+    const trouble = await preferAccount(error, actor, io.signal)
+    const fatal = fatalCodes.has(trouble.code)
+    io.emit({ fact: 'prepare-failed', task: task.name, trouble, fatal })
+  }
+}
+
+/** A missing account also shows as a missing right; the account is the better answer. */
+async function preferAccount(error: unknown, actor: Actor, signal: AbortSignal) {
+  try {
+    await actor.accountExists(signal)
+    return troubleOf(error, 'TARGET_SELECTION_ERROR')
+  } catch (missing) {
+    return troubleOf(missing)
+  }
+}
+
+async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<TargetState[]> {
+  const fault = faultOf(actor, task)
+  const found = await actor.findTargets(task, 0, signal)
+  if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
+  if (fault.hands === 'kube') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
+  for (const namespace of new Set(found.map((t) => t.namespace)))
+    await mayExec(actor.context.kube, actor.account, { namespace, signal })
+  // In series each target is a wave of its own.
+  return task.sequence === 'serial' ? found.map((t, wave) => ({ ...t, wave })) : found
+}

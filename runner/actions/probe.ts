@@ -1,0 +1,79 @@
+import type { ProbeOutcome, ProbePlan } from '../../model/probe.ts'
+import type { Action } from '../engine/decide.ts'
+import type { ProbePhase } from '../engine/fact.ts'
+import { evaluateProbe } from '../probes/evaluate.ts'
+import { watchProbe } from '../probes/loop.ts'
+import { type Actor, type Carry, taskOf } from './actor.ts'
+
+function probeOf(actor: Actor, task: string, name: string): ProbePlan {
+  const probe = actor.probes.get(task)?.find((p) => p.name === name)
+  if (!probe) throw new Error(`task ${task} has no probe ${name}`)
+  return probe
+}
+
+type Io = Parameters<Carry<Action>>[2]
+type Judged = { task: string; probe: ProbePlan; phase: ProbePhase }
+
+function tell(
+  io: Io,
+  { task, probe, phase }: Judged,
+  outcome: ProbeOutcome,
+  evaluations = 1,
+): void {
+  io.emit({
+    fact: 'probed',
+    task,
+    probe: probe.name,
+    phase,
+    outcome: outcome.outcome,
+    detail: outcome.detail,
+    evaluations,
+    final: true,
+    ...('trouble' in outcome ? { trouble: outcome.trouble } : {}),
+  })
+  if (outcome.outcome === 'error') io.emit({ fact: 'failed', task, trouble: outcome.trouble })
+  else if (outcome.outcome === 'failed' && probe.run.stopOnFailure)
+    io.emit({ fact: 'stopped', task, probe: probe.name })
+}
+
+/** Pause between evaluations of `steadyState.after` while the service recovers, milliseconds. */
+const recoveryPollMs = 1000
+
+/** One evaluation before or after chaos; with a recovery limit, repeated after chaos until it passes. */
+export const probe: Carry<Extract<Action, { do: 'probe' }>> = async (action, actor, io) => {
+  const plan = probeOf(actor, action.task, action.probe)
+  const task = taskOf(actor, action.task)
+  const judged: Judged = { task: task.name, probe: plan, phase: action.phase }
+  const recovery = action.phase === 'post' ? actor.plan.recoveryMs : null
+  const end = actor.clock.now() + (recovery ?? 0)
+  for (let evaluations = 1; ; evaluations++) {
+    const outcome = await evaluateProbe(plan, actor.probeIo(task), io.signal)
+    if (io.signal.aborted) return
+    if (outcome.outcome !== 'failed' || actor.clock.now() + recoveryPollMs > end)
+      return tell(io, judged, outcome, evaluations)
+    await actor.clock.sleep(recoveryPollMs, io.signal)
+  }
+}
+
+/** A probe that is evaluated again and again while chaos runs, judged when it ends. */
+export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, actor, io) => {
+  const plan = probeOf(actor, action.task, action.probe)
+  const task = taskOf(actor, action.task)
+  const judged: Judged = { task: task.name, probe: plan, phase: 'during' }
+  let evaluations = 0
+  const ended = await watchProbe(plan, actor.probeIo(task), {
+    signal: io.signal,
+    onOutcome: () => evaluations++,
+  })
+  if (plan.mode === 'AbortWhen') {
+    if (ended?.outcome === 'passed')
+      io.emit({ fact: 'aborted', by: `abort condition ${plan.name}` })
+    else if (ended) tell(io, judged, ended, evaluations)
+    return
+  }
+  const passed: ProbeOutcome = {
+    outcome: 'passed',
+    detail: `${evaluations} evaluations, all passed`,
+  }
+  tell(io, judged, ended ?? passed, evaluations)
+}

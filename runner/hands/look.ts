@@ -1,0 +1,96 @@
+import type { KubeClient } from '../../lib/kube/client.ts'
+import {
+  daemonSets,
+  deploymentConfigs,
+  deployments,
+  jobs,
+  nodes,
+  pods,
+  type ResourceKind,
+  replicaSets,
+  replicationControllers,
+  resourcePath,
+  rollouts,
+  statefulSets,
+} from '../../lib/kube/paths.ts'
+import { seededChance } from '../../model/chance.ts'
+import { ChaosError } from '../../model/errors.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import { findTargets, type Look } from '../../model/selection.ts'
+import type { TargetState } from '../../model/state.ts'
+import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import { type Account, explain, userOf } from '../run/rights.ts'
+
+const kinds: Record<string, ResourceKind> = {
+  pod: pods,
+  node: nodes,
+  deployment: deployments,
+  statefulset: statefulSets,
+  daemonset: daemonSets,
+  replicaset: replicaSets,
+  replicationcontroller: replicationControllers,
+  job: jobs,
+  rollout: rollouts,
+  deploymentconfig: deploymentConfigs,
+}
+
+type LookParts = { kube: KubeClient; account: Account; signal: AbortSignal }
+
+function kindOf(kind: string): ResourceKind {
+  const known = kinds[kind]
+  if (!known) throw new Error(`kind ${kind} cannot be looked up`)
+  return known
+}
+
+/** Reads of the cluster with the rights of the experiment's account. */
+export function lookAs({ kube, account, signal }: LookParts): Look {
+  const as = userOf(account)
+  return {
+    async get<T>(kind: string, namespace: string, name: string): Promise<T | undefined> {
+      const of = kindOf(kind)
+      try {
+        return await kube.find<T>(resourcePath({ ...of, namespace, name }), { as, signal })
+      } catch (error) {
+        throw explain(error, account, { verb: 'get', resource: of.plural, namespace })
+      }
+    },
+    async list<T>(kind: string, namespace: string, labels: string): Promise<T[]> {
+      const of = kindOf(kind)
+      const path = resourcePath({ ...of, ...(namespace ? { namespace } : {}) })
+      try {
+        const query = labels ? { labelSelector: labels } : {}
+        return (await kube.list<T>(path, { as, signal, query })).items
+      } catch (error) {
+        throw explain(error, account, { verb: 'list', resource: of.plural, namespace })
+      }
+    },
+  }
+}
+
+/** The targets of one wave of a task, chosen by the run's seed. */
+export async function findTargetsOf(
+  task: TaskPlan,
+  wave: number,
+  parts: LookParts & { seed: number },
+): Promise<TargetState[]> {
+  const chance = seededChance(parts.seed, `${task.name}/${wave}`)
+  const found = await findTargets(task.selection, lookAs(parts), chance)
+  const inContainer = faultCatalogue[task.fault]?.hands === 'node'
+  return found.map((t): TargetState => {
+    if (inContainer && !t.containerId)
+      throw new ChaosError({
+        code: 'TARGET_SELECTION_ERROR',
+        reason: `container ${t.container} of pod ${t.namespace}/${t.pod} is not running; wait until it is`,
+      })
+    const { namespace, pod, podUid, node } = t
+    const base = { namespace, pod, podUid, node, wave, state: 'targeted' as const }
+    return inContainer
+      ? {
+          ...base,
+          id: `${namespace}/${pod}/${t.container}`,
+          container: t.container,
+          containerId: t.containerId,
+        }
+      : { ...base, id: `${namespace}/${pod}` }
+  })
+}

@@ -1,0 +1,52 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
+import type { Log } from '../../lib/log.ts'
+import type { FaultCatalogue } from '../../model/fault.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import type { SessionParts } from '../hands/node-session.ts'
+import type { ProbeIo } from '../probes/probe-io.ts'
+import type { Identity } from './claim.ts'
+import type { Peers } from './projections.ts'
+import type { Resource } from './resource.ts'
+import type { Account } from './rights.ts'
+
+/** What all runs of one runner share. */
+export type RunnerContext = {
+  me: Identity
+  /** namespace of the product: fault pods live here */
+  namespace: string
+  /** account of experiments that name none */
+  defaultAccount: string
+  kube: KubeClient
+  clock: Clock
+  log: Log
+  /** uid of kube-system: journals of two clusters never meet */
+  cluster: string
+  faults: FaultCatalogue
+  sessions: Omit<SessionParts, 'retain' | 'podOf'>
+  /** makes fault pods with the settings of one task */
+  pods(task: TaskPlan, run: RunLabels): SessionParts['podOf']
+  probeIo(place: ProbePlace): ProbeIo
+  peers: Peers
+  /** a number in [0, 1), for seeds */
+  random(): number
+  /** a new run id */
+  newId(): string
+}
+
+export type RunLabels = {
+  runId: string
+  uid: string
+  kind: string
+  namespace: string
+  name: string
+}
+
+/** Where the probes of one task run, and as whom. */
+export type ProbePlace = {
+  namespace: string
+  account: Account
+  resource: Resource
+  runId: string
+  task: string
+}

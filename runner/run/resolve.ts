@@ -1,0 +1,103 @@
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { configMaps, resourcePath } from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import { parseProbe } from '../../model/compile/probe.ts'
+import type { Trouble } from '../../model/errors.ts'
+import type { Plan, ProbeReference } from '../../model/plan.ts'
+import type { ProbePlan } from '../../model/probe.ts'
+import type { ProbeState } from '../../model/state.ts'
+
+export const registryLabel = 'chaos.chaosplane.io/probes'
+export const registryName = 'chaosplane-probes'
+
+export type Resolved = {
+  plans: ReadonlyMap<string, readonly ProbePlan[]>
+  states: Record<string, ProbeState[]>
+  /** tasks whose references cannot be resolved */
+  troubles: ReadonlyMap<string, Trouble>
+}
+
+type Registry = { entries: Map<string, string>; namespace: string }
+
+/** The probe registry: every ConfigMap with the label, and the one with the usual name, in the experiment's namespace. */
+async function readRegistry(
+  kube: KubeClient,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<Registry> {
+  type Map_ = KubeObject & { data?: Record<string, string> }
+  const path = resourcePath({ ...configMaps, namespace })
+  const labelled = await kube.list<Map_>(path, {
+    signal,
+    query: { labelSelector: `${registryLabel}=true` },
+  })
+  const maps = labelled.items
+  if (!maps.some((m) => m.metadata.name === registryName)) {
+    const usual = await kube.find<Map_>(
+      resourcePath({ ...configMaps, namespace, name: registryName }),
+      { signal },
+    )
+    if (usual) maps.push(usual)
+  }
+  return { namespace, entries: new Map(maps.flatMap((m) => Object.entries(m.data ?? {}))) }
+}
+
+const stateOfProbe = (probe: ProbePlan): ProbeState => ({
+  name: probe.name,
+  type: probe.type,
+  mode: probe.mode,
+  verdict: 'Awaited',
+  description: '',
+  evaluations: 0,
+})
+
+/** Replaces references by what the registry says; an unknown one is an error before anything is injected. */
+export async function resolveProbes(
+  kube: KubeClient,
+  { plan, signal }: { plan: Plan; signal: AbortSignal },
+): Promise<Resolved> {
+  const needed = plan.tasks.some((t) => t.probes.some((p) => 'ref' in p))
+  const registry = needed ? await readRegistry(kube, plan.namespace, signal) : null
+  const plans = new Map<string, ProbePlan[]>()
+  const states: Record<string, ProbeState[]> = {}
+  const troubles = new Map<string, Trouble>()
+  for (const task of plan.tasks) {
+    const probes: ProbePlan[] = []
+    for (const probe of task.probes) {
+      const found = 'ref' in probe ? fromRegistry(probe, registry) : probe
+      if ('reason' in found) troubles.set(task.name, found)
+      else probes.push(unique(found, probes))
+    }
+    plans.set(task.name, probes)
+    states[task.name] = probes.map(stateOfProbe)
+  }
+  return { plans, states, troubles }
+}
+
+/** Two uses of one probe in one task, in different modes, are two probes. */
+function unique(probe: ProbePlan, before: ProbePlan[]): ProbePlan {
+  if (!before.some((p) => p.name === probe.name)) return probe
+  const name = `${probe.name}-${probe.mode}`
+  return { ...probe, name: before.some((p) => p.name === name) ? `${name}-${before.length}` : name }
+}
+
+function fromRegistry(
+  { ref, mode }: ProbeReference,
+  registry: Registry | null,
+): ProbePlan | Trouble {
+  const text = registry?.entries.get(ref)
+  if (text === undefined) {
+    const known = [...(registry?.entries.keys() ?? [])].sort()
+    return {
+      code: 'UNKNOWN_PROBE',
+      reason: `probe ${ref} is not registered in namespace ${registry?.namespace}; ${known.length > 0 ? `registered are ${known.slice(0, 20).join(', ')}` : `no ConfigMap with label ${registryLabel}=true holds any`}: add a key ${ref} with the probe's YAML`,
+    }
+  }
+  const parsed = parseProbe(text, mode)
+  if (parsed.ok) return { ...parsed.probe, name: ref }
+  const first = parsed.refusals[0]
+  return {
+    code: 'UNKNOWN_PROBE',
+    reason: `probe ${ref} in the registry cannot be read: ${first?.path}: ${first?.reason}; ${first?.suggestion}`,
+  }
+}

@@ -1,0 +1,70 @@
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { isForbidden, type KubeError } from '../../lib/kube/errors.ts'
+import { resourcePath, serviceAccounts, subjectAccessReviews } from '../../lib/kube/paths.ts'
+import { ChaosError } from '../../model/errors.ts'
+
+export type Account = { namespace: string; name: string }
+export const userOf = ({ namespace, name }: Account): string =>
+  `system:serviceaccount:${namespace}:${name}`
+
+/**
+ * Impersonation works for an account that does not exist when a binding names it, so an explicit GET decides.
+ */
+export async function mustExist(
+  kube: KubeClient,
+  account: Account,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = resourcePath({ ...serviceAccounts, ...account })
+  if (await kube.find(path, { signal })) return
+  throw new ChaosError({
+    code: 'MISSING_ACCOUNT',
+    reason: `service account ${account.name} does not exist in namespace ${account.namespace}; create it there or name another one in spec.serviceAccountName`,
+  })
+}
+
+type Review = { status?: { allowed?: boolean; reason?: string } }
+
+/** A fault on the node is as strong as exec into the target: the account must be allowed to do that. */
+export async function mayExec(
+  kube: KubeClient,
+  account: Account,
+  { namespace, signal }: { namespace: string; signal: AbortSignal },
+): Promise<void> {
+  const review = await kube.create<Review>(
+    resourcePath(subjectAccessReviews),
+    {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: {
+        user: userOf(account),
+        groups: [
+          'system:serviceaccounts',
+          `system:serviceaccounts:${account.namespace}`,
+          'system:authenticated',
+        ],
+        resourceAttributes: { namespace, verb: 'create', resource: 'pods', subresource: 'exec' },
+      },
+    },
+    { signal, repeatable: true },
+  )
+  if (review.status?.allowed) return
+  throw missingRight(account, { verb: 'create', resource: 'pods/exec', namespace })
+}
+
+type Right = { verb: string; resource: string; namespace: string }
+
+export const missingRight = (account: Account, { verb, resource, namespace }: Right): ChaosError =>
+  new ChaosError({
+    code: 'MISSING_RIGHT',
+    reason: `service account ${account.namespace}/${account.name} may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; bind a role that allows it (ClusterRole chaosplane-experiment has what the faults need)`,
+  })
+
+/** A refusal of the API server becomes the right that is missing; everything else stays what it is. */
+export function explain(error: unknown, account: Account, right: Right): unknown {
+  if (!isForbidden(error)) return error
+  const cause = error as KubeError
+  const explained = missingRight(account, right)
+  explained.cause = cause
+  return explained
+}

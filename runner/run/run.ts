@@ -1,0 +1,289 @@
+import type { KubeObject } from '../../lib/kube/types.ts'
+import type { Log } from '../../lib/log.ts'
+import { seededChance } from '../../model/chance.ts'
+import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { RunState } from '../../model/state.ts'
+import type { Actor } from '../actions/actor.ts'
+import { carryOut } from '../actions/carry-out.ts'
+import type { FaultShape } from '../engine/decide.ts'
+import { isLoop } from '../engine/decide.ts'
+import type { Fact, FactBody } from '../engine/fact.ts'
+import { RunLoop } from '../engine/loop.ts'
+import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import { findTargetsOf } from '../hands/look.ts'
+import type { ProbeIo } from '../probes/probe-io.ts'
+import { abortOf, claim, claimOf, letGo, sameIdentity } from './claim.ts'
+import type { RunnerContext } from './context.ts'
+import { StatusKeeper } from './keeper.ts'
+import { Projections } from './projections.ts'
+import { resolveProbes } from './resolve.ts'
+import type { Experiment, Resource } from './resource.ts'
+import { mustExist } from './rights.ts'
+
+export type RunParts = {
+  context: RunnerContext
+  plan: Plan
+  resource: Resource
+  /** as it was seen; the claim is fenced by its resourceVersion */
+  object: Experiment
+  state: RunState
+  adopted: boolean
+}
+
+export type RunEnd = 'finished' | 'lost' | 'handed-over'
+
+/** One run of one experiment in this runner, from the claim to the moment when the resource is let go. */
+export class Run {
+  readonly ended: Promise<RunEnd>
+  #parts: RunParts
+  #log: Log
+  #halt = new AbortController()
+  #end: RunEnd = 'finished'
+  #keeper: StatusKeeper
+  #projections: Projections
+  #loop: RunLoop | null = null
+  #abort: string | null = null
+  #actor: Actor | null = null
+  #probeIos = new Map<string, ProbeIo>()
+
+  constructor(parts: RunParts) {
+    this.#parts = parts
+    const { context, resource, object, plan, adopted } = parts
+    this.#log = context.log.child({ run: parts.state.runId, experiment: resource.name })
+    const claimed = this.#claim(object)
+    // The keeper and everything behind it wait for the claim; its failure is told there.
+    claimed.catch(() => {})
+    this.#keeper = new StatusKeeper({
+      kube: context.kube,
+      resource,
+      me: context.me,
+      clock: context.clock,
+      log: this.#log,
+      claimed,
+      onLoss: (why) => this.#lose(why),
+    })
+    this.#projections = new Projections(context.peers, plan, adopted)
+    this.see(object)
+    this.ended = this.#run(claimed)
+  }
+
+  get runId(): string {
+    return this.#parts.state.runId
+  }
+
+  /** Hears what became of the resource: an abort, a deletion, another runner's claim. */
+  see(object: Experiment): void {
+    const holder = claimOf(object)
+    const { me } = this.#parts.context
+    if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
+      return this.#lose(`runner ${holder.pod} holds the run now`)
+    const by = abortOf(object, object.spec)
+    if (!by || this.#abort) return
+    this.#abort = by
+    this.#loop?.emit({ fact: 'aborted', by })
+  }
+  #claimedAt: KubeObject | null = null
+
+  /** SIGTERM: the run stays as it is, the next runner carries it on. */
+  async handOver(): Promise<void> {
+    if (this.#halt.signal.aborted) return
+    this.#end = 'handed-over'
+    await this.#keeper.durable(AbortSignal.timeout(3000)).catch(() => {})
+    this.#halt.abort(new Error('handed over'))
+    await this.ended
+  }
+
+  #lose(why: string): void {
+    if (this.#halt.signal.aborted) return
+    this.#log.warn({ why }, 'this runner gives the run up')
+    this.#end = 'lost'
+    this.#halt.abort(new Error(why))
+  }
+
+  async #claim(object: Experiment): Promise<void> {
+    const { context, resource } = this.#parts
+    try {
+      const me = context.me
+      this.#claimedAt = await claim(context.kube, { resource, object, me }, this.#halt.signal)
+    } catch (error) {
+      this.#lose(`the claim was refused: ${error instanceof Error ? error.message : error}`)
+      throw error
+    }
+  }
+
+  async #run(claimed: Promise<void>): Promise<RunEnd> {
+    const signal = this.#halt.signal
+    try {
+      const loop = await this.#start(signal)
+      const how = await loop.run(signal)
+      if (how === 'finished') await this.#finish(claimed, signal)
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#log.error({ err: error }, 'the run broke; another attempt follows')
+        this.#end = 'lost'
+      }
+    } finally {
+      this.#keeper.close('the run has ended here')
+      this.#halt.abort(new Error('the run has ended here'))
+      await this.#leaveSessions()
+      await this.#closeProbes()
+    }
+    return this.#end
+  }
+
+  async #start(signal: AbortSignal): Promise<RunLoop> {
+    const { context, plan, state, adopted, resource } = this.#parts
+    const account = { namespace: plan.namespace, name: plan.account ?? context.defaultAccount }
+    const resolved = await resolveProbes(context.kube, { plan, signal })
+    let exists: Promise<void> | null = null
+    const actor: Actor = {
+      context,
+      clock: context.clock,
+      log: this.#log,
+      plan,
+      resource,
+      account,
+      signal,
+      state: () => loop.state,
+      durable: (s) => this.#keeper.durable(s),
+      stored: (s) => this.#keeper.stored(s),
+      accountExists: () => {
+        exists ??= mustExist(context.kube, account, signal)
+        return exists
+      },
+      probes: resolved.plans,
+      probeIo: (task) => this.#probeIo(task, account),
+      sessions: new Map(),
+      findTargets: (task, wave, s) =>
+        findTargetsOf(task, wave, { kube: context.kube, account, seed: state.seed, signal: s }),
+    }
+    this.#actor = actor
+    const loop: RunLoop = new RunLoop({
+      plan,
+      state,
+      shapeOf: (fault) => shapeOf(fault),
+      execute: carryOut(actor),
+      clock: context.clock,
+      observe: (next, fact) => this.#observe(next, fact),
+    })
+    this.#loop = loop
+    for (const fact of this.#opening(resolved, adopted, state)) loop.emitQuietly(fact)
+    return loop
+  }
+
+  /** The facts that stand before the first decision. */
+  #opening(
+    resolved: Awaited<ReturnType<typeof resolveProbes>>,
+    adopted: boolean,
+    state: RunState,
+  ): FactBody[] {
+    const { me } = this.#parts.context
+    const facts: FactBody[] = [{ fact: 'resolved', probes: resolved.states, notifyId: '' }]
+    if (adopted) facts.push({ fact: 'adopted', runner: me.pod, instance: me.instance })
+    for (const [task, trouble] of resolved.troubles)
+      facts.push({ fact: 'prepare-failed', task, trouble, fatal: true })
+    if (adopted) facts.push(...unheard(state))
+    if (this.#abort) facts.push({ fact: 'aborted', by: this.#abort })
+    return facts
+  }
+
+  #observe(state: RunState, fact: Fact): void {
+    this.#projections.tell(state, fact)
+    this.#keeper.offer(this.#projections.reserve(state))
+    // A verdict, and the stages that people wait for, are not kept waiting.
+    if (fact.fact === 'finished' || fact.fact === 'aborted')
+      void this.#keeper.durable(this.#halt.signal).catch(() => {})
+  }
+
+  async #finish(claimed: Promise<void>, signal: AbortSignal): Promise<void> {
+    await claimed
+    await this.#closeProbes()
+    await this.#keeper.durable(signal)
+    const state = this.#loop?.state
+    if (state) this.#projections.finish(state)
+    await letGo(this.#parts.context.kube, this.#parts.resource, signal)
+  }
+
+  #probeIo(task: TaskPlan, account: { namespace: string; name: string }): ProbeIo {
+    const known = this.#probeIos.get(task.name)
+    if (known) return known
+    const { context, resource, plan } = this.#parts
+    const made = context.probeIo({
+      namespace: plan.namespace,
+      account,
+      resource,
+      runId: this.runId,
+      task: task.name,
+    })
+    this.#probeIos.set(task.name, made)
+    return made
+  }
+
+  async #closeProbes(): Promise<void> {
+    const ios = [...this.#probeIos.values()]
+    this.#probeIos.clear()
+    await Promise.all(
+      ios.map((io) => io.commands.close(AbortSignal.timeout(30_000)).catch(() => {})),
+    )
+  }
+
+  async #leaveSessions(): Promise<void> {
+    for (const nodes of this.#actor?.sessions.values() ?? [])
+      await Promise.all([...nodes.values()].map((s) => s.leave()))
+  }
+}
+
+const newer = (a: KubeObject, b: KubeObject): boolean =>
+  Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion)
+
+/** Loops that nobody listened to while the run had no runner are judged by what was seen until then. */
+function unheard(state: RunState): FactBody[] {
+  return state.tasks
+    .filter((t) => t.stage === 'reverting' && t.chaosAt !== undefined)
+    .flatMap((task) =>
+      task.probes
+        .filter((p) => isLoop(p) && p.mode !== 'AbortWhen' && p.during === undefined)
+        .map(
+          (p): FactBody => ({
+            fact: 'probed',
+            task: task.name,
+            probe: p.name,
+            phase: 'during',
+            outcome: p.evaluations > 0 ? 'passed' : 'error',
+            detail: 'the runner was replaced before the loop was judged',
+            evaluations: 0,
+            final: true,
+          }),
+        ),
+    )
+}
+
+function shapeOf(id: string): FaultShape {
+  const fault = faultCatalogue[id]
+  if (!fault) throw new Error(`fault ${id} is not in the catalogue`)
+  return {
+    hands: fault.hands,
+    lasts: fault.lasts,
+    waveOffset(task, wave, seed) {
+      if (wave === 0) return 0
+      return waveOffset(fault, task, { wave, seed })
+    },
+  }
+}
+
+/** Random intervals are drawn from the run's seed: the same for whoever carries the run on. */
+function waveOffset(
+  fault: (typeof faultCatalogue)[string],
+  task: TaskPlan,
+  { wave, seed }: { wave: number; seed: number },
+): number | null {
+  let offset = 0
+  for (let i = 1; i <= wave; i++) {
+    const chance = seededChance(seed, `${task.name}/interval/${i}`)
+    const interval = fault.intervalMs?.(task.params, chance) ?? null
+    if (interval === null) return null
+    offset += interval
+    if (offset >= task.durationMs) return null
+  }
+  return offset
+}

@@ -1,0 +1,196 @@
+import type { Cache } from '../../lib/kube/store.ts'
+import type { Log } from '../../lib/log.ts'
+import { compile } from '../../model/compile/compile.ts'
+import type { RunState } from '../../model/state.ts'
+import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
+import type { RunnerContext } from './context.ts'
+import type { Census } from './heartbeat.ts'
+import { StatusKeeper } from './keeper.ts'
+import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
+import { Run } from './run.ts'
+import { findingOf, newRun, refusedRun } from './start.ts'
+
+/** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
+const lookMs = 500
+const seeds = 2 ** 31
+
+type Followed = { kind: Kind; cache: Cache<Experiment> }
+type Busy = { run: Run | null; ended: Promise<void> }
+
+/** Follows all experiments: begins new runs, adopts those whose runner is dead, tells living ones what they must hear. */
+export class Supervisor {
+  #context: RunnerContext
+  #census: Census
+  #followed: Followed[]
+  #busy = new Map<string, Busy>()
+  /** resources that this runner has finished, by uid: older echoes of their state are not news */
+  #finished = new Map<string, string>()
+  #complained = new Set<string>()
+  #closing = false
+  #log: Log
+
+  constructor(context: RunnerContext, census: Census, followed: Followed[]) {
+    this.#context = context
+    this.#census = census
+    this.#followed = followed
+    this.#log = context.log
+  }
+
+  /** Works until the signal comes, then hands every run over. */
+  async run(signal: AbortSignal): Promise<void> {
+    const leave = this.#followed.map(({ kind, cache }) =>
+      cache.onChange((change) => {
+        if (change.type === 'deleted') this.#forget(change.object)
+        else this.#look(kind, change.object)
+      }),
+    )
+    while (!signal.aborted) {
+      for (const { kind, cache } of this.#followed)
+        for (const object of cache.list()) this.#look(kind, object)
+      await this.#context.clock.sleep(lookMs, signal).catch(() => {})
+    }
+    this.#closing = true
+    for (const off of leave) off()
+    await Promise.all(
+      [...this.#busy.values()].map(async ({ run, ended }) => {
+        await run?.handOver()
+        await ended
+      }),
+    )
+  }
+
+  get running(): number {
+    return this.#busy.size
+  }
+
+  #forget(object: Experiment): void {
+    this.#finished.delete(object.metadata.uid)
+    this.#complained.delete(object.metadata.uid)
+    this.#busy.get(object.metadata.uid)?.run?.see({
+      ...object,
+      metadata: {
+        ...object.metadata,
+        deletionTimestamp: object.metadata.deletionTimestamp ?? 'gone',
+      },
+    })
+  }
+
+  #look(kind: Kind, object: Experiment): void {
+    const { uid } = object.metadata
+    const busy = this.#busy.get(uid)
+    if (busy) return busy.run?.see(object)
+    if (this.#closing || this.#isEcho(object)) return
+    const finding = findingOf(object)
+    if (finding.do === 'nothing') return
+    if (finding.do === 'complain') return this.#complain(object, finding.why)
+    if (!this.#isFree(object)) return
+    const work = (): Promise<void> =>
+      finding.do === 'begin'
+        ? this.#begin(kind, object, finding.previousRunIds)
+        : this.#carryOn(kind, object, finding.state)
+    const entry: Busy = { run: null, ended: Promise.resolve() }
+    this.#busy.set(uid, entry)
+    entry.ended = work()
+      .catch((error: unknown) =>
+        this.#log.error({ err: error, experiment: object.metadata.name }, 'a run could not begin'),
+      )
+      .finally(() => this.#busy.delete(uid))
+  }
+
+  /** The cache may still show the state before our last write. */
+  #isEcho(object: Experiment): boolean {
+    const finished = this.#finished.get(object.metadata.uid)
+    if (finished === undefined) return false
+    const run = object.status?.run as Partial<RunState> | undefined
+    return run?.runId !== finished || run.finishedAt === undefined || claimOf(object) !== null
+  }
+
+  /** Nobody holds it, or who did is dead. */
+  #isFree(object: Experiment): boolean {
+    const holder = claimOf(object)
+    if (!holder || sameIdentity(holder, this.#context.me)) return true
+    return this.#census.look(holder, this.#context.namespace) === 'dead'
+  }
+
+  #complain(object: Experiment, why: string): void {
+    const { uid, name, namespace } = object.metadata
+    if (this.#complained.has(uid)) return
+    this.#complained.add(uid)
+    this.#log.error(
+      { experiment: name, namespace, why },
+      'status.run cannot be read; restore it or delete the resource',
+    )
+  }
+
+  async #begin(kind: Kind, object: Experiment, previousRunIds: string[]): Promise<void> {
+    const context = this.#context
+    const resource = resourceOf(kind, object)
+    const compiled = compile(kind, object, context.faults)
+    const wanted = compiled.ok ? compiled.plan.runId : ''
+    const birth = {
+      runId: wanted || (kind === 'ChaosExperiment' ? resource.uid : context.newId()),
+      runner: context.me.pod,
+      instance: context.me.instance,
+      generation: object.metadata.generation ?? 1,
+      seed: Math.floor(context.random() * seeds),
+      at: context.clock.now(),
+      previousRunIds,
+    }
+    if (!compiled.ok) return this.#refuse(resource, object, refusedRun(compiled.refusals, birth))
+    const state = newRun(compiled.plan, birth)
+    await this.#carry(
+      new Run({ context, plan: compiled.plan, resource, object, state, adopted: false }),
+      object,
+    )
+  }
+
+  async #carryOn(kind: Kind, object: Experiment, state: RunState): Promise<void> {
+    const context = this.#context
+    const resource = resourceOf(kind, object)
+    if (state.refused) return this.#refuse(resource, object, state)
+    const compiled = compile(kind, object, context.faults)
+    if (!compiled.ok) return this.#complain(object, compiled.refusals[0]?.reason ?? 'not readable')
+    await this.#carry(
+      new Run({ context, plan: compiled.plan, resource, object, state, adopted: true }),
+      object,
+    )
+  }
+
+  async #carry(run: Run, object: Experiment): Promise<void> {
+    const { uid } = object.metadata
+    const entry = this.#busy.get(uid)
+    if (entry) entry.run = run
+    const end = await run.ended
+    if (end === 'finished') this.#finished.set(uid, run.runId)
+    // A claim that lost its race, or a run that broke, is looked at again after a moment.
+    else if (end === 'lost') await this.#pause()
+  }
+
+  /** Writes why the document was refused; there is nothing to run. */
+  async #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
+    const context = this.#context
+    const signal = AbortSignal.timeout(60_000)
+    const keeper = new StatusKeeper({
+      kube: context.kube,
+      resource,
+      me: context.me,
+      clock: context.clock,
+      log: this.#log,
+      claimed: claim(context.kube, { resource, object, me: context.me }, signal).then(() => {}),
+      onLoss: (why) =>
+        this.#log.warn({ why, experiment: resource.name }, 'a refusal was not written'),
+    })
+    keeper.offer(state)
+    try {
+      await keeper.durable(signal)
+      await letGo(context.kube, resource, signal)
+      this.#finished.set(resource.uid, state.runId)
+    } finally {
+      keeper.close('the refusal is written')
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await this.#context.clock.sleep(lookMs, AbortSignal.timeout(lookMs * 2)).catch(() => {})
+  }
+}
