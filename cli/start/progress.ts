@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Screen } from './terminal.ts'
-import { duration, type Line } from './view/text.ts'
+import { duration, type Line, type Piece } from './view/text.ts'
 
 /** Shows the steps of the set-up, each with the time that it takes. */
 export type Progress = {
@@ -17,33 +17,35 @@ export type ProgressSettings = {
   remindMs?: number
 }
 
-/** Progress on a screen: a line that counts on a terminal; else one line at the start, reminders, one at the end. */
+/** Progress on a screen: lines that count on a terminal; else one line at the start, reminders, one at the end. */
 export function createProgress(settings: ProgressSettings): Progress {
   const { screen, clock, signal, tickMs = 200, remindMs = 15_000 } = settings
+  const running = new Set<Step>()
+  const draw = () => screen.show([...running].map((step) => stepLine(step, clock.now())))
+  const end = (step: Step, line: (step: Step, now: number) => Line) => {
+    running.delete(step)
+    step.ended.abort()
+    screen.print(line(step, clock.now()))
+    draw()
+  }
   return {
     async step(title, work) {
-      const startedAt = clock.now()
-      let note = ''
-      const line = (): Line => stepLine(title, note, clock.now() - startedAt)
+      const step: Step = { title, note: '', startedAt: clock.now(), ended: new AbortController() }
+      running.add(step)
       if (!screen.isTerminal) screen.print([[`  ${title} …`, 'dim']])
-      const ended = new AbortController()
-      const ticking = tick(AbortSignal.any([signal, ended.signal]), async (live) => {
-        if (screen.isTerminal) screen.show([line()])
+      const ticking = tick(AbortSignal.any([signal, step.ended.signal]), async (live) => {
+        draw()
         await clock.sleep(screen.isTerminal ? tickMs : remindMs, live)
-        if (!screen.isTerminal) screen.print(line())
+        if (!screen.isTerminal) screen.print(stepLine(step, clock.now()))
       })
       try {
         const result = await work((text) => {
-          note = text
+          step.note = text
         })
-        ended.abort()
-        screen.show([])
-        screen.print(doneLine(title, note, clock.now() - startedAt))
+        end(step, doneLine)
         return result
       } catch (error) {
-        ended.abort()
-        screen.show([])
-        screen.print(failedLine(title, clock.now() - startedAt, signal.aborted))
+        end(step, signal.aborted ? interruptedLine : failedLine)
         throw error
       } finally {
         await ticking
@@ -51,6 +53,8 @@ export function createProgress(settings: ProgressSettings): Progress {
     },
   }
 }
+
+type Step = { title: string; note: string; startedAt: number; ended: AbortController }
 
 async function tick(
   signal: AbortSignal,
@@ -63,20 +67,20 @@ async function tick(
   }
 }
 
-const stepLine = (title: string, note: string, ms: number): Line => [
-  ['● ', 'busy'],
+const stepLine = (step: Step, now: number): Line => [['● ', 'busy'], ...textOf(step, now)]
+const doneLine = (step: Step, now: number): Line => [['✓ ', 'good'], ...textOf(step, now)]
+const failedLine = ({ title, startedAt }: Step, now: number): Line => [
+  ['✗ ', 'bad'],
   [title, 'plain'],
-  [`  ${duration(ms)}`, 'dim'],
-  [note ? `  ${note}` : '', 'dim'],
+  [`  failed after ${duration(now - startedAt)}`, 'dim'],
 ]
-const doneLine = (title: string, note: string, ms: number): Line => [
-  ['✓ ', 'good'],
+const interruptedLine = ({ title, startedAt }: Step, now: number): Line => [
+  ['■ ', 'busy'],
   [title, 'plain'],
-  [`  ${duration(ms)}`, 'dim'],
-  [note ? `  ${note}` : '', 'dim'],
+  [`  interrupted after ${duration(now - startedAt)}`, 'dim'],
 ]
-const failedLine = (title: string, ms: number, interrupted: boolean): Line => [
-  [interrupted ? '■ ' : '✗ ', interrupted ? 'busy' : 'bad'],
+const textOf = ({ title, note, startedAt }: Step, now: number): Piece[] => [
   [title, 'plain'],
-  [`  ${interrupted ? 'interrupted' : 'failed'} after ${duration(ms)}`, 'dim'],
+  [`  ${duration(now - startedAt)}`, 'dim'],
+  [note ? `  ${note}` : '', 'dim'],
 ]
