@@ -1,8 +1,7 @@
 import { limit } from '../../lib/kube/deadline.ts'
-import type { ErrorCode } from '../../model/errors.ts'
 import type { ProbeOutcome, ProbePlan } from '../../model/probe.ts'
 import { type Evaluation, initialDelay, tryProbe } from './evaluate.ts'
-import { failed, notEvaluated, type ProbeIo, passed } from './probe-io.ts'
+import { notEvaluated, type ProbeIo } from './probe-io.ts'
 
 /** How a probe is watched. */
 export type Watch = {
@@ -14,13 +13,14 @@ export type Watch = {
   limitMs?: number
 }
 
-type Next = { end: ProbeOutcome } | 'again'
+/** A probe without a pause must not become a load test. */
+const minPollingMs = 100
 
 /**
  * Evaluates a probe again and again until `signal` ends it. Resolves with the first outcome that is not
  * passed, with null when all passed, and with an error when there was no evaluation to judge by.
- * For AbortWhen `failed` means that the condition came true; one that cannot be evaluated is told to
- * `onOutcome` and tried again, because an abort condition must stay on guard.
+ * AbortWhen is the other way round: it describes the bad state, so it resolves with `passed` when that came
+ * true. One that cannot be evaluated is told to `onOutcome` and tried again: it must stay on guard.
  */
 export async function watchProbe(
   probe: ProbePlan,
@@ -33,13 +33,12 @@ export async function watchProbe(
   try {
     await initialDelay(probe, io, over.signal)
     for (;;) {
-      const outcome = polarity(probe, await tryProbe(probe, io, over.signal))
+      const outcome = await tryProbe(probe, io, over.signal)
       watch.onOutcome(outcome)
       last = outcome
       judged ||= outcome.outcome !== 'error'
-      const next = nextOf(probe, outcome)
-      if (next !== 'again') return next.end
-      await io.clock.sleep(probe.run.pollingMs, over.signal)
+      if (isEnd(probe, outcome)) return outcome
+      await io.clock.sleep(Math.max(minPollingMs, probe.run.pollingMs), over.signal)
     }
   } catch (thrown) {
     if (!over.signal.aborted) throw thrown
@@ -52,26 +51,10 @@ export async function watchProbe(
 /** The longest that a timer of Node can wait: 24 days. */
 const maxTimerMs = 2 ** 31 - 1
 
-function nextOf(probe: ProbePlan, { tries: _, ...outcome }: Evaluation): Next {
-  if (outcome.outcome === 'passed') return 'again'
-  // what can never be evaluated will not be guarded by trying again
-  if (probe.mode === 'AbortWhen' && outcome.outcome === 'error' && _ > 0) return 'again'
-  return { end: outcome }
-}
-
-const failures: Record<ProbePlan['type'], ErrorCode> = {
-  httpProbe: 'HTTP_PROBE_FAILURE',
-  cmdProbe: 'CMD_PROBE_FAILURE',
-  k8sProbe: 'K8S_PROBE_FAILURE',
-}
-
-/** An abort condition describes the bad state: that it holds is the failure. */
-function polarity(probe: ProbePlan, evaluation: Evaluation): Evaluation {
-  if (probe.mode !== 'AbortWhen' || evaluation.outcome === 'error') return evaluation
-  const { tries, detail } = evaluation
-  if (evaluation.outcome === 'failed') return { ...passed(`not true: ${detail}`), tries }
-  const reason = `The abort condition ${probe.name} is true: ${detail}.`
-  return { ...failed({ code: failures[probe.type], reason }), tries }
+function isEnd({ mode }: ProbePlan, { outcome, tries }: Evaluation): boolean {
+  if (mode !== 'AbortWhen') return outcome !== 'passed'
+  // 0 tries: its inputs are wrong, and will be next time
+  return outcome === 'passed' || (outcome === 'error' && tries === 0)
 }
 
 const neverEvaluated = (probe: ProbePlan): ProbeOutcome =>

@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+import type { OwnerReference } from '../../../lib/kube/types.ts'
+import type { PodSettings } from '../../../model/plan.ts'
+import type { CommandInputs } from '../../../model/probe.ts'
+
+/** What all probe pods of one task have in common. */
+export type ProbePodSettings = {
+  /** our own image, for inline commands */
+  image: string
+  imagePullPolicy: string
+  /** the experiment's */
+  namespace: string
+  /** begin of the pods' names: tells run and task apart from all others */
+  name: string
+  labels: Record<string, string>
+  /** the experiment, in the same namespace: its deletion takes the pods along */
+  owner: OwnerReference | null
+  /** the pods end by themselves after so long, whatever became of us */
+  lifeSeconds: number
+  /** what the experiment says about its pods */
+  pods: PodSettings
+}
+
+/** Where commands run. */
+export const probeContainer = 'probe'
+
+/** Ends at once on TERM: a shell as process 1 ignores it otherwise. */
+const idle = (seconds: number): string[] => [
+  '/bin/sh',
+  '-c',
+  'trap "exit 0" TERM; sleep "$1" & wait',
+  'probe',
+  String(seconds),
+]
+
+const resources = {
+  requests: { cpu: '10m', memory: '16Mi' },
+  limits: { cpu: '1', memory: '128Mi', 'ephemeral-storage': '64Mi' },
+}
+
+/** Pods are shared by the probes whose commands run in the same image in the same way. */
+export function podKey({ source }: CommandInputs): string {
+  const text = source ? JSON.stringify([source.image, source.command, source.args]) : 'inline'
+  return createHash('sha256').update(text).digest('hex').slice(0, 8)
+}
+
+/** A name that the next runner finds again; `generation` counts pods that were lost. */
+export function podName(base: string, key: string, generation: number): string {
+  const tail = `probe-${key}${generation > 0 ? `-${generation}` : ''}`
+  const head = base.slice(0, 62 - tail.length).replace(/[^a-z0-9]+$/, '')
+  return `${head}-${tail}`
+}
+
+/**
+ * A pod that waits for commands: no token, no rights, no volume (a volume costs a quarter of a second).
+ * The root file system is writable because commands expect to write to /tmp; user 65532 can write nowhere else.
+ */
+export function buildProbePod(
+  inputs: CommandInputs,
+  name: string,
+  settings: ProbePodSettings,
+): Record<string, unknown> {
+  const { source } = inputs
+  const { pods } = settings
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace: settings.namespace,
+      labels: { ...pods.labels, ...settings.labels },
+      // a mesh's proxy would start after the command's container, and would never end
+      annotations: { 'sidecar.istio.io/inject': 'false', ...pods.annotations },
+      ...(settings.owner ? { ownerReferences: [settings.owner] } : {}),
+    },
+    spec: {
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: 1,
+      activeDeadlineSeconds: settings.lifeSeconds,
+      ...(pods.tolerations ? { tolerations: pods.tolerations } : {}),
+      ...(pods.imagePullSecrets ? { imagePullSecrets: pods.imagePullSecrets } : {}),
+      securityContext: {
+        seccompProfile: { type: 'RuntimeDefault' },
+        ...(source ? {} : { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 }),
+      },
+      containers: [
+        {
+          name: probeContainer,
+          image: source?.image ?? settings.image,
+          imagePullPolicy: source?.imagePullPolicy || settings.imagePullPolicy,
+          command: source?.command.length ? source.command : idle(settings.lifeSeconds),
+          ...(source?.command.length ? { args: source.args } : {}),
+          resources: pods.resources ?? resources,
+          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+        },
+      ],
+    },
+  }
+}
+
+// Closing the connection does not end what exec began: timeout does. An image of the user's may lack it.
+const bounded = `limit=$1 command=$2; shift 2
+if command -v timeout >/dev/null 2>&1
+then exec timeout -s KILL "$limit" env "$@" /bin/sh -c "$command"
+else exec env "$@" /bin/sh -c "$command"
+fi`
+
+/** The words that run a command of a probe, ended a second after its time at the latest. */
+export function commandWords({ command, env }: CommandInputs, timeoutMs: number): string[] {
+  const seconds = String(Math.ceil(timeoutMs / 1000) + 1)
+  const variables = env.map(({ name, value }) => `${name}=${value}`)
+  return ['/bin/sh', '-c', bounded, 'probe', seconds, command, ...variables]
+}
