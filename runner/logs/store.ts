@@ -28,14 +28,18 @@ export function createLineStore(
   relieve: () => void,
 ): LineStore {
   const left = spill?.list() ?? []
+  // nothing more goes to disk until something was delivered: asking again for every line would cost more than the line
+  let blocked = false
   let written = Number.parseInt(left.at(-1) ?? '0', 10) || 0
 
   const store: LineStore = {
     memory: 0,
     hasRoom(bytes) {
       if (store.memory + bytes <= maxMemory) return true
+      if (blocked) return false
       relieve()
-      return store.memory + bytes <= maxMemory
+      blocked = store.memory + bytes > maxMemory
+      return !blocked
     },
     toDisk(key, batch) {
       if (batch.file) return true
@@ -56,6 +60,7 @@ export function createLineStore(
       return text?.slice(text.indexOf('\n') + 1)
     },
     drop(batch) {
+      blocked = false
       if (batch.text !== undefined) store.memory -= batch.bytes
       if (batch.file) spill?.remove(batch.file)
       delete batch.text

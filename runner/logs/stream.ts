@@ -77,16 +77,16 @@ export class LogStream {
   /** The position of the line; undefined when there was no room for it. */
   write(entry: LogEntry): number | undefined {
     if (this.#dropped > 0) this.#tellDropped(entry.time)
-    return this.#append(entry)
+    const pos = this.#append(entry)
+    if (pos !== undefined) return pos
+    this.#dropped++
+    this.#parts.onLost(1)
+    return undefined
   }
 
   #append(entry: LogEntry): number | undefined {
     const line = this.#parts.encode(entry, this.#pos + 1)
-    if (!this.#parts.store.hasRoom(line.length)) {
-      this.#dropped++
-      this.#parts.onLost(1)
-      return undefined
-    }
+    if (!this.#parts.store.hasRoom(line.length)) return undefined
     this.#parts.store.memory += line.length
     this.#pos++
     if (this.#lines.length === 0) this.#firstAt = this.#parts.clock.now()
@@ -99,9 +99,8 @@ export class LogStream {
 
   #tellDropped(time: number): void {
     const count = this.#dropped
-    this.#dropped = 0
     const out = `${count} ${count === 1 ? 'line is' : 'lines are'} missing here: the log-service was away, and memory and disk for unsent lines were full`
-    if (this.#append({ level: 'warn', out, time }) === undefined) this.#dropped = count
+    if (this.#append({ level: 'warn', out, time }) !== undefined) this.#dropped = 0
   }
 
   #isFull(): boolean {
