@@ -83,6 +83,7 @@ export const taskStateSchema = z
   .object({
     name: z.string().describe('Name of the task.'),
     fault: z.string().describe('Fault as written.'),
+    weight: z.int().min(1).max(10).describe('Share in the resilience score.'),
     stage: z.enum(stages).describe('Where the task stands.'),
     startedAt: millis.optional(),
     stageAt: millis.optional().describe('When the stage began.'),

@@ -170,6 +170,17 @@ function done(task: TaskState, at: number): Partial<TaskState> {
   }
 }
 
+/** Tasks that are under way are cut off; those that are done keep their outcome. */
+const aborted = (state: RunState, by: string, at: number): RunState => ({
+  ...state,
+  abort: { by, at },
+  tasks: state.tasks.map((t) =>
+    t.startedAt !== undefined && t.stage !== 'done' && !t.stopped
+      ? { ...t, stopped: `aborted by ${by}` }
+      : t,
+  ),
+})
+
 const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
   (folds[fact.fact] as Fold<TaskFact>)(task, fact)
 
@@ -177,9 +188,7 @@ const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
 export function reduce(state: RunState, fact: Fact): RunState {
   switch (fact.fact) {
     case 'aborted':
-      return state.abort || state.finishedAt
-        ? state
-        : { ...state, abort: { by: short(fact.by, 200), at: fact.at } }
+      return state.abort || state.finishedAt ? state : aborted(state, short(fact.by, 200), fact.at)
     case 'adopted':
       return {
         ...state,

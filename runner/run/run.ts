@@ -76,7 +76,7 @@ export class Run {
     const holder = claimOf(object)
     const { me } = this.#parts.context
     if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
-      return this.#lose(`runner ${holder.pod} holds the run now`)
+      this.#lose(`runner ${holder.pod} holds the run now`)
     const by = abortOf(object, object.spec)
     if (!by || this.#abort) return
     this.#abort = by

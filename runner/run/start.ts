@@ -2,9 +2,10 @@ import type { Plan, Refusal } from '../../model/plan.ts'
 import { type RunState, runStateSchema, type TaskState } from '../../model/state.ts'
 import type { Experiment } from './resource.ts'
 
-const newTask = (name: string, fault: string): TaskState => ({
+const newTask = (name: string, fault: string, weight: number): TaskState => ({
   name,
   fault,
+  weight,
   stage: 'pending',
   prepared: false,
   wave: 0,
@@ -34,7 +35,7 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
     notifyId: '',
     startedAt: at,
     notes: (plan?.notes ?? []).slice(0, 50),
-    tasks: (plan?.tasks ?? []).map((t) => newTask(t.name, t.faultWritten)),
+    tasks: (plan?.tasks ?? []).map((t) => newTask(t.name, t.faultWritten, t.weight)),
     adoptions: 0,
   }
 }

@@ -78,11 +78,17 @@ export class Supervisor {
   #look(kind: Kind, object: Experiment): void {
     const { uid } = object.metadata
     const busy = this.#busy.get(uid)
-    if (busy) return busy.run?.see(object)
+    if (busy) {
+      busy.run?.see(object)
+      return
+    }
     if (this.#closing || this.#isEcho(object)) return
     const finding = findingOf(object)
     if (finding.do === 'nothing') return
-    if (finding.do === 'complain') return this.#complain(object, finding.why)
+    if (finding.do === 'complain') {
+      this.#complain(object, finding.why)
+      return
+    }
     if (!this.#isFree(object)) return
     const work = (): Promise<void> =>
       finding.do === 'begin'
