@@ -28,7 +28,7 @@ export const errorCodes = [
 export type ErrorCode = (typeof errorCodes)[number]
 
 /** What went wrong, in a shape that status, executionData and logs can carry. `reason` is a full sentence with the next step. */
-export type Trouble = { code: ErrorCode; reason: string; target?: string }
+export type Trouble = { code: ErrorCode; reason: string; target?: string | undefined }
 
 /** An error of the product's own, with a code from the catalogue; everything else is GENERIC_ERROR. */
 export class ChaosError extends Error {
