@@ -165,11 +165,9 @@ class Candidate {
   async #tryToTake(signal: AbortSignal): Promise<boolean> {
     try {
       const found = await this.#o.client.find<Lease>(this.#path(), this.#call(signal))
-      // somebody was faster, or the holder is alive after all
-      if (found?.metadata.resourceVersion !== this.seen?.metadata.resourceVersion) {
-        this.#note(found)
-        if (this.#waitUntilFree() > 0) return false
-      }
+      this.#note(found)
+      // asked again, whatever was seen before: somebody was faster, or the holder is alive after all
+      if (this.#waitUntilFree() > 0) return false
       const now = microTime(this.#clock.now())
       this.#note(await this.#write(found, { acquireTime: now, renewTime: now }, signal))
       return true

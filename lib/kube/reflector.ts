@@ -90,8 +90,7 @@ async function follow<T extends KubeObject>(
   signal: AbortSignal,
   tell: (trouble: unknown) => void,
 ): Promise<void> {
-  const { baseMs, maxMs, goodMs } = f.timing
-  const backoff = createBackoff({ baseMs, maxMs }, f.random)
+  const waits = createWaits(f.timing, f.random)
   while (!signal.aborted) {
     const startedAt = f.monotonic()
     try {
@@ -100,13 +99,11 @@ async function follow<T extends KubeObject>(
       await watchOnce(f, signal)
       // a server (or a proxy) that closes at once must not be asked in a tight loop
       if (f.monotonic() - startedAt < shortWatchMs) throw new Error('the watch closed at once')
-      backoff.reset()
+      waits.reset()
     } catch (error) {
       if (signal.aborted) return
-      if (f.monotonic() - startedAt > goodMs) backoff.reset()
-      const first = backoff.attempts === 0
-      const growing = backoff.next()
-      const waitMs = first && isExpired(error) ? 0 : waitAfter(error, growing, f.timing)
+      if (f.monotonic() - startedAt > f.timing.goodMs) waits.reset()
+      const waitMs = waits.after(error)
       if (mustList(error)) f.version = undefined
       tell(error)
       f.options.onError?.(error, waitMs)
@@ -125,11 +122,32 @@ function mustList(error: unknown): boolean {
   return error.status === 410 || error.status === 404 || ahead === true
 }
 
-function waitAfter(error: unknown, growing: number, timing: ReflectorTiming): number {
-  const { status, retryAfterMs } = error instanceof KubeError ? error : { status: 0 }
-  if (retryAfterMs !== undefined) return Math.max(retryAfterMs, growing)
-  if (status === 0) return Math.min(growing, timing.unreachableMaxMs)
-  return status === 403 || status === 404 ? Math.min(growing, timing.refusedMaxMs) : growing
+type Waits = { after(error: unknown): number; reset(): void }
+
+/** Each class of failures grows by itself: a long outage must not lengthen the waits after it. */
+function createWaits(timing: ReflectorTiming, random: () => number): Waits {
+  const { baseMs } = timing
+  const unreachable = createBackoff({ baseMs, maxMs: timing.unreachableMaxMs }, random)
+  const refused = createBackoff({ baseMs, maxMs: timing.refusedMaxMs }, random)
+  const answered = createBackoff({ baseMs, maxMs: timing.maxMs }, random)
+  const expired = createBackoff({ baseMs, maxMs: timing.maxMs }, random)
+  const firstExpiry = (): number => {
+    expired.next()
+    return 0
+  }
+  return {
+    after(error) {
+      const { status, retryAfterMs = 0 } = error instanceof KubeError ? error : { status: 0 }
+      // the first 410 costs nothing but the list
+      if (isExpired(error)) return expired.attempts > 0 ? expired.next() : firstExpiry()
+      if (status === 0) return unreachable.next()
+      const growing = status === 403 || status === 404 ? refused.next() : answered.next()
+      return Math.max(retryAfterMs, growing)
+    },
+    reset() {
+      for (const backoff of [unreachable, refused, answered, expired]) backoff.reset()
+    },
+  }
 }
 
 async function list<T extends KubeObject>(f: Following<T>, signal: AbortSignal): Promise<string> {
