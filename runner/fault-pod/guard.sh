@@ -68,6 +68,8 @@ watch_deadline() {
 
 leave() {
   [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
+  # a journal without events is only what this guard made while it waited for a program
+  [ -e "$J/events.jsonl" ] || { rm -f "$J/guard" && rmdir -p "$J"; } 2>/dev/null
   exit 0
 }
 

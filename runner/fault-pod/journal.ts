@@ -127,9 +127,9 @@ export class Journal {
     } finally {
       closeSync(fd)
     }
-    if (this.#foldersDurable) return syncFolder(this.dir)
-    writeFileSync(join(this.dir, 'undo.sh'), undoAll, { mode: 0o700 })
+    if (!this.#foldersDurable) writeFileSync(join(this.dir, 'undo.sh'), undoAll, { mode: 0o700 })
     syncFolder(this.dir)
+    if (this.#foldersDurable) return
     // state folder, cluster, node, run, task: whoever made them, guard or we
     for (let at = dirname(this.dir), up = 0; up < 4; at = dirname(at), up++) syncFolder(at)
     this.#foldersDurable = true

@@ -97,12 +97,16 @@ export class Program {
     const found = order.targets
       .filter(({ id }) => !this.#settled.has(id))
       .map((target) => ({ target, result: attempt(() => find(target)) }))
-    if (found.length === 0) return
-    const guard = await openGuardLine(join(journal.dir, 'guard'), limits.guardMs).catch(
+    const opening = openGuardLine(join(journal.dir, 'guard'), limits.guardMs).then(
+      (opened) => {
+        this.#line = opened
+        return opened
+      },
       (thrown: unknown) => thrown,
     )
-    const line = guard instanceof Error ? null : (guard as GuardLine)
-    this.#line = line
+    if (found.length === 0) return
+    const guard = await opening
+    const line = this.#line
     for (const { target, result } of found) {
       try {
         if (!line) throw guard

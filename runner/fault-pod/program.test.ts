@@ -1,0 +1,278 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import { cannotPose, PosedContainer } from './testing/container.ts'
+import { bundleProgram, exitOf, orderFor, PosedPod, until } from './testing/pod.ts'
+
+const why = cannotPose()
+let folder = ''
+let program = ''
+
+type World = { pod: PosedPod; container: PosedContainer; other: PosedContainer }
+
+/** Every case with containers, cgroups and a disk of its own, so that the cases run side by side. */
+const story = (
+  name: string,
+  more: Partial<NodeOrder>,
+  act: (world: World) => Promise<void>,
+): void => {
+  it.concurrent(name, async () => {
+    const [container, other] = [new PosedContainer(), new PosedContainer()]
+    const pod = new PosedPod(program, orderFor([container, other], more))
+    try {
+      await act({ pod, container, other })
+    } finally {
+      pod.remove()
+      await container.remove()
+      await other.remove()
+    }
+  })
+}
+
+const gone = (container: PosedContainer, limitMs: number): Promise<boolean> =>
+  until(
+    limitMs,
+    () => container.strangers().length === 0,
+    () => `left: ${container.strangers()}`,
+  )
+
+describe.skipIf(why !== '')(
+  `the fault program on real cgroups${why && ` (skipped: ${why})`}`,
+  () => {
+    beforeAll(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'fault-pod-program-'))
+      program = await bundleProgram(folder)
+    })
+    afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+    story(
+      'burns CPU in both targets, ends at its own deadline and leaves nothing',
+      {},
+      async ({ pod, container, other }) => {
+        pod.start()
+        const injected = await pod.event('injected')
+        expect(await container.load(300)).toBeGreaterThan(0.1)
+        await pod.event('reverted')
+        expect(Date.now()).toBeGreaterThanOrEqual(injected.endsAt - 20)
+        await until(2000, () => pod.names().filter((one) => one === 'reverted').length === 2)
+        expect([container.strangers(), other.strangers()]).toEqual([[], []])
+        expect(await container.load(200)).toBeLessThan(0.02)
+        expect(pod.names()).toEqual([
+          'armed',
+          'armed',
+          'injected',
+          'injected',
+          'reverted',
+          'reverted',
+        ])
+        expect(pod.events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
+        const last = pod.events.at(-1)
+        expect(last).toMatchObject({
+          why: 'deadline',
+          proof: "no stressor is left in the container's cgroup",
+        })
+        pod.send({ do: 'quit' })
+        expect(await exitOf(pod.program)).toBe(0)
+        expect(await exitOf(pod.guard)).toBe(0)
+        expect(existsSync(pod.journal)).toBe(false)
+        expect(pod.stray).toBe('')
+      },
+    )
+
+    story(
+      'waits for go and injects only on the targets that are named',
+      { start: 'wait' },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().length === 2)
+        await sleep(150)
+        expect(container.strangers()).toEqual([])
+        pod.send({ do: 'go', targets: ['demo/web-1/app'], holdMs: 500 })
+        await pod.event('injected')
+        expect(container.strangers()).toEqual([])
+        expect(other.strangers().length).toBeGreaterThan(0)
+        await pod.event('reverted')
+        pod.send({ do: 'go', holdMs: 400 })
+        await until(5000, () => pod.names().filter((one) => one === 'reverted').length === 2)
+        expect(pod.events.filter(({ event }) => event === 'injected')).toMatchObject([
+          { target: 'demo/web-1/app' },
+          { target: 'demo/web-0/app' },
+        ])
+      },
+    )
+
+    story('stop reverts at once', { holdMs: 20_000 }, async ({ pod, container }) => {
+      pod.start()
+      await pod.event('injected')
+      pod.send({ do: 'stop', reason: 'abort' })
+      expect(await pod.event('reverted')).toMatchObject({ why: 'stop' })
+      await gone(container, 500)
+    })
+
+    story(
+      'SIGTERM reverts within a second and ends the program',
+      { holdMs: 20_000 },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.program?.kill('SIGTERM')
+        await gone(container, 1000)
+        await gone(other, 1000)
+        expect(await exitOf(pod.program)).toBe(0)
+        expect(await exitOf(pod.guard)).toBe(0)
+        expect(pod.events.at(-1)).toMatchObject({ event: 'reverted', why: 'term' })
+        // nobody has acknowledged the report: a closed journal stays for whoever asks
+        expect(pod.files()).toContain('closed')
+        expect(pod.files().filter((file) => file.startsWith('go-'))).toEqual([])
+      },
+    )
+
+    story(
+      'SIGKILL: the guard undoes, the next program reports and does not inject again',
+      { holdMs: 20_000 },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.program?.kill('SIGKILL')
+        await gone(container, 1000)
+        await gone(other, 1000)
+        await exitOf(pod.program)
+        await until(3000, () => pod.files().includes('guard.log'))
+        pod.startProgram()
+        await until(5000, () => pod.names().filter((one) => one === 'reverted').length === 2)
+        expect(pod.events.slice(4)).toMatchObject([
+          { seq: 5, event: 'lost' },
+          { seq: 6, event: 'reverted', why: 'guard' },
+          { seq: 7, event: 'lost' },
+          { seq: 8, event: 'reverted', why: 'guard' },
+        ])
+        await sleep(200)
+        expect(container.strangers()).toEqual([])
+        // everything is told again from where the runner stopped listening
+        const before = pod.lines.length
+        pod.send({ do: 'hello', acknowledged: 3 })
+        await until(3000, () => pod.lines.length >= before + 6)
+        expect(pod.lines.slice(before)[0]).toEqual({ hello: 1, last: 8 })
+        expect(pod.lines.slice(before + 1).map((line) => ('seq' in line ? line.seq : 0))).toEqual([
+          4, 5, 6, 7, 8,
+        ])
+        pod.send({ do: 'quit' })
+        expect(await exitOf(pod.program)).toBe(0)
+        expect(await exitOf(pod.guard)).toBe(0)
+        expect(existsSync(pod.journal)).toBe(false)
+      },
+    )
+
+    story(
+      'a stopped program closes nothing: the guard undoes after its deadline',
+      { holdMs: 700 },
+      async ({ pod, container }) => {
+        pod.start()
+        await pod.event('injected')
+        pod.program?.kill('SIGSTOP')
+        await sleep(900)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        await gone(container, 3000)
+        await until(3000, () => pod.files().includes('guard.log'))
+        pod.program?.kill('SIGCONT')
+        expect(await pod.event('reverted')).toMatchObject({ why: 'guard' })
+        expect(pod.names()).not.toContain('lost')
+      },
+    )
+
+    story(
+      'program and guard killed together: the stressor ends by its own limit',
+      { holdMs: 800 },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.guard?.kill('SIGKILL')
+        pod.program?.kill('SIGKILL')
+        await sleep(300)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        await gone(container, 4000)
+        await gone(other, 4000)
+      },
+    )
+
+    story(
+      'program and guard killed together: the next program sweeps first',
+      { holdMs: 20_000 },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.guard?.kill('SIGKILL')
+        pod.program?.kill('SIGKILL')
+        await exitOf(pod.program)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        pod.startProgram()
+        await until(5000, () => pod.names().filter((one) => one === 'reverted').length === 2)
+        expect([container.strangers(), other.strangers()]).toEqual([[], []])
+      },
+    )
+
+    story(
+      'a target that ends is lost, and nothing stays in its cgroup',
+      { holdMs: 20_000 },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        container.crash()
+        expect(await pod.event('lost')).toMatchObject({
+          target: 'demo/web-0/app',
+          reason: 'the target container has ended or restarted',
+        })
+        await gone(container, 1000)
+        expect(other.strangers().length).toBeGreaterThan(0)
+      },
+    )
+
+    story(
+      'a killed stressor is lost, not re-injected',
+      { holdMs: 20_000 },
+      async ({ pod, container }) => {
+        pod.start()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        for (const pid of container.strangers()) process.kill(pid, 'SIGKILL')
+        expect(await pod.event('lost')).toMatchObject({ target: 'demo/web-0/app' })
+        expect(await pod.event('reverted')).toMatchObject({ why: 'lost' })
+        await sleep(200)
+        expect(container.strangers()).toEqual([])
+      },
+    )
+
+    story(
+      'a container that is not there is refused by name, the other is hit',
+      {},
+      async ({ pod, container, other }) => {
+        container.crash()
+        await sleep(50)
+        pod.start()
+        expect(await pod.event('refused')).toMatchObject({
+          target: 'demo/web-0/app',
+          code: 'TARGET_SELECTION_ERROR',
+        })
+        expect(await pod.event('injected')).toMatchObject({ target: 'demo/web-1/app' })
+        expect(other.strangers().length).toBeGreaterThan(0)
+      },
+    )
+
+    story('without a guard nothing is injected', {}, async ({ pod, container }) => {
+      pod.startProgram()
+      expect(await pod.event('refused')).toMatchObject({ code: 'HELPER_ERROR' })
+      expect(container.strangers()).toEqual([])
+    })
+
+    story('a closed stdin is not an abort', { holdMs: 900 }, async ({ pod, container }) => {
+      pod.start()
+      await pod.event('injected')
+      pod.program?.stdin?.end()
+      await sleep(300)
+      expect(container.strangers().length).toBeGreaterThan(0)
+      expect(await pod.event('reverted')).toMatchObject({ why: 'deadline' })
+    })
+  },
+)

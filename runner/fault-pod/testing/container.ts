@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const hierarchies = ['cpu', 'cpuacct', 'pids', 'freezer']
+
+/** Why a container cannot be posed here; empty when it can. */
+export const cannotPose = (): string => {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs root on Linux'
+  if (!existsSync('/sys/fs/cgroup/cpuacct/cgroup.procs')) return 'needs cgroup version 1'
+  if (!existsSync('/usr/bin/stress-ng')) return 'needs stress-ng'
+  return ''
+}
+
+/** A process in cgroups that are named as kubelet and containerd name a container's. */
+export class PosedContainer {
+  readonly podUid = randomUUID()
+  readonly containerId = (randomUUID() + randomUUID()).replaceAll('-', '')
+  readonly #root = `chaosplane-test-${randomUUID()}`
+  #first: ChildProcess
+
+  constructor() {
+    for (const hierarchy of hierarchies) mkdirSync(this.#dir(hierarchy), { recursive: true })
+    this.#first = this.#begin()
+  }
+
+  #begin(): ChildProcess {
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' })
+    for (const hierarchy of hierarchies)
+      writeFileSync(`${this.#dir(hierarchy)}/cgroup.procs`, String(child.pid))
+    return child
+  }
+
+  #dir(hierarchy: string): string {
+    return `/sys/fs/cgroup/${hierarchy}/${this.#root}/kubepods/burstable/pod${this.podUid}/${this.containerId}`
+  }
+
+  /** The container's first process ends, as in a crash. */
+  crash(): void {
+    this.#first.kill('SIGKILL')
+  }
+
+  /** pids in the container's cgroup, its own first process left out */
+  strangers(): number[] {
+    const text = readFileSync(`${this.#dir('cpuacct')}/cgroup.procs`, 'utf8')
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map(Number)
+      .filter((pid) => pid !== this.#first.pid)
+  }
+
+  /** CPU used in the container's cgroup so far, milliseconds */
+  cpuMs(): number {
+    return Number(readFileSync(`${this.#dir('cpuacct')}/cpuacct.usage`, 'utf8')) / 1e6
+  }
+
+  /** CPU used during the next `ms`, as a share of one core */
+  async load(ms: number): Promise<number> {
+    const [from, before] = [performance.now(), this.cpuMs()]
+    await sleep(ms)
+    return (this.cpuMs() - before) / (performance.now() - from)
+  }
+
+  async remove(): Promise<void> {
+    for (const pid of [...this.strangers(), this.#first.pid ?? 0])
+      if (pid) {
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch {
+          // gone already
+        }
+      }
+    for (const hierarchy of hierarchies)
+      for (let at = this.#dir(hierarchy); at.includes(this.#root); at = dirname(at))
+        await removeGroup(at)
+  }
+}
+
+/** A killed process leaves its cgroup a moment later. */
+async function removeGroup(dir: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    try {
+      return rmdirSync(dir)
+    } catch {
+      await sleep(10)
+    }
+  }
+}

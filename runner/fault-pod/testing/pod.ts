@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { build } from 'esbuild'
+import type {
+  NodeCommand,
+  NodeEvent,
+  NodeHello,
+  NodeLine,
+  NodeOrder,
+} from '../../../model/fault-pod.ts'
+import type { PosedContainer } from './container.ts'
+
+/** The program as the image has it: one CommonJS file. */
+export async function bundleProgram(folder: string): Promise<string> {
+  const outfile = join(folder, 'fault-pod.cjs')
+  await build({
+    entryPoints: [join(import.meta.dirname, '../main.ts')],
+    outfile,
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    packages: 'external',
+  })
+  return outfile
+}
+
+export const orderFor = (
+  containers: PosedContainer[],
+  more: Partial<NodeOrder> = {},
+): NodeOrder => ({
+  protocol: 1,
+  cluster: 'cluster',
+  node: 'node',
+  run: 'run',
+  task: 'task',
+  resource: { kind: 'ChaosExperiment', namespace: 'demo', name: 'one', uid: 'u' },
+  fault: 'pod-cpu-hog',
+  params: { workers: 1, loadPercent: 100 },
+  targets: containers.map((container, index) => ({
+    id: `demo/web-${index}/app`,
+    namespace: 'demo',
+    pod: `web-${index}`,
+    podUid: container.podUid,
+    container: 'app',
+    containerId: container.containerId,
+  })),
+  holdMs: 1500,
+  start: 'now',
+  armedForMs: 20_000,
+  ...more,
+})
+
+/** A fault pod without Kubernetes: guard and program as two processes on a folder that stands for the host's disk. */
+export class PosedPod {
+  readonly disk = mkdtempSync(join(tmpdir(), 'fault-pod-'))
+  readonly journal = join(this.disk, 'run', 'task')
+  readonly lines: NodeLine[] = []
+  /** whatever was printed that is not a line of the protocol */
+  stray = ''
+  readonly #program: string
+  readonly #env: Record<string, string>
+  guard: ChildProcess | null = null
+  program: ChildProcess | null = null
+
+  constructor(program: string, order: NodeOrder) {
+    this.#program = program
+    this.#env = {
+      PATH: process.env['PATH'] ?? '',
+      CHAOSPLANE_ORDER: JSON.stringify(order),
+      CHAOSPLANE_JOURNAL: this.journal,
+      CHAOSPLANE_HOST_ROOT: '',
+      CHAOSPLANE_GUARD_LIMIT_MS: '3000',
+    }
+  }
+
+  startGuard(): void {
+    const script = join(import.meta.dirname, '../guard.sh')
+    this.guard = spawn('sh', [script], {
+      env: this.#env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    })
+    this.guard.stderr?.on('data', (data) => {
+      this.stray += data
+    })
+  }
+
+  startProgram(): void {
+    const child = spawn(process.execPath, [this.#program], { env: this.#env, stdio: 'pipe' })
+    this.program = child
+    let rest = ''
+    child.stdout.on('data', (data) => {
+      const lines = `${rest}${data}`.split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) this.lines.push(JSON.parse(line) as NodeLine)
+    })
+    child.stderr.on('data', (data) => {
+      this.stray += data
+    })
+  }
+
+  start(): void {
+    this.startGuard()
+    this.startProgram()
+  }
+
+  send(command: NodeCommand): void {
+    this.program?.stdin?.write(`${JSON.stringify(command)}\n`)
+  }
+
+  get events(): NodeEvent[] {
+    return this.lines.filter((line): line is NodeEvent => 'event' in line)
+  }
+
+  get hellos(): NodeHello[] {
+    return this.lines.filter((line): line is NodeHello => 'hello' in line)
+  }
+
+  names(): string[] {
+    return this.events.map(({ event }) => event)
+  }
+
+  /** The n-th event of this name; fails with all that was printed when it does not come. */
+  async event<Name extends NodeEvent['event']>(
+    name: Name,
+    limitMs = 8000,
+  ): Promise<Extract<NodeEvent, { event: Name }>> {
+    return until(
+      limitMs,
+      () => {
+        const found = this.events.find(({ event }) => event === name)
+        return found as Extract<NodeEvent, { event: Name }> | undefined
+      },
+      () => `no ${name}: ${JSON.stringify(this.lines)} ${this.stray}`,
+    )
+  }
+
+  hasJournal(): boolean {
+    return statSync(this.journal, { throwIfNoEntry: false }) !== undefined
+  }
+
+  files(): string[] {
+    return this.hasJournal() ? readdirSync(this.journal) : []
+  }
+
+  remove(): void {
+    this.program?.kill('SIGKILL')
+    try {
+      // the guard's group: its alarm sleeps in a shell of its own
+      if (this.guard?.pid) process.kill(-this.guard.pid, 'SIGKILL')
+    } catch {
+      // gone already
+    }
+    rmSync(this.disk, { recursive: true, force: true })
+  }
+}
+
+/** Waits for a value; fails after `limitMs` with what `else_` says. */
+export async function until<T>(
+  limitMs: number,
+  look: () => T | undefined | false | null,
+  otherwise: () => string = () => 'it did not happen',
+): Promise<T> {
+  const end = performance.now() + limitMs
+  for (;;) {
+    const value = look()
+    if (value) return value
+    if (performance.now() > end) throw new Error(`${limitMs} ms passed: ${otherwise()}`)
+    await sleep(5)
+  }
+}
+
+/** Resolves with the exit code of a process. */
+export const exitOf = async (
+  child: ChildProcess | null,
+  limitMs = 5000,
+): Promise<number | null> => {
+  await until(
+    limitMs,
+    () => child && (child.exitCode !== null || child.signalCode !== null),
+    () => 'still running',
+  )
+  return child?.exitCode ?? null
+}
