@@ -65,6 +65,8 @@ export type ProbePlan = {
   name: string
   mode: ProbeMode
   run: RunProperties
+  /** what an abort condition (mode AbortWhen) brings about; absent: abort */
+  action?: 'abort' | 'pause' | 'rollback'
 } & (
   | { type: 'httpProbe'; inputs: HttpInputs }
   | { type: 'cmdProbe'; inputs: CommandInputs }

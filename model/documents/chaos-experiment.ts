@@ -57,7 +57,7 @@ const target = z
         message: 'target.namespace is needed when target.kind is Pod',
       },
       {
-        rule: '(has(self.names) && self.names != null && size(self.names) > 0) || (has(self.labelSelector) && self.labelSelector != null)',
+        rule: '(has(self.names) && size(self.names) > 0) || has(self.labelSelector)',
         message: 'either target.names or target.labelSelector is needed',
       },
     ),

@@ -1,0 +1,220 @@
+import { type ChaosExperimentInput, chaosExperimentSchema } from '../documents/chaos-experiment.ts'
+import type { FaultCatalogue, Tunables } from '../fault.ts'
+import { BadSelector, selectorText } from '../label-selector.ts'
+import type { Compiled, Selection } from '../plan.ts'
+import { nearest } from '../suggest.ts'
+import { faultNamed } from './faults.ts'
+import {
+  isObject,
+  type Json,
+  Problems,
+  refuseOtherKind,
+  saysNothing,
+  schemaRefusals,
+  unknownKeys,
+} from './problems.ts'
+import { probesOf } from './steady-state.ts'
+import { guarded } from './tunables.ts'
+
+type Spec = ChaosExperimentInput['spec']
+
+/** Names the service account whose rights are used; without it the chart's default account counts. */
+export const accountAnnotation = 'chaos.chaosplane.io/service-account'
+
+/** How long probes of `steadyState.after` may take to hold again when the document does not say. */
+const defaultRecoveryMs = 300_000
+
+const specKeys = [
+  'target',
+  'action',
+  'duration',
+  'rollback',
+  'execution',
+  'steadyState',
+  'abortConditions',
+]
+
+/** Parameters that say which container is meant, whatever the action. */
+const containerNames = ['containerName', 'container']
+
+function labelsOf(target: Spec['target'], problems: Problems): string {
+  try {
+    const text = selectorText(target.labelSelector ?? {})
+    if (text === '')
+      problems.refuse(
+        'spec.target.labelSelector',
+        'it is empty, and that would be every pod of the namespace',
+        'write matchLabels, or name the pods in spec.target.names',
+      )
+    return text
+  } catch (error) {
+    if (!(error instanceof BadSelector)) throw error
+    problems.refuse('spec.target.labelSelector', error.message, 'correct the label or its values')
+    return ''
+  }
+}
+
+function selectionOf(target: Spec['target'], container: string, problems: Problems): Selection {
+  const namespace = target.namespace?.trim() ?? ''
+  if (target.kind === 'Node')
+    problems.refuse(
+      'spec.target.kind',
+      'none of the actions that are built is aimed at a node',
+      'write Pod, and select pods',
+    )
+  else if (namespace === '')
+    problems.refuse('spec.target.namespace', 'it is missing', 'write the namespace of the pods')
+  const names = target.names ?? []
+  if (names.length > 0 && target.labelSelector)
+    problems.note('spec.target.labelSelector is not used, because spec.target.names is given.')
+  const labels = names.length > 0 ? '' : labelsOf(target, problems)
+  return {
+    workloads: [{ kind: names.length > 0 ? 'pod' : 'any', namespace, names, labels }],
+    pods: [],
+    nodeLabel: '',
+    container,
+    share: 'all',
+  }
+}
+
+function parametersOf(parameters: unknown, problems: Problems): Tunables {
+  const path = 'spec.action.parameters'
+  if (saysNothing(parameters)) return {}
+  if (!isObject(parameters)) {
+    problems.refuse(path, 'an object is needed', 'write name: "value"')
+    return {}
+  }
+  const values: Record<string, string> = {}
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === null || value === '') continue
+    if (['string', 'number', 'boolean'].includes(typeof value)) values[name] = String(value)
+    else problems.refuse(`${path}.${name}`, 'a text is needed', 'write for example "1"')
+  }
+  return values
+}
+
+function refuseUnknownParameters(values: Tunables, known: string[], problems: Problems): void {
+  for (const name of Object.keys(values)) {
+    if (known.includes(name)) continue
+    const meant = nearest(name, known)
+    problems.refuse(
+      `spec.action.parameters.${name}`,
+      'the action has no parameter of this name',
+      meant === null ? `use one of: ${known.join(', ')}` : `did you mean ${meant}?`,
+    )
+  }
+}
+
+function noteUnused(spec: Spec, problems: Problems): void {
+  unknownKeys(spec, { path: 'spec', known: specKeys, problems })
+  if (spec.rollback?.enabled === false)
+    problems.note('spec.rollback.enabled: false is not followed; what was done is always undone.')
+  if (!saysNothing(spec.rollback?.timeout))
+    problems.note('spec.rollback.timeout is not used; undoing is retried until it has succeeded.')
+  if (!saysNothing(spec.execution?.parallelism))
+    problems.note('spec.execution.parallelism is not used; all targets are hit together.')
+}
+
+function durationOf(spec: Spec, problems: Problems): number {
+  const own = spec.action.duration
+  const [path, written] =
+    own === undefined ? ['spec.duration', spec.duration] : ['spec.action.duration', own]
+  // A bare number is the documented form of neither field, but what it means is plain: no note.
+  const ms = problems.span(path, String(written), 0)
+  if (ms === 0) problems.refuse(path, 'it is zero', 'write for example "30s"')
+  if (own !== undefined && String(own) !== String(spec.duration))
+    problems.note('spec.duration is not used, because spec.action.duration is given.')
+  return ms ?? 0
+}
+
+const text = (value: unknown): string => String(value ?? '').trim()
+
+function planOf(
+  spec: Spec,
+  catalogue: FaultCatalogue,
+  { metadata, problems }: { metadata: Json; problems: Problems },
+): Compiled {
+  noteUnused(spec, problems)
+  const written = spec.action.type.trim()
+  const fault = faultNamed(written, catalogue, {
+    dialect: 'chaosplane',
+    path: 'spec.action.type',
+    problems,
+  })
+  const values = parametersOf(spec.action.parameters, problems)
+  const container = containerNames.map((name) => values[name] ?? '').find((n) => n !== '') ?? ''
+  const selection = selectionOf(spec.target, container, problems)
+  const durationMs = durationOf(spec, problems)
+  const namespace = text(metadata['namespace'])
+  const probes = probesOf(spec, {
+    namespace: selection.workloads[0]?.namespace || namespace,
+    problems,
+  })
+  const after = spec.steadyState?.after ?? []
+  const recovery = problems.span(
+    'spec.steadyState.recoveryTimeout',
+    saysNothing(spec.steadyState?.recoveryTimeout)
+      ? null
+      : String(spec.steadyState?.recoveryTimeout),
+    defaultRecoveryMs,
+  )
+  const pathOf = (name: string): string => `spec.action.parameters.${name}`
+  const params =
+    fault === null
+      ? null
+      : guarded(() => fault.fromChaosplane(values, written), { problems, pathOf })
+  if (fault !== null) {
+    const own = fault.tunables.filter((t) => t.dialect === 'chaosplane').map((t) => t.name)
+    refuseUnknownParameters(values, [...own, ...containerNames], problems)
+  }
+  if (problems.refusals.length > 0 || fault === null || params === null)
+    return { ok: false, refusals: problems.refusals }
+  const account = isObject(metadata['annotations'])
+    ? text(metadata['annotations'][accountAnnotation])
+    : ''
+  const uid = text(metadata['uid'])
+  const task = {
+    name: written,
+    fault: fault.id,
+    faultWritten: written,
+    params,
+    selection,
+    probes,
+    durationMs,
+    rampMs: 0,
+    sequence: 'parallel' as const,
+    healthCheck: null,
+    weight: 10,
+    pods: {},
+  }
+  return {
+    ok: true,
+    plan: {
+      dialect: 'ChaosExperiment',
+      namespace,
+      name: text(metadata['name']),
+      uid,
+      account: account || null,
+      experimentId: uid,
+      runId: uid,
+      cleanup: 'delete',
+      steps: [[task.name]],
+      tasks: [task],
+      recoveryMs: after.length > 0 ? recovery : null,
+      notes: problems.notes,
+    },
+  }
+}
+
+/** Compiles a ChaosExperiment; pure. */
+export function compileChaosExperiment(doc: unknown, catalogue: FaultCatalogue): Compiled {
+  const other = refuseOtherKind(doc, {
+    apiVersion: 'chaos.chaosplane.io/v1alpha1',
+    kind: 'ChaosExperiment',
+  })
+  if (other.length > 0 || !isObject(doc)) return { ok: false, refusals: other }
+  const parsed = chaosExperimentSchema.safeParse(doc)
+  if (!parsed.success) return { ok: false, refusals: schemaRefusals(parsed.error) }
+  const metadata = isObject(doc['metadata']) ? doc['metadata'] : {}
+  return planOf(parsed.data.spec, catalogue, { metadata, problems: new Problems() })
+}

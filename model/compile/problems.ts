@@ -1,0 +1,116 @@
+import type { z } from 'zod'
+import { BadDuration, parseDuration } from '../duration.ts'
+import type { Refusal } from '../plan.ts'
+import { nearest, suggest } from '../suggest.ts'
+
+/** What a compiler found out beside the plan: refusals end it, notes go along with it. */
+export class Problems {
+  readonly refusals: Refusal[] = []
+  readonly notes: string[] = []
+
+  refuse(path: string, reason: string, suggestion: string): void {
+    this.refusals.push({ path, reason, suggestion })
+  }
+
+  note(text: string): void {
+    if (!this.notes.includes(text)) this.notes.push(text)
+  }
+
+  /** The value when it is one of the known words (case does not count), else a refusal. */
+  oneOf<T extends string>(path: string, written: string, known: readonly T[]): T | null {
+    const found = known.find((word) => word.toLowerCase() === written.toLowerCase())
+    if (found !== undefined) return found
+    this.refuse(path, `${JSON.stringify(written)} is not known here`, suggest(written, known))
+    return null
+  }
+
+  /** Milliseconds, the default when unset, or null after a refusal. A bare number is noted to be seconds. */
+  span(path: string, value: unknown, unset: number): number | null {
+    if (value === null || value === undefined || value === '') return unset
+    try {
+      const ms = parseDuration(value)
+      if (typeof value === 'number') this.note(`${path}: ${value} is read as ${value} seconds.`)
+      return ms
+    } catch (error) {
+      if (!(error instanceof BadDuration)) throw error
+      this.refuse(path, error.message, 'write a duration such as "30s"')
+      return null
+    }
+  }
+}
+
+export type Json = Record<string, unknown>
+
+export const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** null, '', false, {}, [] and lists or objects of nothing but these say nothing. */
+export function saysNothing(value: unknown): boolean {
+  if (value === null || value === undefined || value === '' || value === false) return true
+  if (Array.isArray(value)) return value.every(saysNothing)
+  return isObject(value) && Object.values(value).every(saysNothing)
+}
+
+/** Fields that nobody reads: a misspelling is refused, anything else is noted once. */
+export function unknownKeys(
+  value: Json,
+  { path, known, problems }: { path: string; known: readonly string[]; problems: Problems },
+): void {
+  for (const key of Object.keys(value)) {
+    if (known.includes(key) || saysNothing(value[key])) continue
+    const meant = nearest(key, known)
+    const at = path === '' ? key : `${path}.${key}`
+    if (meant !== null)
+      problems.refuse(at, `there is no field ${JSON.stringify(key)}`, `did you mean ${meant}?`)
+    else problems.note(`${at} is not read.`)
+  }
+}
+
+/** The parts of a comma list, or of a list of texts. */
+export function commaList(value: unknown): string[] {
+  const parts = Array.isArray(value) ? value.map(String) : String(value ?? '').split(',')
+  return parts.map((part) => part.trim()).filter((part) => part !== '')
+}
+
+/** `spec.tasks[0].name` out of the parts of a path. */
+export const pathText = (parts: readonly PropertyKey[]): string =>
+  parts
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '')
+
+/** What a schema complained of, with paths as users write them. */
+export function schemaRefusals(error: z.ZodError, prefix = ''): Refusal[] {
+  return error.issues.map(({ path, message }) => {
+    const at = [prefix, pathText(path)].filter((part) => part !== '').join('.')
+    return {
+      path: at.replaceAll('.[', '['),
+      reason: message.replace(/^Invalid input: /, ''),
+      suggestion: 'write the field in the form that `kubectl explain` shows',
+    }
+  })
+}
+
+/** Refuses a document of another kind or group before anything else is said about it. */
+export function refuseOtherKind(
+  doc: unknown,
+  { apiVersion, kind }: { apiVersion: string; kind: string },
+): Refusal[] {
+  if (!isObject(doc))
+    return [
+      {
+        path: '',
+        reason:
+          'this is not a document: an object with apiVersion, kind, metadata and spec is needed',
+        suggestion: `begin with apiVersion: ${apiVersion} and kind: ${kind}`,
+      },
+    ]
+  const wrong: Refusal[] = []
+  for (const [path, right] of Object.entries({ apiVersion, kind })) {
+    if (doc[path] === right) continue
+    const written =
+      doc[path] === undefined ? 'it is missing' : `${JSON.stringify(doc[path])} is not known`
+    wrong.push({ path, reason: written, suggestion: `did you mean ${right}?` })
+  }
+  return wrong
+}

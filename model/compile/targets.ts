@@ -1,0 +1,159 @@
+import type { Tunables } from '../fault.ts'
+import { BadSelector, parseSelector } from '../label-selector.ts'
+import { type Selection, type WorkloadKind, type WorkloadSelector, workloadKinds } from '../plan.ts'
+import { textOf } from '../tunable.ts'
+import type { At } from './probe-inputs.ts'
+import {
+  commaList,
+  isObject,
+  type Json,
+  type Problems,
+  saysNothing,
+  unknownKeys,
+} from './problems.ts'
+import { workloadNames } from './tunables.ts'
+
+/** The selector when it can be read, else an empty text after a refusal. */
+export function checkedSelector(text: string, path: string, problems: Problems): string {
+  try {
+    parseSelector(text)
+    return text.trim()
+  } catch (error) {
+    if (!(error instanceof BadSelector)) throw error
+    problems.refuse(path, error.message, 'write for example app=web,tier=front')
+    return ''
+  }
+}
+
+/** `daemonSet`, `DaemonSet` and `daemonset` are one; `KIND` is the old word for any. */
+function kindOf(written: string, path: string, problems: Problems): WorkloadKind | null {
+  if (written === 'KIND') return 'any'
+  if (written !== '') return problems.oneOf(path, written, workloadKinds)
+  problems.refuse(path, 'it is missing', `use one of: ${workloadKinds.join(', ')}`)
+  return null
+}
+
+type Written = { kind: string; namespace: string; names: unknown; labels: string }
+
+function workload(
+  written: Written,
+  at: At & { paths: Record<keyof Written, string> },
+): WorkloadSelector[] {
+  const { paths, problems } = at
+  const kind = kindOf(written.kind.trim(), paths.kind, problems)
+  const names = commaList(written.names)
+  const labels = checkedSelector(written.labels, paths.labels, problems)
+  const namespace = written.namespace.trim()
+  if (namespace === '')
+    problems.refuse(paths.namespace, 'it is missing', 'write the namespace of the targets')
+  if (names.length === 0 && written.labels.trim() === '' && kind !== null && kind !== 'any')
+    problems.refuse(
+      at.path,
+      'neither names nor labels are given, and that would be every workload of the namespace',
+      'give names or labels, or write kind: any if every pod of the namespace is meant',
+    )
+  return kind === null ? [] : [{ kind, namespace, names, labels }]
+}
+
+const below = (path: string): Record<keyof Written, string> => ({
+  kind: `${path}.kind`,
+  namespace: `${path}.namespace`,
+  names: `${path}.names`,
+  labels: `${path}.labels`,
+})
+
+const asText = (value: unknown): string =>
+  value === null || value === undefined ? '' : String(value)
+
+function fromSelectors(selectors: Json, at: At): WorkloadSelector[] {
+  const { problems } = at
+  unknownKeys(selectors, { ...at, known: ['workloads', 'pods'] })
+  const list = (key: string): [number, Json][] => {
+    const entries = Array.isArray(selectors[key]) ? (selectors[key] as unknown[]) : []
+    return [...entries.entries()].filter((pair): pair is [number, Json] => isObject(pair[1]))
+  }
+  const workloads = list('workloads').flatMap(([i, entry]) => {
+    const path = `${at.path}.workloads[${i}]`
+    unknownKeys(entry, { path, known: ['kind', 'namespace', 'names', 'labels'], problems })
+    const labels = Array.isArray(entry['labels'])
+      ? entry['labels'].join(',')
+      : asText(entry['labels'])
+    const { kind, namespace, names } = entry
+    return workload(
+      { kind: asText(kind), namespace: asText(namespace), names, labels },
+      { path, problems, paths: below(path) },
+    )
+  })
+  const pods = list('pods').flatMap(([i, entry]) => {
+    const path = `${at.path}.pods[${i}]`
+    const written = {
+      kind: 'pod',
+      namespace: asText(entry['namespace']),
+      names: entry['names'],
+      labels: '',
+    }
+    return workload(written, { path, problems, paths: below(path) })
+  })
+  return [...workloads, ...pods]
+}
+
+function fromEnv(
+  values: Tunables,
+  at: At & { pathOf: (name: string) => string },
+): WorkloadSelector[] {
+  const [kind, namespace, names, labels] = workloadNames
+  if (workloadNames.every((name) => textOf(values, name) === '')) return []
+  return workload(
+    {
+      kind: textOf(values, kind),
+      namespace: textOf(values, namespace),
+      names: textOf(values, names),
+      labels: textOf(values, labels),
+    },
+    {
+      path: at.pathOf(kind),
+      problems: at.problems,
+      paths: {
+        kind: at.pathOf(kind),
+        namespace: at.pathOf(namespace),
+        names: at.pathOf(names),
+        labels: at.pathOf(labels),
+      },
+    },
+  )
+}
+
+/** What a task of a KubernetesChaosExperiment is aimed at. `at.path` is the path of `targets`. */
+export function selectionOf(
+  targets: unknown,
+  values: Tunables,
+  at: At & { pathOf: (name: string) => string; share: 'one' | number },
+): Selection {
+  const { path, problems, pathOf, share } = at
+  const written = isObject(targets) ? targets : {}
+  unknownKeys(written, { path, known: ['selectors', 'application'], problems })
+  if (!saysNothing(written['application']))
+    problems.refuse(
+      `${path}.application`,
+      'faults inside an instrumented application are not built',
+      'leave it out and select workloads',
+    )
+  const before = problems.refusals.length
+  const selectors = isObject(written['selectors']) ? written['selectors'] : {}
+  const direct = fromSelectors(selectors, { path: `${path}.selectors`, problems })
+  const workloads = direct.length > 0 ? direct : fromEnv(values, { path, problems, pathOf })
+  const pods = commaList(textOf(values, 'TARGET_PODS'))
+  if (workloads.length === 0 && problems.refusals.length === before)
+    problems.refuse(
+      `${path}.selectors.workloads`,
+      'no target is given',
+      'write kind, namespace and names or labels of a workload',
+    )
+  return {
+    workloads,
+    pods,
+    nodeLabel: checkedSelector(textOf(values, 'NODE_LABEL'), pathOf('NODE_LABEL'), problems),
+    container: textOf(values, 'TARGET_CONTAINER'),
+    share,
+  }
+}
