@@ -7,6 +7,7 @@ import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { ChaosError } from '../../model/errors.ts'
 import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
 import type { TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { isEnded } from '../engine/reduce.ts'
@@ -50,8 +51,6 @@ const reattachMs = 100
 const attempts = 5
 const quitMs = 2000
 const goneMs = 60_000
-/** The container of the program. */
-const program = 'fault'
 
 /** The name of the n-th pod for one node of one task: the same for every runner that asks. */
 export function podName(order: NodeOrder, attempt: number): string {
@@ -280,7 +279,7 @@ export class NodeSession {
       if (!pod || isTerminal(pod)) return
       signal.throwIfAborted()
       try {
-        const place = { namespace, pod: name, container: program }
+        const place = { namespace, pod: name, container: faultContainer }
         const attached = await attach(place, signal)
         await this.#listen(attached, name)
       } catch (error) {
@@ -354,7 +353,8 @@ export class NodeSession {
   }
 }
 
-const isRunning = (pod: Pod): boolean => containerOf(pod, program)?.state?.running !== undefined
+const isRunning = (pod: Pod): boolean =>
+  containerOf(pod, faultContainer)?.state?.running !== undefined
 
 function parseLine(text: string): NodeLine | null {
   if (!text.startsWith('{')) return null
@@ -366,8 +366,7 @@ function parseLine(text: string): NodeLine | null {
 }
 
 /** The undo script on the node, for a human. */
-export const journalScript = (order: NodeOrder): string =>
-  `/var/lib/chaosplane/${order.cluster}/${order.node}/${order.run}/${order.task}/undo.sh`
+const journalScript = (order: NodeOrder): string => `${journalFolder(order)}/undo.sh`
 
 /** The value, or undefined when the time is up; throws when `signal` aborts. */
 async function within<T>(

@@ -5,6 +5,7 @@ import type { FaultCatalogue } from '../../model/fault.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { SessionParts } from '../hands/node-session.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
+import type { KserverClient } from '../report/kserver.ts'
 import type { Identity } from './claim.ts'
 import type { Peers } from './projections.ts'
 import type { Resource } from './resource.ts'
@@ -28,6 +29,8 @@ export type RunnerContext = {
   pods(task: TaskPlan, run: RunLabels): SessionParts['podOf']
   probeIo(place: ProbePlace): ProbeIo
   peers: Peers
+  /** absent: no control plane is told */
+  kserver: KserverClient | null
   /** a number in [0, 1), for seeds */
   random(): number
   /** a new run id */

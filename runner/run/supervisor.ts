@@ -92,7 +92,7 @@ export class Supervisor {
     if (!this.#isFree(object)) return
     const work = (): Promise<void> =>
       finding.do === 'begin'
-        ? this.#begin(kind, object, finding.previousRunIds)
+        ? this.#beginAgain(kind, object, finding.previousRunIds)
         : this.#carryOn(kind, object, finding.state)
     const entry: Busy = { run: null, ended: Promise.resolve() }
     this.#busy.set(uid, entry)
@@ -126,6 +126,15 @@ export class Supervisor {
       { experiment: name, namespace, why },
       'status.run cannot be read; restore it or delete the resource',
     )
+  }
+
+  /** Of a resource that has run before, the cache keeps the ids only: it is read anew. */
+  async #beginAgain(kind: Kind, seen: Experiment, previousRunIds: string[]): Promise<void> {
+    if (previousRunIds.length === 0) return this.#begin(kind, seen, [])
+    const { kube } = this.#context
+    const { path, uid } = resourceOf(kind, seen)
+    const object = await kube.find<Experiment>(path, { signal: AbortSignal.timeout(10_000) })
+    if (object?.metadata.uid === uid) await this.#begin(kind, object, previousRunIds)
   }
 
   async #begin(kind: Kind, object: Experiment, previousRunIds: string[]): Promise<void> {

@@ -1,0 +1,264 @@
+import type { KubeConfig } from '@kubernetes/client-node'
+import { type Clock, systemClock, systemRandom } from '../lib/clock.ts'
+import { attach } from '../lib/kube/attach.ts'
+import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
+import { deployments, leases, namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
+import { createReflector, type Reflector } from '../lib/kube/reflector.ts'
+import { type Cache, withoutManagedFields } from '../lib/kube/store.ts'
+import type { KubeObject } from '../lib/kube/types.ts'
+import type { Log } from '../lib/log.ts'
+import { faultPod, type OwnerReference } from '../model/fault-pod-spec.ts'
+import { faultCatalogue } from './faults/catalogue.generated.ts'
+import type { Attach } from './hands/node-session.ts'
+import type { Pod } from './hands/pod-cache.ts'
+import { createReporting } from './peers.ts'
+import { execAs } from './probes/command/exec.ts'
+import { createCommandPods } from './probes/command/pods.ts'
+import { createHttpSampler } from './probes/http/send.ts'
+import type { ProbeIo } from './probes/probe-io.ts'
+import type { Identity } from './run/claim.ts'
+import type { ProbePlace, RunnerContext } from './run/context.ts'
+import { beat, Census, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
+import { type Experiment, type Kind, kinds } from './run/resource.ts'
+import { userOf } from './run/rights.ts'
+import { Supervisor } from './run/supervisor.ts'
+import type { RunnerSettings } from './settings.ts'
+
+export type ProgramParts = {
+  settings: RunnerSettings
+  config: KubeConfig
+  log: Log
+  /** a new id of this life and of runs */
+  newId(): string
+  /** told when work begins, for /readyz */
+  onReady(): void
+}
+
+/** Reports that cannot be delivered before the end are kept on disk; this long is tried, milliseconds. */
+const farewellMs = 5000
+
+/** The runner: follows both kinds and carries their runs until the signal comes. */
+export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promise<void> {
+  const { settings, config, log } = parts
+  const clock = systemClock
+  const kube = createKubeClient({ config, userAgent: 'chaosplane-runner/0.1.0' })
+  const me: Identity = { pod: settings.pod, instance: parts.newId() }
+  const reporting = createReporting(settings.harness, {
+    clock,
+    random: systemRandom,
+    log,
+    spillDir: settings.spillDir,
+  })
+  const stopWatching = new AbortController()
+  const watching = stopWatching.signal
+  const { podCache, leaseCache, followed, running } = follow({ kube, settings, log }, watching)
+  const http = createHttpSampler(() => clock.now())
+  const beating = beat(kube, { me, namespace: settings.namespace, clock, log }, watching)
+  const [cluster, owner] = await Promise.all([
+    clusterId(kube, signal),
+    ownerOf(kube, settings, signal),
+    leaseCache.synced(signal),
+    ...followed.map(({ cache }) => cache.synced(signal)),
+  ])
+  const world: World = { parts, kube, clock, podCache, cluster, owner, http: http.sample, me }
+  const context = contextOf(world, reporting)
+  const supervisor = new Supervisor(context, new Census(leaseCache, clock), followed)
+  log.info({ pod: me.pod, instance: me.instance }, 'the runner works')
+  parts.onReady()
+  try {
+    await supervisor.run(signal)
+  } finally {
+    stopWatching.abort(new Error('the runner ends'))
+    await Promise.all([beating, running])
+    await reporting.stop(AbortSignal.timeout(farewellMs))
+    await http.close()
+    await kube.close()
+  }
+}
+
+type Followers = {
+  podCache: Cache<Pod>
+  leaseCache: Cache<RunnerLease>
+  followed: { kind: Kind; cache: Cache<Experiment> }[]
+  running: Promise<unknown>
+}
+
+function follow(
+  { kube, settings, log }: { kube: KubeClient; settings: RunnerSettings; log: Log },
+  signal: AbortSignal,
+): Followers {
+  const reflect = <T extends KubeObject>(path: string, labels?: string): Reflector<T> =>
+    createReflector<T>({
+      client: kube,
+      path,
+      ...(labels ? { query: { labelSelector: labels } } : {}),
+      onError: (error, waitMs) => log.warn({ err: error, path, waitMs }, 'a watch broke'),
+    })
+  const { namespace } = settings
+  const podReflector = reflect<Pod>(
+    resourcePath({ ...pods, namespace }),
+    'chaos.chaosplane.io/part=fault-pod',
+  )
+  const leaseReflector = reflect<RunnerLease>(
+    resourcePath({ ...leases, namespace }),
+    `${runnerLabel}=true`,
+  )
+  const experiments = (Object.keys(kinds) as Kind[]).map((kind) => ({
+    kind,
+    reflector: createReflector<Experiment>({
+      client: kube,
+      path: resourcePath(kinds[kind]),
+      // Finished resources stay in the cluster by the thousand: only what decides is kept of them.
+      transform: lean,
+      onError: (error, waitMs) => log.warn({ err: error, kind, waitMs }, 'a watch broke'),
+    }),
+  }))
+  const all = [podReflector, leaseReflector, ...experiments.map((e) => e.reflector)]
+  return {
+    podCache: podReflector.store,
+    leaseCache: leaseReflector.store,
+    followed: experiments.map(({ kind, reflector }) => ({ kind, cache: reflector.store })),
+    running: Promise.all(all.map((r) => r.run(signal))),
+  }
+}
+
+/** A finished run without a finalizer keeps its ids, nothing else. */
+function lean(object: Experiment): Experiment {
+  const slim = withoutManagedFields(object)
+  const run = slim.status?.run as { finishedAt?: number } | undefined
+  const annotations = { ...slim.metadata.annotations }
+  // A second copy of the whole document, which nobody here reads.
+  delete annotations['kubectl.kubernetes.io/last-applied-configuration']
+  const metadata = { ...slim.metadata, annotations }
+  const status = run === undefined ? {} : { run }
+  const over = run?.finishedAt !== undefined && (slim.metadata.finalizers ?? []).length === 0
+  if (!over) return { ...slim, metadata, status }
+  const id = slim.spec?.['experimentRunId']
+  return {
+    ...slim,
+    metadata,
+    spec: id === undefined ? {} : { experimentRunId: id },
+    status: { run: { ...run, tasks: [] } },
+  }
+}
+
+async function clusterId(kube: KubeClient, signal: AbortSignal): Promise<string> {
+  const path = resourcePath({ ...namespaces, name: 'kube-system' })
+  return (await kube.get<KubeObject>(path, { signal, deadlineMs: 120_000 })).metadata.uid
+}
+
+async function ownerOf(
+  kube: KubeClient,
+  { namespace, deployment }: RunnerSettings,
+  signal: AbortSignal,
+): Promise<OwnerReference | null> {
+  if (!deployment) return null
+  const path = resourcePath({ ...deployments, namespace, name: deployment })
+  const found = await kube.find<KubeObject>(path, { signal, deadlineMs: 120_000 })
+  if (!found) return null
+  return { apiVersion: 'apps/v1', kind: 'Deployment', name: deployment, uid: found.metadata.uid }
+}
+
+type World = {
+  parts: ProgramParts
+  kube: KubeClient
+  clock: Clock
+  podCache: Cache<Pod>
+  cluster: string
+  owner: OwnerReference | null
+  http: ProbeIo['http']
+  me: Identity
+}
+
+function contextOf(world: World, reporting: ReturnType<typeof createReporting>): RunnerContext {
+  const { parts, kube, clock, podCache, cluster, me } = world
+  const { settings, log } = parts
+  const { namespace, harness } = settings
+  return {
+    me,
+    namespace,
+    defaultAccount: settings.defaultAccount,
+    kube,
+    clock,
+    log,
+    cluster,
+    faults: faultCatalogue,
+    sessions: { kube, cache: podCache, attach: attachWith(parts.config), clock, log, namespace },
+    pods: podMaker(world),
+    probeIo: (place) => probeIoOf(world, place),
+    peers: {
+      reporter: reporting.reporter,
+      logs: reporting.logs,
+      infraId: harness.infraId,
+      scope: harness.scope,
+      self: { PodName: settings.pod, PodNamespace: namespace },
+    },
+    kserver: reporting.kserver,
+    random: systemRandom,
+    newId: parts.newId,
+  }
+}
+
+const attachWith =
+  (config: KubeConfig): Attach =>
+  async (place, signal) => {
+    const session = await attach(config, { ...place, signal })
+    return {
+      lines: session.lines,
+      send: async (line) => session.send(line),
+      close: () => session.close(),
+    }
+  }
+
+const pullPolicyOf = (policy: string): 'Always' | 'IfNotPresent' | 'Never' =>
+  policy === 'Always' || policy === 'Never' ? policy : 'IfNotPresent'
+
+const podMaker =
+  ({ parts: { settings }, owner }: World): RunnerContext['pods'] =>
+  (task, run) =>
+  (order, name) =>
+    faultPod({
+      name,
+      namespace: settings.namespace,
+      order,
+      image: settings.image,
+      imagePullPolicy: pullPolicyOf(settings.imagePullPolicy),
+      capabilities: faultCatalogue[task.fault]?.capabilities ?? [],
+      settings: task.pods,
+      labels: {
+        'chaos.chaosplane.io/kind': run.kind,
+        'chaos.chaosplane.io/namespace': run.namespace,
+      },
+      owner,
+      priorityClassName: settings.priorityClass || null,
+    })
+
+/** Probe pods end by themselves after this, whatever became of the runner. */
+const probePodLifeSeconds = 24 * 3600
+
+function probeIoOf({ parts, kube, clock, http }: World, place: ProbePlace): ProbeIo {
+  const { settings, config } = parts
+  const as = userOf(place.account)
+  const { kind, name, uid, apiVersion } = place.resource
+  const commands = createCommandPods({
+    kube,
+    exec: execAs(config, undefined),
+    clock,
+    as: undefined,
+    settings: {
+      image: settings.image,
+      imagePullPolicy: settings.imagePullPolicy,
+      namespace: place.namespace,
+      name: `${place.task}-${place.runId}`.slice(0, 50),
+      labels: {
+        'chaos.chaosplane.io/part': 'probe-pod',
+        'chaos.chaosplane.io/run': place.runId.slice(0, 63),
+        'chaos.chaosplane.io/resource-uid': uid,
+      },
+      owner: { apiVersion, kind, name, uid },
+      lifeSeconds: probePodLifeSeconds,
+      pods: {},
+    },
+  })
+  return { http, kube, as, commands, clock }
+}
