@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
 
@@ -15,7 +15,7 @@ export const programs = {
   'fault-pod.cjs': 'runner/fault-pod/main.ts',
 } as const
 
-/** Bundles every program whose entry exists into `folder`; returns their names. */
+/** Bundles every program whose entry exists into `folder`, with what the image build runs; returns all names. */
 export async function bundle(folder: string): Promise<string[]> {
   const present = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)))
   // Readers never see half a bundle: a new folder takes the old one's place.
@@ -23,11 +23,12 @@ export async function bundle(folder: string): Promise<string[]> {
   await rm(fresh, { recursive: true, force: true })
   await mkdir(fresh, { recursive: true })
   await Promise.all(present.map(([name, entry]) => build(optionsFor(name, entry, fresh))))
+  await copyFile(join(import.meta.dirname, 'warm.sh'), join(fresh, 'warm.sh'))
   // the fault pod's second container is a shell script
   await copyFile(join(root, 'runner/fault-pod/guard.sh'), join(fresh, 'guard.sh'))
   await rm(folder, { recursive: true, force: true })
   await rename(fresh, folder)
-  return present.map(([name]) => name)
+  return await readdir(folder)
 }
 
 function optionsFor(name: string, entry: string, folder: string): BuildOptions {

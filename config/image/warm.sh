@@ -7,11 +7,11 @@ mkdir -p $cache && chown 65532:65532 $cache
 work=$(mktemp -d) && chmod 777 "$work" && cd "$work" || exit 1
 for program in /app/*.mjs; do
   [ -f "$program" ] || continue
-  timeout 5 setpriv --reuid=65532 --regid=65532 --clear-groups \
-    env -i NODE_COMPILE_CACHE=$cache node "$program" </dev/null >/dev/null 2>&1 &
+  timeout 2 setpriv --reuid=65532 --regid=65532 --clear-groups \
+    env -i "PATH=$PATH" NODE_COMPILE_CACHE=$cache node "$program" </dev/null >/dev/null 2>&1 &
 done
 if [ -f /app/fault-pod.cjs ]; then
-  timeout 5 env -i NODE_COMPILE_CACHE=$cache node /app/fault-pod.cjs </dev/null >/dev/null 2>&1 &
+  timeout 2 env -i "PATH=$PATH" NODE_COMPILE_CACHE=$cache node /app/fault-pod.cjs </dev/null >/dev/null 2>&1 &
 fi
 wait
 cd / && rm -rf "$work"

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheFolder } from './binaries.ts'
-import { type ImageConfig, readSingleLayer, sha256, sha256Of } from './image-archive.ts'
-import { run, succeeds } from './shell.ts'
+import { type ImageConfig, readSingleLayer, sha256 } from './image-archive.ts'
+import { run, type Say, succeeds } from './shell.ts'
 
 const root = join(import.meta.dirname, '../..')
 const nodeImage = 'docker.io/library/node:24-bookworm-slim'
@@ -11,9 +12,6 @@ const packages = 'ca-certificates,stress-ng,iproute2,iptables,procps'
 
 /** The image without our programs: one layer, and the same unpacked. */
 export type BaseImage = { layer: string; sha256: string; rootfs: string; config: ImageConfig }
-
-/** Says what is being done; time is added by who listens. */
-export type Say = (line: string) => void
 
 /** Brings the Dockerfile's stage "base" by buildah, once for each version of what goes into it. */
 export async function baseImage(say: Say): Promise<BaseImage> {
@@ -34,11 +32,12 @@ export async function baseImage(say: Say): Promise<BaseImage> {
   return { ...about, layer: join(folder, 'layer.tar'), rootfs: join(folder, 'rootfs') }
 }
 
-/** Changes with the Dockerfile and with the Node version. */
+/** Changes with the Dockerfile's stages up to the base, and with the Node version. */
 export async function baseKey(): Promise<string> {
-  const files = ['config/image/Dockerfile', 'config/image/warm.sh'].map((f) => join(root, f))
-  files.push(join(nodePackage(), 'package.json'))
-  return (await sha256Of(files)).slice(0, 12)
+  const dockerfile = await readFile(join(root, 'config/image/Dockerfile'), 'utf8')
+  const hash = createHash('sha256').update(dockerfile.slice(0, dockerfile.lastIndexOf('FROM ')))
+  hash.update(await readFile(join(nodePackage(), 'package.json')))
+  return hash.digest('hex').slice(0, 12)
 }
 
 async function makeBase(folder: string, say: Say): Promise<void> {

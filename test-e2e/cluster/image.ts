@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bundle } from '../../config/image/bundle.ts'
-import { baseImage, baseKey, type Say } from './base-image.ts'
+import { baseImage, baseKey } from './base-image.ts'
 import { cacheFolder } from './binaries.ts'
 import { sha256Of, writeImageArchive } from './image-archive.ts'
 import { waitForLock } from './lock.ts'
-import { run, succeeds } from './shell.ts'
+import { run, type Say, succeeds } from './shell.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -66,7 +66,8 @@ chmod 644 "$work/merged/app"/*
 mount --rbind /dev "$work/merged/dev"
 mount -t proc proc "$work/merged/proc"
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  chroot "$work/merged" sh /usr/local/lib/chaosplane/warm.sh
+  chroot "$work/merged" sh /app/warm.sh
+rm "$work/merged/app/warm.sh"
 `
 
 async function buildOnBase(
@@ -77,7 +78,7 @@ async function buildOnBase(
   const base = await baseImage(say)
   const work = await mkdtemp(join(cacheFolder(), 'layer-'))
   try {
-    const args = ['--mount', '--propagation', 'private', 'sh', '-c', lastStage, 'sh']
+    const args = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', lastStage, 'sh']
     await run('unshare', [...args, base.rootfs, dist, work])
     const tar = join(work, 'layer.tar')
     const upper = join(work, 'upper')

@@ -3,6 +3,9 @@ import { promisify } from 'node:util'
 
 const exec = promisify(execFile)
 
+/** Hears what is being done, line by line; time is added by who listens. */
+export type Say = (line: string) => void
+
 /** Limits and surroundings of one command. */
 export type RunOptions = { timeoutMs?: number; input?: string; env?: Record<string, string> }
 
