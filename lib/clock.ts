@@ -11,7 +11,12 @@ export type Clock = {
 export const systemClock: Clock = {
   now: () => Date.now(),
   async sleep(ms, signal) {
-    await delay(ms, undefined, { signal })
+    try {
+      await delay(ms, undefined, { signal })
+    } catch (thrown) {
+      // Node rejects with an AbortError of its own
+      throw signal.aborted ? signal.reason : thrown
+    }
   },
 }
 

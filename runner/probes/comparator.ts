@@ -91,8 +91,9 @@ function wrongLimits(wanted: Ordered[]): string | undefined {
 
 function compareStrings(comparator: Comparator, observed: string): Comparison {
   // == and != are how container and APM probes write equality of texts
-  const written = { '==': 'equal', '!=': 'notEqual' }[comparator.criteria.trim()]
-  const criterion = criterionOf(written ?? comparator.criteria, stringCriteria)
+  const symbol = comparator.criteria.trim()
+  const word = symbol === '==' ? 'equal' : symbol === '!=' ? 'notEqual' : symbol
+  const criterion = criterionOf(word, stringCriteria)
   if (!criterion) return unknown(comparator.criteria, 'string', stringCriteria)
   const text = `observed ${quote(observed)}, expected ${criterion} ${quote(comparator.value)}`
   const { value } = comparator

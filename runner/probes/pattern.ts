@@ -8,18 +8,20 @@ export const maxPatternLength = 4096
 /** What an expression said about a text; `unusable` is a sentence with the next step. */
 export type PatternAnswer = { found: boolean; cut: boolean } | { unusable: string }
 
-const posixClasses: Record<string, string> = {
-  alnum: '0-9A-Za-z',
-  alpha: 'A-Za-z',
-  blank: '\\t ',
-  digit: '0-9',
-  lower: 'a-z',
-  punct: '!-\\/:-@\\[-`{-~',
-  space: '\\t\\n\\v\\f\\r ',
-  upper: 'A-Z',
-  word: '0-9A-Za-z_',
-  xdigit: '0-9A-Fa-f',
-}
+const posixClasses = new Map(
+  Object.entries({
+    alnum: '0-9A-Za-z',
+    alpha: 'A-Za-z',
+    blank: '\\t ',
+    digit: '0-9',
+    lower: 'a-z',
+    punct: '!-\\/:-@\\[-`{-~',
+    space: '\\t\\n\\v\\f\\r ',
+    upper: 'A-Z',
+    word: '0-9A-Za-z_',
+    xdigit: '0-9A-Fa-f',
+  }),
+)
 
 /**
  * Probes are written for Go's RE2: leading flags, \A, \z and POSIX classes are told in our words.
@@ -31,7 +33,7 @@ export function translate(pattern: string): { source: string; flags: string } {
   const source = rest.replace(
     /\\[\s\S]|\(\?P<|\[:(\w+):\]/g,
     (token: string, name: string | undefined) => {
-      if (name) return posixClasses[name] ?? token
+      if (name) return posixClasses.get(name) ?? token
       if (token === '\\A') return '(?-m:^)'
       if (token === '\\z') return '(?-m:$)'
       return token === '(?P<' ? '(?<' : token

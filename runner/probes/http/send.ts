@@ -152,22 +152,26 @@ async function readBody(
   return { body: Buffer.concat(parts).subarray(0, max).toString('utf8'), cut: size > max }
 }
 
-const inWords: Record<string, string> = {
-  ECONNREFUSED: 'the connection was refused',
-  ECONNRESET: 'the connection was reset',
-  EPIPE: 'the connection was reset',
-  ENOTFOUND: 'the host name does not resolve',
-  EAI_AGAIN: 'the host name does not resolve (no answer from DNS)',
-  EHOSTUNREACH: 'there is no route to the host',
-  ENETUNREACH: 'there is no route to the network',
-  ETIMEDOUT: 'the connection timed out',
-  UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed (insecureSkipVerify accepts it)',
-  SELF_SIGNED_CERT_IN_CHAIN: 'the certificate chain is self-signed (insecureSkipVerify accepts it)',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    'the certificate cannot be verified (insecureSkipVerify accepts it)',
-  CERT_HAS_EXPIRED: 'the certificate has expired (insecureSkipVerify accepts it)',
-}
+const inWords = new Map(
+  Object.entries({
+    ECONNREFUSED: 'the connection was refused',
+    ECONNRESET: 'the connection was reset',
+    EPIPE: 'the connection was reset',
+    ENOTFOUND: 'the host name does not resolve',
+    EAI_AGAIN: 'the host name does not resolve (no answer from DNS)',
+    EHOSTUNREACH: 'there is no route to the host',
+    ENETUNREACH: 'there is no route to the network',
+    ETIMEDOUT: 'the connection timed out',
+    UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
+    UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the answer ended before it was complete',
+    DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed (insecureSkipVerify accepts it)',
+    SELF_SIGNED_CERT_IN_CHAIN:
+      'the certificate chain is self-signed (insecureSkipVerify accepts it)',
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      'the certificate cannot be verified (insecureSkipVerify accepts it)',
+    CERT_HAS_EXPIRED: 'the certificate has expired (insecureSkipVerify accepts it)',
+  }),
+)
 
 /** An answer that did not come is a reading; a request that cannot be sent is one too. */
 function whatWentWrong(thrown: unknown): HttpReading {
@@ -178,8 +182,11 @@ function whatWentWrong(thrown: unknown): HttpReading {
   if (last instanceof errors.InvalidArgumentError || last instanceof errors.NotSupportedError)
     return { kind: 'impossible', why: `the request cannot be sent (${last.message}).` }
   const codes = errorsSeen.map((error) => String((error as { code?: unknown }).code ?? ''))
-  const known = codes.toReversed().find((code) => code in inWords)
-  return { kind: 'unreachable', why: (known && inWords[known]) || last?.message || String(thrown) }
+  const known = codes
+    .toReversed()
+    .map((code) => inWords.get(code))
+    .find(Boolean)
+  return { kind: 'unreachable', why: known || last?.message || String(thrown) }
 }
 
 /** The error with what caused it, outermost first. */
