@@ -15,6 +15,8 @@ export type Happening = {
   action?: string
   /** a sentence */
   note: string
+  /** the same id gives the same Event, whichever process tells it: for what a new leader may tell again */
+  id?: string
 }
 
 /** How a recorder is made. */
@@ -102,13 +104,14 @@ class Recorder {
   }
 
   async flush(signal: AbortSignal): Promise<void> {
-    for (const series of this.#known.values())
-      if (series.count > series.written) this.#enqueue(series)
     const aborted = new Promise<void>((resolve) => {
       if (signal.aborted) resolve()
       signal.addEventListener('abort', () => resolve(), { once: true })
     })
-    await Promise.race([this.#writing ?? Promise.resolve(), aborted])
+    await Promise.race([this.#writing, aborted])
+    for (const series of this.#known.values())
+      if (series.count > series.written) this.#enqueue(series)
+    await Promise.race([this.#writing, aborted])
   }
 
   #take(happening: Happening): void {
@@ -138,11 +141,11 @@ class Recorder {
   }
 
   #newSeries(happening: Happening, key: string, now: number): Series {
-    const { regarding, type, reason, action, note } = happening
+    const { regarding, type, reason, action, note, id } = happening
     const { name, namespace: own, uid, resourceVersion } = regarding.metadata
     // what has no namespace is told about where kubectl looks for it
     const namespace = own ?? 'default'
-    const mark = createHash('sha256').update(`${key}\n${now}\n${this.#o.instance}`)
+    const mark = createHash('sha256').update(id ?? `${key}\n${now}\n${this.#o.instance}`)
     const eventName = `${name.slice(0, 200)}.${mark.digest('hex').slice(0, 16)}`
     return {
       path: resourcePath({ ...events, namespace }),
@@ -187,12 +190,12 @@ class Recorder {
 
   async #writeAll(): Promise<void> {
     for (let series = this.#waiting.shift(); series; series = this.#waiting.shift()) {
-      series.queued = false
       try {
         await this.#write(series)
       } catch (error) {
         this.#o.onError?.(error)
       }
+      series.queued = false
     }
   }
 

@@ -27,8 +27,6 @@ export type StatusWrite<T extends WithStatus> = {
    * Called again with the fresh object after a conflict.
    */
   compute: (current: T) => Record<string, unknown> | undefined
-  /** refuse to write over a newer version of the object than `compute` saw */
-  fenced?: boolean
 }
 
 /** Writes the status fields of one manager by server-side apply. */
@@ -43,19 +41,24 @@ const tries = 5
 /** Remembered last writes; beyond it a repeated write goes to the server, which drops it. */
 const remembered = 1_000
 
-/** A StatusWriter. Always sends its whole set: a field that it owned and leaves out is deleted. */
+/**
+ * A StatusWriter. Always sends its whole set: a field that it owned and leaves out is deleted. Always refuses
+ * to write over a newer object than `compute` saw; that also spares a namesake, for the API server does not
+ * look at the uid in a write to `/status` of a custom resource.
+ */
 export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const last = createMemory(remembered)
   return {
     forget: (uid) => last.forget(uid),
     async write<T extends WithStatus>(write: StatusWrite<T>, call: Call): Promise<T | undefined> {
-      let current: T | undefined = write.object
+      // our own last write may not have come back through the watch yet
+      let current: T | undefined = last.newest(write.object)
       for (let attempt = 1; current; attempt++) {
         const status = write.compute(current)
         if (status === undefined || last.isSame(current, status)) return current
         try {
           const written = await applyStatus(options, { ...write, object: current, status }, call)
-          last.note(written.metadata.uid, status)
+          last.note(written, status)
           return written as T
         } catch (error) {
           if (isNotFound(error)) return undefined
@@ -78,53 +81,53 @@ async function readAgain<T extends WithStatus>(
   return fresh?.metadata.uid === object.metadata.uid ? fresh : undefined
 }
 
-type Applied = {
-  path: string
-  object: WithStatus
-  status: Record<string, unknown>
-  fenced?: boolean
-}
+type Applied = { path: string; object: WithStatus; status: Record<string, unknown> }
 
 function applyStatus(options: StatusWriterOptions, of: Applied, call: Call): Promise<WithStatus> {
   const { client, fieldManager, apiVersion, kind } = options
-  const { name, namespace, uid, resourceVersion } = of.object.metadata
-  const body = {
-    apiVersion,
-    kind,
-    metadata: {
-      name,
-      ...(namespace ? { namespace } : {}),
-      // without the uid an apply could create or hit a namesake
-      uid,
-      ...(of.fenced ? { resourceVersion } : {}),
-    },
-    status: of.status,
-  }
+  const { name, namespace, resourceVersion } = of.object.metadata
+  const metadata = { name, ...(namespace ? { namespace } : {}), resourceVersion }
+  const body = { apiVersion, kind, metadata, status: of.status }
   return client.apply<WithStatus>(`${of.path}/status`, body, { ...call, fieldManager })
 }
 
 type Memory = {
+  /** the object, or what our last write to it returned when that is newer */
+  newest<T extends WithStatus>(object: T): T
   isSame(current: WithStatus, status: Record<string, unknown>): boolean
-  note(uid: string, status: Record<string, unknown>): void
+  note(written: WithStatus, status: Record<string, unknown>): void
   forget(uid: string): void
 }
+type Remembered = { sent: string; written: WithStatus | undefined }
 
 function createMemory(limit: number): Memory {
-  const sent = new Map<string, string>()
+  const writes = new Map<string, Remembered>()
   return {
+    newest<T extends WithStatus>(object: T): T {
+      const last = writes.get(object.metadata.uid)
+      if (!last?.written) return object
+      if (versionOf(last.written) > versionOf(object)) return last.written as T
+      last.written = undefined
+      return object
+    },
     isSame: (current, status) =>
-      sent.get(current.metadata.uid) === JSON.stringify(status) && contains(current.status, status),
-    note(uid, status) {
-      sent.delete(uid)
-      sent.set(uid, JSON.stringify(status))
-      const [oldest] = sent.keys()
-      if (sent.size > limit && oldest !== undefined) sent.delete(oldest)
+      writes.get(current.metadata.uid)?.sent === JSON.stringify(status) &&
+      contains(current.status, status),
+    note(written, status) {
+      const { uid } = written.metadata
+      writes.delete(uid)
+      writes.set(uid, { sent: JSON.stringify(status), written })
+      const [oldest] = writes.keys()
+      if (writes.size > limit && oldest !== undefined) writes.delete(oldest)
     },
     forget: (uid) => {
-      sent.delete(uid)
+      writes.delete(uid)
     },
   }
 }
+
+/** Versions of one resource can be compared as numbers: Kubernetes promises it since 1.35, and etcd always did so. */
+const versionOf = (object: WithStatus): number => Number(object.metadata.resourceVersion)
 
 /** True when all that `part` says stands in `whole` too. Lists are compared as wholes. */
 export function contains(whole: unknown, part: unknown): boolean {
