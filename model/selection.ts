@@ -1,253 +1,351 @@
 import { sample } from './chance.ts'
 import { ChaosError } from './errors.ts'
+import { matches, parseSelector, selectorText } from './label-selector.ts'
 import type { Selection, WorkloadKind, WorkloadSelector } from './plan.ts'
 
-type Owner = { kind: string; name: string; uid: string; controller?: boolean }
-export type SelectableObject = {
-  metadata: {
-    name: string
-    namespace?: string
-    uid: string
-    deletionTimestamp?: string
-    labels?: Record<string, string>
-    ownerReferences?: Owner[]
-  }
-}
-export type SelectablePod = SelectableObject & {
-  spec?: { nodeName?: string; containers?: { name: string }[] }
-  status?: {
-    phase?: string
-    containerStatuses?: { name: string; containerID?: string; state?: { running?: object } }[]
-  }
-}
-type Workload = SelectableObject & {
-  spec?: {
-    selector?: {
-      matchLabels?: Record<string, string>
-      matchExpressions?: { key: string; operator: string; values?: string[] }[]
-    } & Record<string, unknown>
-  }
-}
-
-/** Where objects are looked up; `kind` in lower case, as in Selection, plus `node`, `replicaset`, `replicationcontroller`. */
+/**
+ * Reads of the cluster, with the rights of the experiment's account. `kind` is the lower-case singular: pod, node,
+ * deployment, replicaset, replicationcontroller … An empty namespace means cluster-scoped; `labels` is a selector text.
+ */
 export type Look = {
-  /** undefined: there is no such object */
   get<T>(kind: string, namespace: string, name: string): Promise<T | undefined>
   list<T>(kind: string, namespace: string, labels: string): Promise<T[]>
 }
 
-export type Found = {
+export type FoundTarget = {
   namespace: string
   pod: string
   podUid: string
   node: string
   container: string
-  containerId: string
+  /** without its runtime prefix; absent while the container does not run */
+  containerId?: string
+  ownerKind?: string
+  ownerName?: string
 }
 
-/** Label on every pod that the product starts: never a target. */
-export const ownLabel = 'chaos.chaosplane.io/run'
+type OwnerReference = {
+  apiVersion: string
+  kind: string
+  name: string
+  uid: string
+  controller?: boolean
+}
+type Metadata = {
+  name: string
+  namespace?: string
+  uid?: string
+  labels?: Record<string, string>
+  deletionTimestamp?: string
+  ownerReferences?: OwnerReference[]
+}
+type ContainerStatus = { name: string; containerID?: string; state?: { running?: unknown } }
+type Container = { name: string; restartPolicy?: string }
 
-/** Kinds whose pods belong to an object in between, and the kind of that. */
-const between: Partial<Record<WorkloadKind, string>> = {
-  deployment: 'replicaset',
-  rollout: 'replicaset',
-  deploymentconfig: 'replicationcontroller',
+/** As much of a pod as choosing needs. */
+export type SeenPod = {
+  metadata: Metadata
+  spec?: { nodeName?: string; containers?: Container[]; initContainers?: Container[] }
+  status?: {
+    phase?: string
+    containerStatuses?: ContainerStatus[]
+    initContainerStatuses?: ContainerStatus[]
+  }
+}
+type Labels = Record<string, string>
+type SeenWorkload = { metadata: Metadata; spec?: { selector?: Labels & { matchLabels?: Labels } } }
+
+/** Pods that this product started carry a label of this domain that names their run; they are never targets. */
+export const runLabel = 'chaos.chaosplane.io/run'
+
+const owners: Readonly<
+  Record<WorkloadKind, { kind: string; group: string; through?: string } | null>
+> = {
+  deployment: { kind: 'Deployment', group: 'apps', through: 'replicaset' },
+  rollout: { kind: 'Rollout', group: 'argoproj.io', through: 'replicaset' },
+  deploymentconfig: {
+    kind: 'DeploymentConfig',
+    group: 'apps.openshift.io',
+    through: 'replicationcontroller',
+  },
+  statefulset: { kind: 'StatefulSet', group: 'apps' },
+  daemonset: { kind: 'DaemonSet', group: 'apps' },
+  replicaset: { kind: 'ReplicaSet', group: 'apps' },
+  job: { kind: 'Job', group: 'batch' },
+  pod: null,
+  any: null,
 }
 
-const noTarget = (reason: string): ChaosError =>
+const middle: Readonly<Record<string, { kind: string; group: string }>> = {
+  replicaset: { kind: 'ReplicaSet', group: 'apps' },
+  replicationcontroller: { kind: 'ReplicationController', group: '' },
+}
+
+/** Up to so many objects are asked for by name; more are listed at once. */
+const fewNames = 3
+
+const refuse = (reason: string): ChaosError =>
   new ChaosError({ code: 'TARGET_SELECTION_ERROR', reason })
 
-/** The targets of a task now: a share of the united entries, chosen without replacement by `chance`. */
+const groupOf = (apiVersion: string): string =>
+  apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : ''
+
+const controllerOf = (object: { metadata: Metadata }): OwnerReference | undefined =>
+  object.metadata.ownerReferences?.find((o) => o.controller)
+
+const isOf = (
+  owner: OwnerReference | undefined,
+  wanted: { kind: string; group: string },
+): boolean => owner?.kind === wanted.kind && groupOf(owner.apiVersion) === wanted.group
+
+/** Nothing can be done to a pod that is going or has ended, and nothing is done to our own. */
+const isCandidate = ({ metadata, status }: SeenPod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  status?.phase !== 'Succeeded' &&
+  status?.phase !== 'Failed' &&
+  metadata.labels?.[runLabel] === undefined
+
+/** A pod and the workload that it was found through. */
+type Found = { pod: SeenPod; owner?: OwnerReference }
+
+async function podsByName(look: Look, namespace: string, names: string[]): Promise<SeenPod[]> {
+  const seen =
+    names.length <= fewNames
+      ? await Promise.all(names.map((name) => look.get<SeenPod>('pod', namespace, name)))
+      : await look.list<SeenPod>('pod', namespace, '')
+  const byName = new Map(seen.flatMap((pod) => (pod ? [[pod.metadata.name, pod]] : [])))
+  const missing = names.filter((name) => !byName.has(name))
+  if (missing.length > 0)
+    throw refuse(
+      `there is no pod ${missing.join(', ')} in the namespace ${namespace}: correct the name, or select a workload`,
+    )
+  const pods = names.flatMap((name) => byName.get(name) ?? [])
+  const gone = pods.filter((pod) => !isCandidate(pod)).map((pod) => pod.metadata.name)
+  if (gone.length > 0)
+    throw refuse(
+      `pod ${gone.join(', ')} in the namespace ${namespace} has ended, is being deleted or belongs to this product: name a running pod`,
+    )
+  return pods
+}
+
+function podSelectorOf(workload: SeenWorkload): string {
+  const selector = workload.spec?.selector
+  if (!selector) return ''
+  // A DeploymentConfig's selector is the plain map; all others have matchLabels.
+  const isObject = 'matchLabels' in selector || 'matchExpressions' in selector
+  return isObject ? selectorText(selector) : selectorText({ matchLabels: selector })
+}
+
+async function workloadsByName(
+  look: Look,
+  { kind, namespace, names }: WorkloadSelector,
+): Promise<SeenWorkload[]> {
+  const seen =
+    names.length <= fewNames
+      ? await Promise.all(names.map((name) => look.get<SeenWorkload>(kind, namespace, name)))
+      : await look.list<SeenWorkload>(kind, namespace, '')
+  const found = seen.filter(
+    (w) => w !== undefined && names.includes(w.metadata.name),
+  ) as SeenWorkload[]
+  const missing = names.filter((name) => !found.some((w) => w.metadata.name === name))
+  if (missing.length > 0)
+    throw refuse(
+      `there is no ${kind} ${missing.join(', ')} in the namespace ${namespace}: correct names, kind or namespace of the target`,
+    )
+  return found
+}
+
+/** Pods that some of the workloads may own; only their labels are compared here. */
+async function podsOfWorkloads(
+  look: Look,
+  entry: WorkloadSelector,
+  found: SeenWorkload[],
+): Promise<SeenPod[]> {
+  const selectors = [...new Set(found.map(podSelectorOf))]
+  if (selectors.length !== 1 && selectors.length > fewNames)
+    return look.list<SeenPod>('pod', entry.namespace, entry.labels)
+  const lists = await Promise.all(
+    selectors.map((selector) => look.list<SeenPod>('pod', entry.namespace, selector)),
+  )
+  const wanted = parseSelector(entry.labels)
+  return lists.flat().filter((pod) => matches(wanted, pod.metadata.labels ?? {}))
+}
+
+/** Who controls the controllers of these pods: by name when they are few, else in one list. */
+async function ownersOf(
+  look: Look,
+  through: string,
+  { namespace, pods }: { namespace: string; pods: SeenPod[] },
+): Promise<Map<string, OwnerReference>> {
+  const wanted = middle[through]
+  const direct = pods.map(controllerOf).filter((o) => wanted !== undefined && isOf(o, wanted))
+  const names = [...new Set(direct.flatMap((o) => (o ? [o.name] : [])))]
+  const seen =
+    names.length <= fewNames
+      ? await Promise.all(names.map((name) => look.get<SeenWorkload>(through, namespace, name)))
+      : await look.list<SeenWorkload>(through, namespace, '')
+  return new Map(
+    seen.flatMap((object) => {
+      const owner = object ? controllerOf(object) : undefined
+      return object?.metadata.uid && owner ? [[object.metadata.uid, owner] as const] : []
+    }),
+  )
+}
+
+async function ownedPods(look: Look, entry: WorkloadSelector): Promise<Found[]> {
+  const wanted = owners[entry.kind]
+  if (wanted === null) return []
+  const named = entry.names.length > 0 ? await workloadsByName(look, entry) : null
+  const pods =
+    named === null
+      ? await look.list<SeenPod>('pod', entry.namespace, entry.labels)
+      : await podsOfWorkloads(look, entry, named)
+  const uids = named === null ? null : new Set(named.map((w) => w.metadata.uid))
+  const above = wanted.through
+    ? await ownersOf(look, wanted.through, { namespace: entry.namespace, pods })
+    : null
+  return pods.flatMap((pod) => {
+    const direct = controllerOf(pod)
+    const owner = above === null ? direct : above.get(direct?.uid ?? '')
+    return owner && isOf(owner, wanted) && (uids === null || uids.has(owner.uid))
+      ? [{ pod, owner }]
+      : []
+  })
+}
+
+async function podsOf(look: Look, entry: WorkloadSelector): Promise<Found[]> {
+  if (owners[entry.kind] !== null) return ownedPods(look, entry)
+  const wanted = parseSelector(entry.labels)
+  const pods =
+    entry.names.length > 0
+      ? await podsByName(look, entry.namespace, entry.names)
+      : await look.list<SeenPod>('pod', entry.namespace, entry.labels)
+  return pods
+    .filter((pod) => matches(wanted, pod.metadata.labels ?? {}))
+    .map((pod) => {
+      const owner = controllerOf(pod)
+      return owner ? { pod, owner } : { pod }
+    })
+}
+
+const bareId = (id: string | undefined): string => (id ?? '').replace(/^[a-z0-9.+-]+:\/\//i, '')
+
+function targetOf({ pod, owner }: Found, wanted: string): FoundTarget {
+  const { metadata, spec, status } = pod
+  const sidecars = (spec?.initContainers ?? []).filter((c) => c.restartPolicy === 'Always')
+  const containers = [...(spec?.containers ?? []), ...sidecars]
+  const container = wanted === '' ? containers[0] : containers.find((c) => c.name === wanted)
+  if (container === undefined)
+    throw refuse(
+      `pod ${metadata.namespace}/${metadata.name} has no container ${wanted}; it has ${containers.map((c) => c.name).join(', ')}`,
+    )
+  const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])]
+  const own = statuses.find((s) => s.name === container.name)
+  const id = own?.state?.running === undefined ? '' : bareId(own.containerID)
+  return {
+    namespace: metadata.namespace ?? '',
+    pod: metadata.name,
+    podUid: metadata.uid ?? '',
+    node: spec?.nodeName ?? '',
+    container: container.name,
+    ...(id === '' ? {} : { containerId: id }),
+    ...(owner ? { ownerKind: owner.kind, ownerName: owner.name } : {}),
+  }
+}
+
+const order = (a: Found, b: Found): number => {
+  const key = ({ pod: { metadata: m } }: Found): string => `${m.namespace}/${m.name}/${m.uid}`
+  const [x, y] = [key(a), key(b)]
+  return x < y ? -1 : x > y ? 1 : 0
+}
+
+const unique = (found: Found[]): Found[] => [
+  ...new Map(found.map((f) => [f.pod.metadata.uid ?? '', f])).values(),
+]
+
+const entryText = ({ kind, namespace, names, labels }: WorkloadSelector): string =>
+  [
+    `kind ${kind}`,
+    `namespace ${namespace}`,
+    ...(names.length > 0 ? [`names ${names.join(', ')}`] : []),
+    ...(labels ? [`labels ${labels}`] : []),
+  ].join(', ')
+
+/** What was looked for, in words. */
+export const describeSelection = ({ workloads, pods, nodeLabel }: Selection): string =>
+  [
+    pods.length > 0
+      ? `pods ${pods.join(', ')} in namespace ${workloads[0]?.namespace ?? ''}`
+      : workloads.map(entryText).join('; or '),
+    ...(nodeLabel && pods.length === 0 ? [`on nodes with ${nodeLabel}`] : []),
+  ].join(', ')
+
+async function onNodes(look: Look, found: Found[], nodeLabel: string): Promise<Found[]> {
+  if (nodeLabel === '' || found.length === 0) return found
+  const nodes = await look.list<{ metadata: Metadata }>('node', '', nodeLabel)
+  const names = new Set(nodes.map((n) => n.metadata.name))
+  return found.filter(({ pod }) => names.has(pod.spec?.nodeName ?? ''))
+}
+
+/** Running pods are taken first: what has no process yet cannot show an effect. */
+function take(found: Found[], count: number, chance: () => number): Found[] {
+  const runs = ({ pod }: Found): boolean => pod.status?.phase === 'Running'
+  const running = sample(found.filter(runs), count, chance)
+  const rest = found.filter((f) => !runs(f))
+  return [...running, ...sample(rest, count - running.length, chance)]
+}
+
+const countOf = (share: Selection['share'], of: number): number => {
+  if (share === 'all') return of
+  return share === 'one' ? 1 : Math.max(1, Math.floor((of * Math.min(share, 100)) / 100))
+}
+
+function chosen(selection: Selection, found: Found[], chance: () => number): FoundTarget[] {
+  if (found.length === 0)
+    throw refuse(
+      `no pod matches ${describeSelection(selection)}: correct the target, or wait until its pods are there`,
+    )
+  const taken = take(found, countOf(selection.share, found.length), chance)
+  return taken.map((f) => targetOf(f, selection.container))
+}
+
+async function namedPods(selection: Selection, look: Look): Promise<FoundTarget[]> {
+  const namespace = selection.workloads[0]?.namespace ?? ''
+  const pods = await podsByName(look, namespace, [...new Set(selection.pods)])
+  return pods.map((pod) => {
+    const owner = controllerOf(pod)
+    return targetOf(owner ? { pod, owner } : { pod }, selection.container)
+  })
+}
+
+/**
+ * Looks the targets of a selection up and chooses among them; throws ChaosError with TARGET_SELECTION_ERROR.
+ * Pods of all entries are united by uid, and the share is taken of the union. Pods named with kind `pod`, like
+ * TARGET_PODS, are always all of them.
+ */
 export async function findTargets(
   selection: Selection,
   look: Look,
   chance: () => number,
-): Promise<Found[]> {
-  const pods = selection.pods.length > 0 ? await namedPods(selection, look) : null
-  const chosen = pods ?? (await share(selection, look, chance))
-  return chosen.map((pod) => targetOf(pod, selection.container))
-}
-
-/** TARGET_PODS: exactly these; one that is missing is an error. */
-async function namedPods(selection: Selection, look: Look): Promise<SelectablePod[]> {
-  const namespace = selection.workloads[0]?.namespace ?? 'default'
-  const names = [...new Set(selection.pods)]
-  const found = await Promise.all(
-    names.map((name) => look.get<SelectablePod>('pod', namespace, name)),
+): Promise<FoundTarget[]> {
+  if (selection.pods.length > 0) return namedPods(selection, look)
+  const entries = await Promise.all(
+    selection.workloads.map(async (entry) => ({
+      always: entry.kind === 'pod' && entry.names.length > 0,
+      found: await podsOf(look, entry),
+    })),
   )
-  return mustAllBeThere(names, found, namespace)
-}
-
-function mustAllBeThere(
-  names: string[],
-  found: (SelectablePod | undefined)[],
-  namespace: string,
-): SelectablePod[] {
-  const usable = found.filter((p): p is SelectablePod => p !== undefined && isCandidate(p))
-  if (usable.length === names.length) return usable
-  const missing = names.filter((name) => !usable.some((p) => p.metadata.name === name))
-  throw noTarget(
-    `not there or not running in namespace ${namespace}: pods ${missing.join(', ')}; kubectl get pods -n ${namespace} shows what is`,
-  )
-}
-
-async function share(
-  selection: Selection,
-  look: Look,
-  chance: () => number,
-): Promise<SelectablePod[]> {
-  const lists = await Promise.all(selection.workloads.map((w) => podsOf(w, look)))
-  const united = [...new Map(lists.flat().map((p) => [p.metadata.uid, p])).values()]
-  const exact = selection.workloads.every((w) => w.kind === 'pod' && w.names.length > 0)
-  const onNodes = await onWantedNodes(united, selection.nodeLabel, look)
-  const candidates = onNodes.filter(isCandidate)
-  if (candidates.length === 0) throw noTarget(describeNothing(selection, united.length))
-  // The same set in the same order for whoever chooses again from the same seed.
-  candidates.sort((a, b) => (a.metadata.uid < b.metadata.uid ? -1 : 1))
-  if (exact && selection.share === 'one') return candidates
-  return sample(candidates, countOf(selection.share, candidates.length), chance)
-}
-
-/** How many of n: percent rounds down, and never below one. */
-export function countOf(share: Selection['share'], n: number): number {
-  if (share === 'all') return n
-  if (share === 'one') return Math.min(1, n)
-  return Math.min(n, Math.max(1, Math.floor((n * Math.min(share, 100)) / 100)))
-}
-
-async function onWantedNodes(
-  pods: SelectablePod[],
-  nodeLabel: string,
-  look: Look,
-): Promise<SelectablePod[]> {
-  if (!nodeLabel) return pods
-  const nodes = await look.list<SelectableObject>('node', '', nodeLabel)
-  const names = new Set(nodes.map((n) => n.metadata.name))
-  return pods.filter((p) => names.has(p.spec?.nodeName ?? ''))
-}
-
-/** Running, staying, and not one of ours. */
-const isCandidate = (pod: SelectablePod): boolean =>
-  !pod.metadata.deletionTimestamp &&
-  pod.status?.phase === 'Running' &&
-  pod.metadata.labels?.[ownLabel] === undefined
-
-async function podsOf(entry: WorkloadSelector, look: Look): Promise<SelectablePod[]> {
-  const { kind, namespace, names, labels } = entry
-  if (kind === 'any') return look.list('pod', namespace, labels)
-  if (kind === 'pod') {
-    if (names.length === 0) return look.list('pod', namespace, labels)
-    const found = await Promise.all(names.map((n) => look.get<SelectablePod>('pod', namespace, n)))
-    const there = mustAllBeThere(names, found, namespace)
-    return labels ? there.filter(withLabels(await look.list('pod', namespace, labels))) : there
-  }
-  if (names.length === 0) return podsByLabel(entry, look)
-  const lists = await Promise.all(names.map((name) => podsOfWorkload(entry, name, look)))
-  return lists.flat()
-}
-
-const withLabels = (list: SelectableObject[]): ((p: SelectablePod) => boolean) => {
-  const uids = new Set(list.map((p) => p.metadata.uid))
-  return (pod) => uids.has(pod.metadata.uid)
-}
-
-async function podsOfWorkload(
-  { kind, namespace, labels }: WorkloadSelector,
-  name: string,
-  look: Look,
-): Promise<SelectablePod[]> {
-  const workload = await look.get<Workload>(kind, namespace, name)
-  if (!workload)
-    throw noTarget(
-      `${kind} ${name} does not exist in namespace ${namespace}; look at spec.tasks[].definition.targets, or at kubectl get ${kind} -n ${namespace}`,
-    )
-  const selector = [selectorText(workload), labels].filter((s) => s !== '').join(',')
-  const middle = between[kind]
-  const [pods, middles] = await Promise.all([
-    look.list<SelectablePod>('pod', namespace, selector),
-    middle ? look.list<SelectableObject>(middle, namespace, selectorText(workload)) : [],
-  ])
-  const owners = new Set(
-    middle
-      ? middles
-          .filter((m) => ownedBy(m, new Set([workload.metadata.uid])))
-          .map((m) => m.metadata.uid)
-      : [workload.metadata.uid],
-  )
-  return pods.filter((pod) => ownedBy(pod, owners))
-}
-
-/** By labels of the pods alone: those whose owner chain leads to the kind. */
-async function podsByLabel(
-  { kind, namespace, labels }: WorkloadSelector,
-  look: Look,
-): Promise<SelectablePod[]> {
-  const middle = between[kind]
-  const [pods, middles] = await Promise.all([
-    look.list<SelectablePod>('pod', namespace, labels),
-    middle ? look.list<SelectableObject>(middle, namespace, '') : [],
-  ])
-  if (!middle) return pods.filter((p) => controllerOf(p)?.kind.toLowerCase() === kind)
-  const owners = new Set(
-    middles.filter((m) => controllerOf(m)?.kind.toLowerCase() === kind).map((m) => m.metadata.uid),
-  )
-  return pods.filter((pod) => ownedBy(pod, owners))
-}
-
-const controllerOf = (object: SelectableObject): Owner | undefined =>
-  object.metadata.ownerReferences?.find((o) => o.controller) ?? object.metadata.ownerReferences?.[0]
-
-const ownedBy = (object: SelectableObject, uids: Set<string>): boolean =>
-  object.metadata.ownerReferences?.some((o) => uids.has(o.uid)) ?? false
-
-/** A workload's own selector as label selector text; old kinds have a plain map. */
-function selectorText(workload: Workload): string {
-  const selector = workload.spec?.selector ?? {}
-  const { matchLabels, matchExpressions = [] } = selector
-  const plain = matchLabels ?? (matchExpressions.length === 0 ? plainMap(selector) : {})
-  const equal = Object.entries(plain).map(([k, v]) => `${k}=${v}`)
-  const others = matchExpressions.map(({ key, operator, values = [] }) => {
-    if (operator === 'Exists') return key
-    if (operator === 'DoesNotExist') return `!${key}`
-    return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`
-  })
-  return [...equal, ...others].join(',')
-}
-
-const plainMap = (selector: Record<string, unknown>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(selector).filter((e): e is [string, string] => typeof e[1] === 'string'),
-  )
-
-function describeNothing({ workloads, nodeLabel }: Selection, seen: number): string {
-  const entries = workloads.map(({ kind, namespace, names, labels }) =>
-    [`${kind} in namespace ${namespace}`, names.join(','), labels && `labels ${labels}`]
-      .filter(Boolean)
-      .join(' '),
-  )
-  const where = nodeLabel ? ` on nodes with ${nodeLabel}` : ''
-  return `no running pod${where} for ${entries.join('; ') || 'an empty selection'} (${seen} pods matched, none of them running and staying); check names, labels and namespace`
-}
-
-function targetOf(pod: SelectablePod, wanted: string): Found {
-  const { name, namespace = 'default', uid } = pod.metadata
-  const containers = pod.spec?.containers ?? []
-  const container = wanted || containers[0]?.name || ''
-  if (!containers.some((c) => c.name === container))
-    throw noTarget(
-      `pod ${namespace}/${name} has no container ${container}; it has ${containers.map((c) => c.name).join(', ')}`,
-    )
-  const status = pod.status?.containerStatuses?.find((c) => c.name === container)
-  return {
-    namespace,
-    pod: name,
-    podUid: uid,
-    node: pod.spec?.nodeName ?? '',
-    container,
-    // Without the runtime's scheme in front; empty while the container is not running.
-    containerId: status?.state?.running
-      ? (status.containerID ?? '').replace(/^[a-z-]+:\/\//, '')
-      : '',
-  }
+  const united = (always: boolean): Found[] =>
+    unique(entries.filter((e) => e.always === always).flatMap((e) => e.found))
+      .filter((f) => isCandidate(f.pod))
+      .sort(order)
+  const [named, others] = [united(true), united(false)]
+  const uids = new Set(named.map((f) => f.pod.metadata.uid))
+  const open = others.filter((f) => !uids.has(f.pod.metadata.uid))
+  const onNode = await onNodes(look, [...named, ...open], selection.nodeLabel)
+  const sure = onNode.filter((f) => uids.has(f.pod.metadata.uid))
+  const rest = onNode.filter((f) => !uids.has(f.pod.metadata.uid))
+  if (sure.length === 0) return chosen(selection, rest, chance)
+  const direct = sure.map((f) => targetOf(f, selection.container))
+  return rest.length === 0 ? direct : [...direct, ...chosen(selection, rest, chance)]
 }
