@@ -71,10 +71,9 @@ export const runnerClusterRights: readonly Permission[] = [
   {
     group: '',
     resource: 'pods',
-    verbs: ['get', 'list', 'watch', 'create', 'delete'],
-    why: 'see what became of a target; probe pods beside the experiment',
+    verbs: ['get', 'list', 'watch', 'delete'],
+    why: 'see what became of a target; end probe pods',
   },
-  { group: '', resource: 'pods/log', verbs: ['get'], why: 'output of probe pods' },
   { group: '', resource: 'configmaps', verbs: ['get'], why: 'probe registry' },
   { group: '', resource: 'namespaces', verbs: ['get'], why: "the cluster's identity" },
   {
@@ -136,6 +135,12 @@ export const selectionRights: readonly Permission[] = [
   { ...reading('', 'nodes'), why: 'find targets by NODE_LABEL (needs a ClusterRoleBinding)' },
 ]
 
+/** What it needs in the experiment's own namespace when there are cmd probes. */
+export const probeRights: readonly Permission[] = [
+  { group: '', resource: 'pods', verbs: ['create'], why: 'pods of cmd probes' },
+  { group: '', resource: 'pods/exec', verbs: ['get', 'create'], why: 'run cmd probes' },
+]
+
 /** One rule per group and resource, verbs united, in a stable order. */
 export function unite(rights: readonly Permission[]): Permission[] {
   const byResource = new Map<string, Permission>()
@@ -178,7 +183,11 @@ export function chartParts(faults: readonly FaultRights[]): Record<string, reado
     'operator, own namespace': operatorOwnRights,
     'runner, cluster': runnerClusterRights,
     'runner, own namespace': runnerOwnRights,
-    experiment: [...selectionRights, ...faults.flatMap((fault) => fault.permissions)],
+    experiment: [
+      ...selectionRights,
+      ...probeRights,
+      ...faults.flatMap((fault) => fault.permissions),
+    ],
   }
 }
 
@@ -215,7 +224,8 @@ export function rightsPage(faults: readonly FaultRights[]): string {
     '```',
     '',
     'The Roles below are the least for one fault on Deployments, without NODE_LABEL. Other workload kinds need `get` and `list` on that kind;',
-    '`NODE_LABEL` needs `get` and `list` on nodes, through a ClusterRoleBinding.',
+    '`NODE_LABEL` needs `get` and `list` on nodes, through a ClusterRoleBinding. A cmd probe needs `create` on pods',
+    "and `get` and `create` on pods/exec in the experiment's own namespace, a k8s probe `get` and `list` on what it looks at.",
   ]
   return `${[...intro, ...faults.flatMap(pageSection)].join('\n')}\n`
 }

@@ -1,0 +1,102 @@
+import type { KubeClient } from '../../lib/kube/client.ts'
+import type { EventRecorder } from '../../lib/kube/events.ts'
+import { apiVersionOf, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
+import { createStatusWriter } from '../../lib/kube/status.ts'
+import type { Cache } from '../../lib/kube/store.ts'
+import type { Pass } from '../../lib/kube/workers.ts'
+import type { Plan } from '../../model/plan.ts'
+import { type Decision, decide } from './decide.ts'
+import { judge } from './judge.ts'
+import { type Experiment, isSettled, type Memory, observe, type RunnerLife } from './observe.ts'
+
+/** What carrying out decisions needs. */
+export type ExperimentParts = {
+  client: KubeClient
+  kind: ResourceKind
+  dialect: Plan['dialect']
+  cache: Cache<Experiment>
+  recorder: EventRecorder
+  lifeOf: (holder: string) => RunnerLife
+  now: () => number
+}
+
+/** The owner of every field of status but `run`. */
+export const fieldManager = 'chaosplane-operator'
+
+type Pending = { object: Experiment; memory: Memory; decision: Decision }
+
+/** A pass over one experiment. What it remembers holds for one term of leading: `reset` begins the next. */
+export type ExperimentPass = {
+  pass(key: string, signal: AbortSignal): Promise<Pass>
+  reset(): void
+}
+
+/** Looks at one experiment, decides, and writes what follows. */
+export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
+  const memories = new Map<string, { uid: string; memory: Memory }>()
+  const writer = createStatusWriter({
+    client: parts.client,
+    fieldManager,
+    apiVersion: apiVersionOf(parts.kind),
+    kind: parts.dialect,
+  })
+  const write = async ({ object, memory, decision }: Pending, signal: AbortSignal) => {
+    const { status } = decision
+    if (!status) return
+    const { name, namespace = '', uid } = object.metadata
+    const path = resourcePath({ ...parts.kind, namespace, name })
+    // force: what a human wrote over is ours again with the next pass
+    const call = { signal, force: true }
+    const written = await writer.write({ path, object, compute: () => status }, call)
+    writer.forget(uid)
+    if (!written) return
+    memory.written = { status, version: written.metadata.resourceVersion }
+    memory.writtenAt = parts.now()
+  }
+  const pass = async (key: string, signal: AbortSignal): Promise<Pass> => {
+    const object = parts.cache.get(key)
+    if (!object || isSettled(object)) {
+      memories.delete(key)
+      return { next: 'idle' }
+    }
+    const memory = memoryOf(memories, key, object)
+    const seen = observe(object, memory, {
+      judge: (_, run) => judge(parts.dialect, run),
+      lifeOf: parts.lifeOf,
+      now: parts.now(),
+    })
+    const decision = decide(seen, memory)
+    const runId = seen.run?.runId ?? ''
+    remember(memory, decision, runId)
+    for (const told of decision.tell) {
+      const id = `${object.metadata.uid}/${runId}/${told.reason}`
+      parts.recorder.record({ regarding: object, ...told, id })
+    }
+    await write({ object, memory, decision }, signal)
+    if (decision.againMs === undefined) return { next: 'idle' }
+    return { next: 'again', inMs: decision.againMs, reason: 'a run is under way' }
+  }
+  return { pass, reset: () => memories.clear() }
+}
+
+function memoryOf(
+  memories: Map<string, { uid: string; memory: Memory }>,
+  key: string,
+  object: Experiment,
+): Memory {
+  const known = memories.get(key)
+  if (known?.uid === object.metadata.uid) return known.memory
+  const memory: Memory = { told: new Set(), toldOf: '' }
+  memories.set(key, { uid: object.metadata.uid, memory })
+  return memory
+}
+
+function remember(memory: Memory, decision: Decision, runId: string): void {
+  if (memory.toldOf !== runId) {
+    memory.told = new Set()
+    memory.toldOf = runId
+  }
+  for (const { reason } of decision.tell) memory.told.add(reason)
+  if (decision.dirtySince === undefined) delete memory.dirtySince
+  else memory.dirtySince = decision.dirtySince
+}

@@ -1,0 +1,169 @@
+import type { Saying } from '../../model/conditions.ts'
+import type { RunState, TargetState } from '../../model/state.ts'
+import type { Seen } from './observe.ts'
+
+/** Nobody claims a run or adopts a lost one: from here on the resource says so. */
+export const patienceMs = 10_000
+
+/** The moments of a run that conditions and Events tell apart. */
+export type Moment =
+  | 'pending'
+  | 'checking'
+  | 'running'
+  | 'completing'
+  | 'recovering'
+  | 'completed'
+  | 'failed'
+  | 'aborted'
+
+/** True when the run has its outcome. */
+export const isOver = (moment: Moment): boolean =>
+  moment === 'completed' || moment === 'failed' || moment === 'aborted'
+
+/** Where the run stands. */
+export function momentOf({ run, judged }: Pick<Seen, 'run' | 'judged'>): Moment {
+  if (!run) return 'pending'
+  if (run.refused && run.refused.length > 0) return 'failed'
+  if (run.finishedAt !== undefined) {
+    if (run.abort && judged.verdict === 'Stopped') return 'aborted'
+    return judged.verdict === 'Pass' ? 'completed' : 'failed'
+  }
+  switch (judged.phase) {
+    case 'SteadyStateChecking':
+      return 'checking'
+    case 'Completing':
+      return 'completing'
+    case 'Recovering':
+      return 'recovering'
+    case 'Pending':
+    case undefined:
+      return 'pending'
+    default:
+      return 'running'
+  }
+}
+
+type Three = Partial<Record<'Progressing' | 'Available' | 'Degraded', 'True' | 'False'>>
+
+/** Progressing, Available and Degraded at each moment, with their common reason. */
+const table: Record<Moment, { reason: string; says: Three }> = {
+  pending: { reason: 'Pending', says: { Progressing: 'True' } },
+  checking: { reason: 'SteadyStateChecking', says: { Progressing: 'True' } },
+  running: {
+    reason: 'ExperimentStarted',
+    says: { Progressing: 'True', Available: 'False', Degraded: 'False' },
+  },
+  completing: { reason: 'ExperimentCompleting', says: { Progressing: 'True' } },
+  recovering: { reason: 'Recovering', says: { Progressing: 'True' } },
+  completed: {
+    reason: 'ExperimentCompleted',
+    says: { Progressing: 'False', Available: 'True', Degraded: 'False' },
+  },
+  failed: {
+    reason: 'ExperimentFailed',
+    says: { Progressing: 'False', Available: 'False', Degraded: 'True' },
+  },
+  aborted: {
+    reason: 'ExperimentAborted',
+    says: { Progressing: 'False', Available: 'False', Degraded: 'False' },
+  },
+}
+
+/** All conditions of one experiment, without times. */
+export function conditionsOf(seen: Seen): Saying[] {
+  const { reason, says } = table[momentOf(seen)]
+  const message = seen.judged.message ?? ''
+  const three = Object.entries(says).map(([type, status]) => ({ type, status, reason, message }))
+  return [
+    ...three,
+    ...claimed(seen),
+    ...refused(seen.run),
+    ...ignored(seen.run),
+    ...specChanged(seen),
+    ...stuck(seen),
+  ]
+}
+
+function claimed({ run, unclaimedForMs }: Seen): Saying[] {
+  if (unclaimedForMs !== null && unclaimedForMs >= patienceMs)
+    return [{ type: 'Claimed', status: 'False', reason: 'NoRunner', message: noRunnerText }]
+  if (!run || unclaimedForMs !== null) return []
+  const message = `Carried out by ${run.runner}.`
+  return [{ type: 'Claimed', status: 'True', reason: 'RunnerFound', message }]
+}
+
+/** Why nothing happens, and what to look at. */
+export const noRunnerText =
+  'No runner has taken this experiment yet. Check that the runner is up: kubectl get deployments -A -l app.kubernetes.io/component=runner; its log says what hinders it.'
+
+function refused(run: RunState | null): Saying[] {
+  if (!run?.refused || run.refused.length === 0) return []
+  return [
+    { type: 'Refused', status: 'True', reason: 'InvalidSpec', message: refusalText(run.refused) },
+  ]
+}
+
+/** Refusals as one text, the next step with each. */
+export const refusalText = (refusals: NonNullable<RunState['refused']>): string =>
+  refusals
+    .map(
+      ({ path, reason, suggestion }) => `${path}: ${reason}${suggestion ? `; ${suggestion}` : ''}`,
+    )
+    .join('\n')
+
+function ignored(run: RunState | null): Saying[] {
+  if (!run || run.notes.length === 0) return []
+  const message = run.notes.join('\n')
+  return [{ type: 'FieldsIgnored', status: 'True', reason: 'NotUsed', message }]
+}
+
+/** True while a spec other than the one that is carried out stands in the resource. */
+export function isSpecChanged({ object, run, before }: Seen): boolean {
+  const told = before.conditions?.some((c) => c.type === 'SpecChanged' && c.status === 'True')
+  if (!run) return false
+  // Deletion raises the generation too; after the end an edit concerns nobody, what was said stays said.
+  if (object.metadata.deletionTimestamp || run.finishedAt !== undefined)
+    return told === true && before.experimentRunId === run.runId
+  return (object.metadata.generation ?? run.generation) > run.generation
+}
+
+/** What an edit in mid-run means. */
+export const specChangedText =
+  'The spec was edited while the run was under way; the run goes on as it was started. Create a new experiment to run the edited one.'
+
+const specChanged = (seen: Seen): Saying[] =>
+  isSpecChanged(seen)
+    ? [{ type: 'SpecChanged', status: 'True', reason: 'Ignored', message: specChangedText }]
+    : []
+
+/** Targets that are not yet proven to be as before. */
+export const openTargets = (run: RunState): TargetState[] =>
+  run.tasks.flatMap(({ targets }) =>
+    targets.filter(({ state }) => state === 'injected' || state === 'owed' || state === 'lost'),
+  )
+
+/** True when the runner has gone and no other has taken the run over. */
+export const isAbandoned = ({ runner }: Seen): boolean =>
+  runner !== null && !runner.alive && runner.goneForMs >= patienceMs
+
+/** What is owed, to whom, until when, and what can be done by hand. */
+export function owedText(run: RunState | null): string {
+  const lines = (run ? openTargets(run) : []).map(({ id, node, endsAt, remaining }) => {
+    const until = endsAt ? `, ends by itself at ${new Date(endsAt).toISOString()}` : ''
+    const hand = remaining && remaining.length > 0 ? `; by hand: ${remaining.join(' && ')}` : ''
+    return `${id}${node ? ` on node ${node}` : ''}${until}${hand}`
+  })
+  return lines.length === 0 ? 'Nothing is injected.' : `Still to be put back: ${lines.join('. ')}.`
+}
+
+function stuck(seen: Seen): Saying[] {
+  const { run } = seen
+  if (isAbandoned(seen))
+    return [{ type: 'Stuck', status: 'True', reason: 'RunnerGone', message: abandonedText(run) }]
+  if (!run?.tasks.some(({ targets }) => targets.some(({ state }) => state === 'owed'))) return []
+  return [{ type: 'Stuck', status: 'True', reason: 'RollbackFailed', message: owedText(run) }]
+}
+
+/** What a run without a runner says. */
+export const abandonedText = (run: RunState | null): string =>
+  `The runner ${run?.runner ?? ''} has gone and no other has taken the run over. ${owedText(run)} Check the runner: kubectl get deployments -A -l app.kubernetes.io/component=runner`

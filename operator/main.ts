@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto'
+import { systemClock, systemMonotonic } from '../lib/clock.ts'
+import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
+import { loadKubeConfig } from '../lib/kube/config.ts'
+import { createEventRecorder } from '../lib/kube/events.ts'
+import { createElection } from '../lib/kube/lease.ts'
+import { createLog, type Log } from '../lib/log.ts'
+import { drain } from './drain.ts'
+import { fieldManager } from './experiment/act.ts'
+import { ExperimentOperator } from './experiments.ts'
+import { serveHealth } from './health.ts'
+import { type OperatorEnvironment, settingsFrom } from './settings.ts'
+
+/** `operator.mjs` leads or stands by; `operator.mjs drain` ends all runs and waits. */
+async function main(): Promise<void> {
+  const settings = settingsFrom(process.env)
+  const log = createLog({ program: 'operator', level: settings.logLevel })
+  const stop = new AbortController()
+  for (const name of ['SIGTERM', 'SIGINT'] as const)
+    process.on(name, () => {
+      // the second signal means it
+      if (stop.signal.aborted) process.exit(1)
+      log.info({ signal: name }, 'handing over')
+      stop.abort(new Error(`the operator got ${name}`))
+    })
+  const config = loadKubeConfig({
+    env: process.env,
+    ...(settings.kubeconfig ? { file: settings.kubeconfig } : {}),
+  })
+  const client = createKubeClient({ config, userAgent: 'chaosplane-operator/0.1.0' })
+  const program = process.argv[2]
+  if (program !== undefined && program !== 'drain')
+    throw new Error(`unknown argument "${program}": none, or drain`)
+  try {
+    if (program === 'drain') await runDrain({ client, log, settings }, stop.signal)
+    else await runOperator({ client, config, log, settings }, stop.signal)
+  } finally {
+    await client.close()
+  }
+}
+
+type Parts = { client: KubeClient; log: Log; settings: OperatorEnvironment }
+
+async function runDrain({ client, log, settings }: Parts, signal: AbortSignal): Promise<void> {
+  const { drainMs: deadlineMs } = settings
+  const left = await drain({ client, log, clock: systemClock, deadlineMs }, signal)
+  if (left.length === 0) return
+  const next =
+    'Check the runner (kubectl get deployments -A -l app.kubernetes.io/component=runner), then uninstall again.'
+  log.error({ left }, `${left.length} experiments could not be ended in time. ${next}`)
+  process.exitCode = 1
+}
+
+type Config = ReturnType<typeof loadKubeConfig>
+
+async function runOperator(parts: Parts & { config: Config }, signal: AbortSignal): Promise<void> {
+  const { client, config, log, settings } = parts
+  const { namespace, pod } = settings
+  const recorder = createEventRecorder({
+    client,
+    controller: 'chaosplane-controller',
+    instance: pod,
+    onError: (err) => log.warn({ err }, 'an Event could not be written'),
+  })
+  const operator = new ExperimentOperator({
+    ...{ client, config, log, namespace, recorder, fieldManager },
+    clock: systemClock,
+    monotonic: systemMonotonic,
+    workAtOnce: false,
+  })
+  await operator.start()
+  const health = await serveHealth(settings.healthPort, {
+    alive: () => true,
+    ready: () => !signal.aborted && operator.ready(),
+  })
+  const election = createElection({
+    client,
+    namespace,
+    name: 'chaosplane-operator',
+    identity: `${pod}/${randomUUID().slice(0, 8)}`,
+    onError: (err) => log.warn({ err }, 'the election had trouble'),
+    lead: async (term) => {
+      log.info({ term: term.number }, 'leading')
+      await operator.work(term.signal)
+      log.info({ term: term.number }, 'no longer leading')
+    },
+  })
+  await election.run(signal)
+  await recorder.flush(AbortSignal.timeout(2_000))
+  await operator.stop()
+  health.close()
+  health.closeAllConnections()
+}
+
+await main()

@@ -1,0 +1,59 @@
+import type { Cache } from '../lib/kube/store.ts'
+import type { KubeObject } from '../lib/kube/types.ts'
+import type { RunnerLife } from './experiment/observe.ts'
+
+/** The Lease by which a runner says that it lives; its holder is one life of that runner. */
+export type RunnerLease = KubeObject & {
+  spec?: { holderIdentity?: string; leaseDurationSeconds?: number }
+}
+
+/** Label of the Leases of runners. */
+export const runnerLeaseSelector = 'chaos.chaosplane.io/runner'
+const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
+const usualSeconds = 5
+
+/** Knows which runners live, by when their Leases last moved as seen here: no two clocks are compared. */
+export class RunnerCensus {
+  readonly #cache: Cache<RunnerLease>
+  readonly #monotonic: () => number
+  readonly #moved = new Map<string, { version: string; at: number }>()
+  readonly #since: number
+
+  constructor(cache: Cache<RunnerLease>, monotonic: () => number) {
+    this.#cache = cache
+    this.#monotonic = monotonic
+    this.#since = monotonic()
+    cache.onChange(({ type, object }) => {
+      // the moment of a deletion counts as the last sign of life, and is kept until the pod's name is dropped
+      this.#note(object, type === 'deleted')
+    })
+    for (const lease of cache.list()) this.#note(lease, false)
+  }
+
+  /** `holder` as it stands in the claim: `<pod>/<instance>`. */
+  lifeOf(holder: string, namespace: string): RunnerLife {
+    const slash = holder.indexOf('/')
+    const pod = slash < 0 ? holder : holder.slice(0, slash)
+    const instance = holder.slice(slash + 1)
+    const name = leaseName(pod)
+    const lease = this.#cache.get(`${namespace}/${name}`)
+    const silentMs = this.#monotonic() - (this.#moved.get(name)?.at ?? this.#since)
+    const limitMs = (lease?.spec?.leaseDurationSeconds ?? usualSeconds) * 1000
+    const isHis = lease?.spec?.holderIdentity === instance
+    if (isHis && silentMs <= limitMs) return { alive: true, goneForMs: 0 }
+    return { alive: false, goneForMs: isHis ? silentMs - limitMs : silentMs }
+  }
+
+  #note({ metadata }: RunnerLease, deleted: boolean): void {
+    const { name, resourceVersion } = metadata
+    const version = deleted ? `${resourceVersion} deleted` : resourceVersion
+    if (this.#moved.get(name)?.version === version) return
+    this.#moved.set(name, { version, at: this.#monotonic() })
+    if (this.#moved.size <= maxNamed) return
+    const [oldest] = this.#moved.keys()
+    if (oldest !== undefined && oldest !== name) this.#moved.delete(oldest)
+  }
+}
+
+/** Pods of runners come and go over the months; that many names are remembered. */
+const maxNamed = 1_000
