@@ -3,88 +3,90 @@ import type { RunState, TaskState } from './state.ts'
 import { judgeRun, judgeTask } from './verdict.ts'
 import {
   type ExecutionData,
+  type HelperPod,
   type K8sTaskNode,
   nodeKey,
   type RunPhase,
+  type StepsNode,
   streamId,
   unixSeconds,
 } from './wire/kserver.ts'
 
-/** ChaosExperiment phases in the words of kserver. */
-const phaseOnTheWire: Record<string, RunPhase> = {
-  SteadyStateChecking: 'Running',
-  Completing: 'Running',
-  Recovering: 'Running',
-  Failed: 'Error',
-  Aborted: 'Stopped',
-}
+type Context = { plan: Plan; run: RunState }
 
-/** Keys of the tasks that follow a step: each task of a step points at all tasks of the next. */
-function childrenOf(plan: Plan, step: number): string[] | null {
-  const next = plan.steps[step]
-  return next ? next.map((task) => nodeKey(plan.name, task)) : null
-}
+const keysOf = (plan: Plan, step: number): string[] | null =>
+  plan.steps[step]?.map((task) => nodeKey(plan.name, task)) ?? null
 
-function lastUpdate(task: TaskState, run: RunState): number {
-  return task.finishedAt ?? task.stageAt ?? task.startedAt ?? run.startedAt
-}
+/** Fault pods write no log of their own: their lines are in the log of the task. */
+const helpers = (task: TaskState, { run }: Context): HelperPod[] | null =>
+  task.pods.length === 0
+    ? null
+    : task.pods.map((name) => ({ name, logStreamID: streamId(run.runId, task.name) }))
 
-function taskNode(task: TaskState, run: RunState, plan: Plan): K8sTaskNode {
-  const { phase, verdict, probeSuccessPercentage, errorCode, failStep } = judgeTask(task)
+function taskNode(task: TaskState, context: Context): K8sTaskNode {
+  const { plan, run } = context
+  const { phase, verdict, probeSuccessPercentage, errorCode, failStep } = judgeTask(task, run)
   const step = plan.steps.findIndex((names) => names.includes(task.name))
+  const wirePhase: RunPhase = phase
   return {
     name: task.name,
-    phase,
-    message: '',
+    phase: wirePhase,
+    message: failStep,
     startedAt: unixSeconds(task.startedAt),
     finishedAt: unixSeconds(task.finishedAt),
-    children: childrenOf(plan, step + 1),
+    children: keysOf(plan, step + 1),
     type: 'K8sTask',
     chaosData: {
       namespace: plan.namespace,
       experimentName: task.fault,
-      experimentStatus: phase,
-      lastUpdatedAt: unixSeconds(lastUpdate(task, run)),
+      experimentStatus: wirePhase,
+      lastUpdatedAt: unixSeconds(
+        task.finishedAt ?? task.stageAt ?? task.startedAt ?? run.startedAt,
+      ),
       experimentVerdict: verdict,
       probeSuccessPercentage,
       failStep,
       taskDefinitionCR: '',
       errorCode,
       streamID: task.startedAt === undefined ? '' : streamId(run.runId, task.name),
-      helperPodDetails: null,
+      helperPodDetails: helpers(task, context),
     },
   }
 }
 
-/** The node graph that kserver gets: a projection of plan and state, the same for the same input. */
+/** The node graph that kserver is told: every task is in it from the first snapshot on. */
 export function executionDataOf(
   plan: Plan,
   run: RunState,
-  eventType: 'CREATE' | 'UPDATE',
+  eventType: ExecutionData['eventType'],
 ): ExecutionData {
-  const { phase, terminal, message } = judgeRun(plan.dialect, run)
-  const wirePhase = phaseOnTheWire[phase] ?? (phase as RunPhase)
-  const common = {
+  const { wirePhase, message } = judgeRun(plan.dialect, plan, run)
+  const [startedAt, finishedAt] = [unixSeconds(run.startedAt), unixSeconds(run.finishedAt)]
+  const root: StepsNode = {
     name: plan.name,
     phase: wirePhase,
-    message: terminal && wirePhase !== 'Completed' ? message : '',
-    startedAt: unixSeconds(run.startedAt),
-    finishedAt: unixSeconds(run.finishedAt),
+    message,
+    startedAt,
+    finishedAt,
+    children: keysOf(plan, 0) ?? [],
+    type: 'Steps',
   }
-  const tasks = run.tasks.map((t): [string, K8sTaskNode] => [
-    nodeKey(plan.name, t.name),
-    taskNode(t, run, plan),
+  const context: Context = { plan, run }
+  const tasks = run.tasks.map((task): [string, K8sTaskNode] => [
+    nodeKey(plan.name, task.name),
+    taskNode(task, context),
   ])
   return {
     workflowType: 'events',
     eventType,
     namespace: plan.namespace,
-    creationTimestamp: unixSeconds(run.startedAt),
-    ...common,
-    nodes: {
-      [plan.name]: { ...common, children: childrenOf(plan, 0), type: 'Steps' },
-      ...Object.fromEntries(tasks),
-    },
+    name: plan.name,
+    creationTimestamp: startedAt,
+    phase: wirePhase,
+    message,
+    startedAt,
+    finishedAt,
+    nodes: { [plan.name]: root, ...Object.fromEntries(tasks) },
     executedBy: '',
   }
 }
