@@ -58,6 +58,7 @@ export const target = (pod: string, change: Partial<TargetState> = {}): TargetSt
 export const task = (name: string, change: Partial<TaskState> = {}): TaskState => ({
   name,
   fault: name === 'del' ? 'pod-delete' : 'pod-cpu-hog',
+  weight: 10,
   stage: 'pending',
   prepared: false,
   wave: 0,
