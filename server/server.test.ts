@@ -37,7 +37,7 @@ async function call(path: string, { method, body, key, token }: Call = {}) {
       'X-Harness-Token': token ?? testLogToken,
     },
     ...(body === undefined ? {} : { body }),
-    signal: AbortSignal.timeout(8000),
+    signal: AbortSignal.timeout(15_000),
   })
   const text = await reply.text()
   const json = (): Record<string, unknown> => JSON.parse(text)
@@ -170,7 +170,7 @@ describe('kserver', () => {
       }
     })
     const ended = Promise.allSettled(writers)
-    await expect.poll(() => acknowledged.length, { timeout: 10_000 }).toBeGreaterThan(40)
+    await expect.poll(() => acknowledged.length, { timeout: 15_000 }).toBeGreaterThan(40)
     await server.kill('SIGKILL')
     await ended
     server = await spawnServer(dir)

@@ -22,7 +22,7 @@ const scope = {
 }
 const published = JSON.parse(fixture('kserver-task-response.request.json'))
 const infra = published.infraId as string
-const soon = () => AbortSignal.timeout(8000)
+const soon = () => AbortSignal.timeout(15_000)
 
 function snapshot(run: string, seq: number, over: Partial<Snapshot> = {}): Snapshot {
   const completed = over.completed ?? false
@@ -129,7 +129,9 @@ describe('a peer that answers', () => {
       reporter.offer(snapshot('r1', seq))
       if (seq % 7 === 0) await new Promise((resolve) => setTimeout(resolve, 2))
     }
+    await reporter.idle('r1', soon())
     reporter.offer(snapshot('r1', 12))
+    await reporter.idle('r1', soon())
     reporter.offer(snapshot('r1', 40, { completed: true }))
     reporter.offer(snapshot('r1', 41))
     await reporter.idle('r1', soon())
@@ -190,6 +192,10 @@ describe('an outage', () => {
     for (const run of ['d', 'e']) reporter.offer(snapshot(run, 1, { completed: true }))
     reporter.offer(snapshot('c', 2, { completed: true }))
     expect(reporter.stats()).toMatchObject({ pending: 3, lost: 2 })
+    reporter.offer(snapshot('f', 1))
+    reporter.offer(snapshot('g', 1, { completed: true }))
+    expect(reporter.stats()).toMatchObject({ pending: 3, lost: 4 })
+    expect(reporter.state('g')).toBe('failed')
     await recorder.reopen()
     await Promise.all(['a', 'b', 'c', 'd', 'e'].map((run) => reporter.idle(run, soon())))
     const finals = ['c', 'd', 'e'].map((run) => arrived(run).at(-1))
@@ -198,7 +204,7 @@ describe('an outage', () => {
       'UPDATE state 1 completed',
       'UPDATE state 1 completed',
     ])
-    expect([...arrived('a'), ...arrived('b')]).toEqual([])
+    expect(['a', 'b', 'f', 'g'].flatMap(arrived)).toEqual([])
     expect(said.join()).toContain('memory and disk for unsent reports are full')
   })
 })
