@@ -39,6 +39,25 @@ export type Cluster = {
   down(): Promise<void>
 }
 
+/** What a running cluster with the product on it hands to tests in other processes; plain data. */
+export type InstalledCluster = {
+  provider: Cluster['provider']
+  kubeconfig: string
+  apiUrl: string
+  nodes: string[]
+  /** empty where it cannot be read */
+  auditLog: string
+  /** empty where they cannot be read */
+  logs: string
+  /** the image that the programs run from */
+  image: string
+  /** where operator, runner, server and fault pods are */
+  namespace: string
+  /** paths of the tools that speak to it */
+  kubectl: string
+  helm: string
+}
+
 /** The verbs of a cluster whose components cannot be reached. */
 export function untouchable(
   why: string,

@@ -55,10 +55,10 @@ async function startIn(
   const plan = await planIn(folder, flags)
   const apiUrl = `https://127.0.0.1:${plan.apiPort}`
   const processes = processesIn(folder)
-  const credentials = preparePki(plan)
-  await processes.start('etcd', etcdProgram(plan))
-  await credentials
-  await processes.start('kube-apiserver', apiServerProgram(plan))
+  processes.add('etcd', etcdProgram(plan))
+  processes.add('kube-apiserver', apiServerProgram(plan))
+  await Promise.all([preparePki(plan), processes.start('etcd')])
+  await processes.start('kube-apiserver')
   const kubeconfigOf = (name: string) =>
     writeKubeconfig(plan.pki, name, {
       server: apiUrl,

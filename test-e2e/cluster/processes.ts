@@ -21,8 +21,10 @@ export type Program = {
 
 /** Programs of one run, each under a name, with pid file and log; verbs for tests that break them. */
 export type Processes = {
-  /** Starts a program (again) and waits until it is ready. */
-  start(name: string, program?: Program): Promise<void>
+  /** Makes a program known under a name, whether or not it runs already. */
+  add(name: string, program: Program): void
+  /** Starts a known program and waits until it is ready. */
+  start(name: string): Promise<void>
   /** SIGTERM, then waits for the end. */
   stop(name: string): Promise<void>
   /** SIGKILL, then waits for the end. */
@@ -71,8 +73,7 @@ export function processesIn(folder: string): Processes {
       throw new Error(`"${name}" (pid ${target.pid}) did not end after ${signal}`)
     rmSync(pidFile(folder, name), { force: true })
   }
-  const start = async (name: string, program?: Program) => {
-    if (program) programs.set(name, program)
+  const start = async (name: string) => {
     const chosen = known(name)
     const before = recorded(folder, name)
     if (before && isAlive(before)) throw new Error(`"${name}" is running already`)
@@ -82,6 +83,7 @@ export function processesIn(folder: string): Processes {
     await untilReady(name, chosen, born, log(name))
   }
   return {
+    add: (name, program) => void programs.set(name, program),
     start,
     stop: (name) => end(name, 'SIGTERM'),
     kill: (name) => end(name, 'SIGKILL'),

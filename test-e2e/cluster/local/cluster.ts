@@ -1,11 +1,20 @@
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { binary } from '../binaries.ts'
 import type { Cluster } from '../cluster.ts'
-import { processesIn, until } from '../processes.ts'
+import { type Processes, processesIn, until } from '../processes.ts'
 import { run } from '../shell.ts'
-import { apiServerPlan, prepareControl, serverOf, startControl } from './control.ts'
+import {
+  apiServerPlan,
+  controlPrograms,
+  prepareControl,
+  serverOf,
+  startControl,
+} from './control.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { createBridge } from './network.ts'
-import { importArchive, startNode } from './node.ts'
+import { importArchive, nodePrograms, startNode } from './node.ts'
 import { giveBack, takeSlot } from './slot.ts'
 
 /** What a local cluster is made with. */
@@ -37,7 +46,7 @@ async function startIn(
   options: LocalClusterOptions,
   down: () => Promise<void>,
 ): Promise<Cluster> {
-  const processes = processesIn(layout.folder)
+  const processes = programsOf(layout)
   await Promise.all([createBridge(layout), prepareControl(layout)])
   const ready = startControl(layout, processes)
   await Promise.all([
@@ -51,11 +60,30 @@ async function startIn(
       }),
     ),
   ])
-  const kubeconfig = `${layout.folder}/admin.kubeconfig`
-  await nodesReady(kubeconfig, layout)
+  await nodesReady(layout)
+  await writeFile(
+    aboutFile(layout.folder),
+    JSON.stringify({ slot: layout.slot, nodes: options.nodes }),
+  )
+  return describe(layout, processes, down)
+}
+
+/** The same cluster for another process of its owner, which alone can take it down. */
+export function attachLocalCluster(folder: string): Cluster {
+  const about = JSON.parse(readFileSync(aboutFile(folder), 'utf8')) as {
+    slot: number
+    nodes: number
+  }
+  const layout = layoutOf(folder, about.slot, about.nodes)
+  return describe(layout, programsOf(layout), async () => {
+    throw new Error(`the cluster in ${folder} is taken down by the process that made it`)
+  })
+}
+
+function describe(layout: Layout, processes: Processes, down: () => Promise<void>): Cluster {
   return {
     provider: 'local',
-    kubeconfig,
+    kubeconfig: kubeconfigOf(layout),
     apiUrl: serverOf(layout),
     nodes: layout.nodes.map((n) => n.name),
     auditLog: apiServerPlan(layout).auditLog,
@@ -73,10 +101,22 @@ async function startIn(
   }
 }
 
-async function nodesReady(kubeconfig: string, layout: Layout): Promise<void> {
+function programsOf(layout: Layout): Processes {
+  const processes = processesIn(layout.folder)
+  const ofNodes = layout.nodes.map((node) => nodePrograms(layout, node))
+  for (const programs of [controlPrograms(layout), ...ofNodes])
+    for (const [name, program] of Object.entries(programs)) processes.add(name, program)
+  return processes
+}
+
+const kubeconfigOf = (layout: Layout): string => join(layout.folder, 'admin.kubeconfig')
+const aboutFile = (folder: string): string => join(folder, 'about.json')
+
+async function nodesReady(layout: Layout): Promise<void> {
+  const query = ['get', 'nodes', '-o', 'json']
   await until(`all ${layout.nodes.length} nodes are Ready`, 90_000, async () => {
     const list = JSON.parse(
-      await run(binary('kubectl'), [`--kubeconfig=${kubeconfig}`, 'get', 'nodes', '-o', 'json']),
+      await run(binary('kubectl'), [`--kubeconfig=${kubeconfigOf(layout)}`, ...query]),
     ) as { items: { status: { conditions?: { type: string; status: string }[] } }[] }
     const ready = list.items.filter((n) =>
       n.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),

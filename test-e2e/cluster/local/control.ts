@@ -42,14 +42,25 @@ export async function prepareControl(layout: Layout): Promise<void> {
     })
 }
 
+/** The programs of the control plane by name. */
+export function controlPrograms(layout: Layout): Record<string, Program> {
+  const plan = apiServerPlan(layout)
+  return {
+    etcd: etcdProgram(plan),
+    'kube-apiserver': apiServerProgram(plan),
+    'kube-controller-manager': controllerManager(layout),
+    'kube-scheduler': scheduler(layout),
+    coredns: { command: binary('coredns'), args: ['-conf', corefileOf(layout)] },
+  }
+}
+
 /** Starts etcd, the API server, then what works through it; resolves when the API answers. */
 export async function startControl(layout: Layout, processes: Processes): Promise<void> {
-  const plan = apiServerPlan(layout)
-  await processes.start('etcd', etcdProgram(plan))
-  await processes.start('kube-apiserver', apiServerProgram(plan))
+  await processes.start('etcd')
+  await processes.start('kube-apiserver')
   await Promise.all([
-    processes.start('kube-controller-manager', controllerManager(layout)),
-    processes.start('kube-scheduler', scheduler(layout)),
+    processes.start('kube-controller-manager'),
+    processes.start('kube-scheduler'),
     startDns(layout, processes),
   ])
 }
@@ -118,9 +129,8 @@ function credentials(layout: Layout, name: string): string[] {
 /** CoreDNS on the host, behind the address that pods are told. */
 async function startDns(layout: Layout, processes: Processes): Promise<void> {
   const kubeconfig = join(layout.folder, 'admin.kubeconfig')
-  const corefile = join(layout.folder, 'Corefile')
   await writeFile(
-    corefile,
+    corefileOf(layout),
     `.:53 {
   bind ${layout.address}
   kubernetes cluster.local in-addr.arpa {
@@ -132,10 +142,14 @@ async function startDns(layout: Layout, processes: Processes): Promise<void> {
 }
 `,
   )
-  await processes.start('coredns', { command: binary('coredns'), args: ['-conf', corefile] })
+  await processes.start('coredns')
   await run(binary('kubectl'), [`--kubeconfig=${kubeconfig}`, 'apply', '-f', '-'], {
     input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: dnsObjects(layout) }),
   })
+}
+
+function corefileOf(layout: Layout): string {
+  return join(layout.folder, 'Corefile')
 }
 
 function dnsObjects(layout: Layout) {

@@ -8,6 +8,15 @@ import { cgroupVersion, createNodeCgroup } from './cgroups.ts'
 import type { Layout, NodeLayout } from './layout.ts'
 import { createNodeNetwork } from './network.ts'
 
+/** The programs of one node by name. */
+export function nodePrograms(layout: Layout, node: NodeLayout): Record<string, Program> {
+  return {
+    [`containerd:${node.name}`]: containerd(node),
+    [`kubelet:${node.name}`]: kubelet(layout, node),
+    [`kube-proxy:${node.name}`]: kubeProxy(node),
+  }
+}
+
 /** Brings up one node: network, containerd with images, then kubelet and kube-proxy. */
 export async function startNode(
   layout: Layout,
@@ -16,12 +25,12 @@ export async function startNode(
 ): Promise<void> {
   const { processes } = control
   await prepareNode(layout, node, control.server)
-  await processes.start(`containerd:${node.name}`, containerd(node))
+  await processes.start(`containerd:${node.name}`)
   for (const archive of control.images) await importArchive(node, archive)
   await control.ready
   await Promise.all([
-    processes.start(`kubelet:${node.name}`, kubelet(layout, node)),
-    processes.start(`kube-proxy:${node.name}`, kubeProxy(node)),
+    processes.start(`kubelet:${node.name}`),
+    processes.start(`kube-proxy:${node.name}`),
   ])
 }
 
