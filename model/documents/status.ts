@@ -116,7 +116,11 @@ const operatorFields = {
   totalFaults: count('All tasks.'),
   tasks: z.array(taskSummarySchema).max(100).optional().describe('The tasks in short.'),
   // Atomic: the runner sends the whole of it, and nobody else may own a part.
-  run: runStateSchema.optional().meta({ 'x-kubernetes-map-type': 'atomic' }),
+  // Fields of a newer runner must not make its writes fail under an older CRD.
+  run: runStateSchema.optional().meta({
+    'x-kubernetes-map-type': 'atomic',
+    'x-kubernetes-preserve-unknown-fields': true,
+  }),
 }
 
 const withPhase = <const P extends readonly [string, ...string[]]>(phases: P) =>
