@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 const outside = ['**/node_modules/**', '**/dist/**']
+/** A default import of a CommonJS package means the same in a test as in a program run by Node. */
+const deps = { interopDefault: false }
 
 /** Three kinds of tests: pure ones, those against a real API server, and stories on a real cluster. */
 export default defineConfig({
@@ -9,6 +11,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          deps,
           include: ['**/*.test.ts'],
           exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts'],
           testTimeout: 20_000,
@@ -17,6 +20,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          deps,
           include: ['**/*.api.test.ts'],
           exclude: outside,
           testTimeout: 60_000,
@@ -28,6 +32,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          deps,
           include: ['test-e2e/stories/**/*.story.test.ts'],
           exclude: outside,
           testTimeout: 240_000,

@@ -24,7 +24,7 @@ export type SessionOptions = ContainerPlace & {
 /** A conversation by lines with a process in a container. */
 export interface Session {
   /**
-   * Lines of stdout, each once. Ends when the process ended well; throws a KubeError when the connection
+   * Lines of stdout, each once, for one reader. Ends when the process ended well; throws a KubeError when the connection
    * broke, the process failed, or the signal came.
    */
   readonly lines: AsyncIterable<string>
@@ -237,7 +237,7 @@ function createInbox({ maxBufferBytes = MB, maxLineBytes = MB }: SessionOptions)
     wake()
   }
   const take = (taken: string[]): void => {
-    for (const line of taken) bytesHeld += line.length
+    for (const line of taken) bytesHeld += line.length + 1
     lines.push(...taken)
     // the peer waits: nothing is read from the socket until the reader has caught up
     if (bytesHeld > maxBufferBytes) socket?.pause()
@@ -247,7 +247,7 @@ function createInbox({ maxBufferBytes = MB, maxLineBytes = MB }: SessionOptions)
     for (;;) {
       const line = lines.shift()
       if (line !== undefined) {
-        bytesHeld -= line.length
+        bytesHeld -= line.length + 1
         if (socket?.isPaused && bytesHeld <= maxBufferBytes / 2) socket.resume()
         yield line
       } else if (end) {
