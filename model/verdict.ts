@@ -128,16 +128,14 @@ export function judgeTask(task: TaskState, run?: RunState): TaskJudgement {
   return judgeDone(task, run)
 }
 
-const defaultWeight = 10
-
 /** Weighted mean of probe success, truncated to two decimals; a task without a percentage counts 0 with its full weight. */
-export function resiliencyScore(plan: Plan | null, tasks: readonly TaskSummary[]): number {
-  const weights = new Map(plan?.tasks.map((t) => [t.name, t.weight]))
+export function resiliencyScore(
+  tasks: readonly { weight: number; probeSuccessPercentage: string }[],
+): number {
   let [sum, all] = [0, 0]
-  for (const task of tasks) {
-    const weight = weights.get(task.name) ?? defaultWeight
+  for (const { weight, probeSuccessPercentage } of tasks) {
     all += weight
-    sum += weight * (Number(task.probeSuccessPercentage) || 0)
+    sum += weight * (Number(probeSuccessPercentage) || 0)
   }
   return all === 0 ? 0 : Math.trunc((sum * 100) / all) / 100
 }
@@ -366,7 +364,12 @@ export function judgeRun(dialect: Plan['dialect'], plan: Plan | null, run: RunSt
     wirePhase,
     verdict,
     finished: run.finishedAt !== undefined || run.refused !== undefined,
-    resiliencyScore: resiliencyScore(plan, tasks),
+    resiliencyScore: resiliencyScore(
+      tasks.map(({ probeSuccessPercentage }, i) => ({
+        weight: run.tasks[i]?.weight ?? 10,
+        probeSuccessPercentage,
+      })),
+    ),
     probeSuccessPercentage: overallPercentage(run, verdict),
     progress: `${done}/${run.tasks.length}`,
     message,
