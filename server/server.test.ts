@@ -2,12 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { fixture } from '../model/wire/fixtures.ts'
 import { settingsFrom } from './settings.ts'
 import { type SpawnedServer, spawnServer, testAccessKey, testLogToken } from './spawned.ts'
 import { openLogStore } from './store/logs.ts'
 import { openRunStore } from './store/runs.ts'
+
+// processes are started here, perhaps on a busy machine
+vi.setConfig({ testTimeout: 60_000 })
 
 const published = JSON.parse(fixture('kserver-task-response.request.json'))
 const { workflowID, workflowRunID } = published.args

@@ -11,6 +11,10 @@ export type LineStore = {
   memory: number
   /** false: the line has to be dropped */
   hasRoom(bytes: number): boolean
+  /** True when lines are being dropped: memory is full and disk did not help. */
+  readonly full: boolean
+  /** Called once, when something was delivered the next time. */
+  onRoom(wake: () => void): void
   /** Moves a batch to disk; false when disk is full or absent. */
   toDisk(key: string, batch: Batch): boolean
   read(batch: Batch): string | undefined
@@ -32,8 +36,14 @@ export function createLineStore(
   let blocked = false
   let written = Number.parseInt(left.at(-1) ?? '0', 10) || 0
 
+  const waiting = new Set<() => void>()
+
   const store: LineStore = {
     memory: 0,
+    get full() {
+      return blocked
+    },
+    onRoom: (wake) => void waiting.add(wake),
     hasRoom(bytes) {
       if (store.memory + bytes <= maxMemory) return true
       if (blocked) return false
@@ -65,6 +75,8 @@ export function createLineStore(
       if (batch.file) spill?.remove(batch.file)
       delete batch.text
       delete batch.file
+      for (const wake of waiting) wake()
+      waiting.clear()
     },
     recovered() {
       const byKey = new Map<string, Batch[]>()

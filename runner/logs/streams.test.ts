@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createDispatcher, createSend } from '../../lib/http.ts'
 import { createLog, type Log } from '../../lib/log.ts'
@@ -17,6 +17,9 @@ import {
 import { Recorder } from '../../test-e2e/recorder/recorder.ts'
 import { createMasker } from './mask.ts'
 import { createLogStreams, type LogStreams, logDefaults, logServicePeer } from './streams.ts'
+
+// processes are started here, perhaps on a busy machine
+vi.setConfig({ testTimeout: 60_000 })
 
 const time = Date.UTC(2025, 4, 1, 17, 27, 56)
 const args = { PodName: 'pod-delete-wm3-d6moyr-vwkng', PodNamespace: 'v2' }
@@ -176,6 +179,23 @@ describe('an outage', () => {
     expect(lines.map(({ pos }) => pos)).toEqual(range(1, taken + 1))
     expect(lines.at(-1)).toMatchObject({ level: 'warn' })
     expect(lines.at(-1)?.out).toContain(`${2000 - taken} lines are missing here`)
+  })
+
+  it('makes writers wait that can wait, and then loses nothing', async () => {
+    const logs = streamsWith({ maxMemoryBytes: 20_000, maxLines: 50 })
+    logs.open(key, { from: 1 })
+    for (const pos of range(1, 3000)) {
+      if (write(logs, `line ${pos}`) !== undefined) continue
+      await logs.ready(soon())
+      expect(write(logs, `line ${pos} again`)).toBeDefined()
+    }
+    await logs.close(key, soon())
+    const numbers = arrived().map(({ out }) => /^line (\d+)/.exec(out)?.[1])
+    expect(numbers.filter(Boolean).map(Number)).toEqual(range(1, 3000))
+    recorder.control({ mode: 'closed' })
+    logs.open('other', { from: 1 })
+    while (logs.write('other', { level: 'info', out: 'x', time }) !== undefined);
+    await logs.ready(AbortSignal.timeout(20))
   })
 
   it('is outlived by what lies on disk when the runner ends in it', async () => {

@@ -47,6 +47,8 @@ export type LogStreams = {
   open(key: string, start: { from: number }): void
   /** The position of the line; undefined when it was dropped. Never waits, never throws. */
   write(key: string, entry: LogEntry): number | undefined
+  /** For writers that can wait: resolves when lines are not being dropped, or when `signal` aborts. */
+  ready(signal: AbortSignal): Promise<void>
   /** The last position given out; 0 for an unknown key */
   position(key: string): number
   /** True once everything was delivered and the log is closed; false when `signal` aborts before (the work goes on). */
@@ -133,6 +135,14 @@ class Streams implements LogStreams {
     return undefined
   }
 
+  async ready(signal: AbortSignal): Promise<void> {
+    while (this.#store.full && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#store.onRoom(resolve)
+      await beats(promise, signal)
+    }
+  }
+
   position(key: string): number {
     return this.#streams.get(key)?.stream.position ?? 0
   }
@@ -200,6 +210,7 @@ export function noLogStreams(): LogStreams {
       positions.set(key, pos)
       return pos
     },
+    ready: async () => undefined,
     position: (key) => positions.get(key) ?? 0,
     async close(key) {
       positions.delete(key)

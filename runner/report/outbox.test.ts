@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createDispatcher, createSend } from '../../lib/http.ts'
 import { createLog, type Log } from '../../lib/log.ts'
@@ -13,6 +13,9 @@ import { type SpawnedServer, spawnServer, testAccessKey } from '../../server/spa
 import { Recorder } from '../../test-e2e/recorder/recorder.ts'
 import { fetchRun, kserverClient, kserverPeer } from './kserver.ts'
 import { createReporter, type Reporter, type Snapshot } from './outbox.ts'
+
+// processes are started here, perhaps on a busy machine
+vi.setConfig({ testTimeout: 60_000 })
 
 const scope = {
   environmentIdentifier: 'test',
