@@ -10,8 +10,8 @@ export type GuardLine = {
 
 /** Opens the FIFO as soon as the guard reads it; throws NodeTrouble when it does not within `limitMs`. */
 export async function openGuardLine(path: string, limitMs: number): Promise<GuardLine> {
-  const attempts = limitMs / 2
-  for (let attempt = 0; attempt < attempts; attempt++) {
+  const end = performance.now() + limitMs
+  while (performance.now() < end) {
     const fd = tryOpen(path)
     if (fd !== null) return lineOf(fd)
     await new Promise((resolve) => setTimeout(resolve, 2))

@@ -84,8 +84,15 @@ trap on_term TERM INT
 mkdir -p "$J"
 [ -p "$J/guard" ] || mkfifo -m 600 "$J/guard" 2>/dev/null
 while :; do
+  # something is open although no program has reached us yet: one that lives is here at once
+  absent=
+  if ls "$J"/go-*.sh >/dev/null 2>&1; then
+    (sleep 1 && undo absent "$J"/go-*.sh) &
+    absent=$!
+  fi
   # blocks until a program opens the other end
-  if exec 3<"$J/guard"; then :; else exit 0; fi
+  exec 3<"$J/guard"
+  [ -z "$absent" ] || kill "$absent" 2>/dev/null
   watch_deadline
   said=
   while read -r said <&3; do

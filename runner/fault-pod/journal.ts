@@ -98,7 +98,7 @@ export class Journal {
   /** Makes the folder; throws when the disk does not take it. */
   constructor(dir: string) {
     this.dir = dir
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeFolder(dir)
     const text = readText(join(dir, 'events.jsonl')) ?? ''
     this.earlier = parseEvents(text)
     this.#events = openSync(join(dir, 'events.jsonl'), 'a', 0o600)
@@ -166,6 +166,18 @@ export class Journal {
     const fresh = join(this.dir, `.${name}`)
     writeFileSync(fresh, text, { mode: 0o600 })
     renameSync(fresh, join(this.dir, name))
+  }
+}
+
+/** Another pod that ends may remove an empty parent in between. */
+function makeFolder(dir: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      mkdirSync(dir, { recursive: true, mode: 0o700 })
+      return
+    } catch (error) {
+      if (attempt === 5 || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
   }
 }
 

@@ -260,11 +260,38 @@ describe.skipIf(why !== '')(
       },
     )
 
-    story('without a guard nothing is injected', {}, async ({ pod, container }) => {
+    story('without a guard nothing is armed', { start: 'wait' }, async ({ pod, container }) => {
       pod.startProgram()
       expect(await pod.event('refused')).toMatchObject({ code: 'HELPER_ERROR' })
       expect(container.strangers()).toEqual([])
     })
+
+    story(
+      'what started at once is put back when its guard does not come',
+      { holdMs: 20_000 },
+      async ({ pod, container }) => {
+        pod.startProgram()
+        await pod.event('injected')
+        expect(await pod.event('lost')).toMatchObject({ reason: expect.stringContaining('guard') })
+        await gone(container, 1000)
+        expect(await pod.event('reverted')).toMatchObject({ why: 'lost' })
+      },
+    )
+
+    story(
+      'a guard that comes after the program has died undoes',
+      { holdMs: 20_000 },
+      async ({ pod, container, other }) => {
+        pod.startProgram()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.program?.kill('SIGKILL')
+        await exitOf(pod.program)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        pod.startGuard()
+        await gone(container, 3000)
+        await gone(other, 3000)
+      },
+    )
 
     story('a closed stdin is not an abort', { holdMs: 900 }, async ({ pod, container }) => {
       pod.start()

@@ -92,34 +92,53 @@ export class Program {
     void this.#leave('term', false)
   }
 
+  /**
+   * A program that waits for `go` is armed when its guard is there. One that starts at once does not lose
+   * the time in which the runtime makes the guard's container: until then the undo record on the disk, the
+   * restart in place and the stressor's own limit stand in, and a guard that does not come ends the hold.
+   */
   async #arm(): Promise<void> {
-    const { order, fault, hands, channel, find, journal, limits } = this.#world
-    const found = order.targets
-      .filter(({ id }) => !this.#settled.has(id))
-      .map((target) => ({ target, result: attempt(() => find(target)) }))
+    const { order, channel, journal, limits } = this.#world
+    const found = this.#find()
     const opening = openGuardLine(join(journal.dir, 'guard'), limits.guardMs).then(
       (opened) => {
         this.#line = opened
-        return opened
+        return null
       },
       (thrown: unknown) => thrown,
     )
     if (found.length === 0) return
-    const guard = await opening
-    const line = this.#line
+    const absent = order.start === 'wait' ? await opening : null
+    if (order.start === 'now') void opening.then((thrown) => thrown && this.#unguarded(thrown))
     for (const { target, result } of found) {
       try {
-        if (!line) throw guard
+        if (absent) throw absent
         if ('thrown' in result) throw result.thrown
-        fault.params(order.params)
-        const facility = fault.facility({ ...result.value, mark: '' }, hands)
-        this.#armed.set(target.id, result.value)
-        channel.emit({ event: 'armed', target: target.id, facility })
+        this.#armed.set(target.id, result.value.place)
+        channel.emit({ event: 'armed', target: target.id, facility: result.value.facility })
       } catch (thrown) {
         this.#settled.add(target.id)
         channel.emit({ event: 'refused', target: target.id, ...troubleOf(thrown) })
       }
     }
+  }
+
+  #find() {
+    const { order, fault, hands, find } = this.#world
+    const look = (target: NodeTarget) => {
+      const place = find(target)
+      fault.params(order.params)
+      return { place, facility: fault.facility({ ...place, mark: '' }, hands) }
+    }
+    return order.targets
+      .filter(({ id }) => !this.#settled.has(id))
+      .map((target) => ({ target, result: attempt(() => look(target)) }))
+  }
+
+  #unguarded(thrown: unknown): void {
+    const { reason } = troubleOf(thrown)
+    for (const hold of this.#holds.values()) hold.end({ end: 'lost', reason })
+    this.#stop(undefined)
   }
 
   /** Plans all, writes the plans down durably, then acts on all at once. */

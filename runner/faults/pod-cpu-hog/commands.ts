@@ -21,8 +21,9 @@ export const stressCommand = (stress: Stress): Command => [
   `${stress.timeoutS}s`,
   '--keep-name',
   '--quiet',
+  // it insists on a folder that it may write to; this one is there under a read-only root, too
   '--temp-path',
-  '/tmp',
+  '/dev/shm',
 ]
 
 // `0` is the writer itself: the shell has moved before it becomes the stressor, which so never burns outside

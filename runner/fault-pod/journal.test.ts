@@ -1,0 +1,156 @@
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Channel } from './channel.ts'
+import { Journal, parseEvents, parseGuardNotes, readUndoScript, undoScript } from './journal.ts'
+import { sweepClosed } from './sweep-old.ts'
+
+let disk = ''
+let folder = ''
+beforeEach(() => {
+  disk = mkdtempSync(join(tmpdir(), 'journal-'))
+  folder = join(disk, 'state/cluster/node/run/task')
+})
+afterEach(() => rmSync(disk, { recursive: true, force: true }))
+
+const go = { fault: 'pod-cpu-hog', guardAt: 1234, planned: [] }
+const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+
+describe('the undo file', () => {
+  const run = (bootId: string, undos: string[][]) => {
+    const file = join(disk, 'undo')
+    writeFileSync(file, undoScript(go, bootId, undos))
+    return spawnSync('sh', [file], { encoding: 'utf8' })
+  }
+
+  it('undoes every target, also behind one that fails, and then says that something is left', () => {
+    const { status, stdout } = run(boot, [['echo one', 'exit 1'], ['echo two']])
+    expect([status, stdout]).toEqual([1, 'one\ntwo\n'])
+  })
+
+  it('does nothing after another boot', () => {
+    const { status, stdout } = run('another', [['echo one']])
+    expect([status, stdout]).toEqual([0, ''])
+  })
+
+  it('holds the plan, and a torn one is no plan', () => {
+    const text = undoScript(go, boot, [])
+    expect(readUndoScript('go-1.sh', text)).toEqual({ ...go, file: 'go-1.sh' })
+    for (let cut = 1; cut < text.length; cut += 7)
+      expect(readUndoScript('go-1.sh', text.slice(0, -cut))).toBeNull()
+  })
+})
+
+describe('the journal', () => {
+  const event = (seq: number) => ({ seq, at: 1, event: 'log', level: 'info', text: 'x' }) as const
+
+  it('gives its events and open undo files to the next program', () => {
+    const first = new Journal(folder)
+    first.append(event(1))
+    first.open('go-7.sh', undoScript(go, boot, []))
+    first.acknowledge(1)
+    const next = new Journal(folder)
+    expect(next.earlier).toEqual([event(1)])
+    expect(next.openGos().map(({ file }) => file)).toEqual(['go-7.sh'])
+    expect(next.acknowledged).toBe(1)
+    next.done('go-7.sh')
+    expect(new Journal(folder).openGos()).toEqual([])
+  })
+
+  it('leaves out a line that was cut off, and writes the next one behind it whole', () => {
+    const first = new Journal(folder)
+    first.append(event(1))
+    writeFileSync(join(folder, 'events.jsonl'), '{"seq":2,', { flag: 'a' })
+    new Journal(folder).append(event(2))
+    expect(new Journal(folder).earlier.map(({ seq }) => seq)).toEqual([1, 2])
+  })
+
+  it('never writes over an undo file', () => {
+    const journal = new Journal(folder)
+    journal.open('go-7.sh', 'x')
+    expect(() => journal.open('go-7.sh', 'y')).toThrow(/EEXIST/)
+  })
+
+  it('has one script for a human that runs all of them', () => {
+    const journal = new Journal(folder)
+    journal.open('go-1.sh', undoScript(go, boot, [['echo one']]))
+    journal.open('go-2.sh', undoScript(go, boot, [['echo two']]))
+    const { stdout, status } = spawnSync('sh', [join(folder, 'undo.sh')], { encoding: 'utf8' })
+    expect([status, stdout]).toEqual([0, 'one\ntwo\n'])
+  })
+
+  it('leaves no folder behind', () => {
+    new Journal(folder).remove()
+    expect(existsSync(join(disk, 'state'))).toBe(false)
+    expect(existsSync(disk)).toBe(true)
+  })
+
+  it('refuses where the disk does not take it', () => {
+    writeFileSync(join(disk, 'state'), '')
+    expect(() => new Journal(folder)).toThrow(/ENOTDIR/)
+  })
+})
+
+it('the notes of the guard', () => {
+  expect(parseGuardNotes('go-1.sh eof 1700000000.123456789\nbroken\n')).toEqual([
+    { file: 'go-1.sh', why: 'eof', at: 1700000000123 },
+  ])
+})
+
+it('events are numbered on over a restart, and told again behind what was acknowledged', () => {
+  const printed: unknown[] = []
+  const earlier = parseEvents('{"seq":4,"at":1,"event":"log","level":"info","text":"a"}\n{"se')
+  const store = { earlier, acknowledged: 2, append() {}, acknowledge() {} }
+  const channel = new Channel(
+    store,
+    (line) => printed.push(line),
+    () => 9,
+  )
+  channel.emit({ event: 'log', level: 'info', text: 'b' })
+  expect(printed.splice(0)).toEqual([{ seq: 5, at: 9, event: 'log', level: 'info', text: 'b' }])
+  channel.hello(4)
+  expect(printed).toEqual([
+    { hello: 1, last: 5 },
+    { seq: 5, at: 9, event: 'log', level: 'info', text: 'b' },
+  ])
+  expect(channel.allAcknowledged).toBe(false)
+  channel.ack(5)
+  expect(channel.allAcknowledged).toBe(true)
+})
+
+describe('journals of other runs', () => {
+  const old = (name: string, files: string[]): string => {
+    const dir = join(disk, 'state/cluster/node', name, 'task')
+    mkdirSync(dir, { recursive: true })
+    for (const file of files) {
+      writeFileSync(join(dir, file), '')
+      utimesSync(join(dir, file), 1, 1)
+    }
+    return dir
+  }
+
+  it('are swept when closed and old, never when something may be open', () => {
+    const closed = old('a', ['closed', 'events.jsonl'])
+    const owed = old('b', ['closed', 'go-1.sh'])
+    const living = old('c', ['events.jsonl'])
+    const own = old('run', ['closed'])
+    expect(sweepClosed(own, 5000)).toEqual([closed])
+    expect([closed, owed, living, own].map((dir) => existsSync(dir))).toEqual([
+      false,
+      true,
+      true,
+      true,
+    ])
+    expect(sweepClosed(own, 0)).toEqual([])
+  })
+})
