@@ -61,76 +61,99 @@ function waiter(signal: AbortSignal): { promise: Promise<void>; wake: () => void
   return { promise, wake }
 }
 
+class WaitingRoom implements Peer {
+  readonly #settings: PeerSettings
+  readonly #around: Around
+  readonly #waiting = new Set<() => void>()
+  #failures = 0
+  #failure: Failure | undefined
+  #downSince = 0
+  #prober: symbol | undefined
+
+  constructor(settings: PeerSettings, around: Around) {
+    this.#settings = settings
+    this.#around = around
+  }
+
+  get up(): boolean {
+    return this.#failure === undefined
+  }
+
+  get trouble(): string | undefined {
+    return this.#failure?.why
+  }
+
+  async call(
+    attempt: (signal: AbortSignal) => Promise<Outcome | Withdrawn>,
+    signal: AbortSignal,
+  ): Promise<Settled> {
+    const me = Symbol(this.#settings.name)
+    try {
+      for (;;) {
+        await this.#turn(me, signal)
+        const outcome = await attempt(signal)
+        if (outcome.kind === 'withdrawn') return outcome
+        if (outcome.kind === 'delivered' || outcome.kind === 'refused') {
+          this.#cameUp()
+          return outcome
+        }
+        this.#wentDown(outcome, me)
+      }
+    } finally {
+      if (this.#prober === me) {
+        this.#prober = undefined
+        this.#wakeAll()
+      }
+    }
+  }
+
+  async #turn(me: symbol, signal: AbortSignal): Promise<void> {
+    while (this.#failure && this.#prober !== undefined && this.#prober !== me) {
+      const { promise, wake } = waiter(signal)
+      this.#waiting.add(wake)
+      await promise.finally(() => this.#waiting.delete(wake))
+    }
+    if (!this.#failure) return
+    this.#prober = me
+    const { clock, random } = this.#around
+    await clock.sleep(waitAfter(this.#settings, this.#failures, this.#failure, random), signal)
+  }
+
+  #cameUp(): void {
+    const { clock, log } = this.#around
+    const failures = this.#failures
+    if (failures > 0)
+      log.info(
+        { outageMs: clock.now() - this.#downSince, failures },
+        `${this.#settings.name} answers again`,
+      )
+    this.#failures = 0
+    this.#failure = undefined
+    this.#prober = undefined
+    this.#wakeAll()
+  }
+
+  #wentDown(seen: Failure, me: symbol): void {
+    // several calls under way fail together: only one of them counts
+    if (this.#prober !== undefined && this.#prober !== me) return
+    this.#prober = me
+    this.#failure = seen
+    const failures = ++this.#failures
+    if (failures === 1) this.#downSince = this.#around.clock.now()
+    // the first failures, then every doubling, so that an outage of a day is some twenty lines
+    if (seen.kind !== 'forbidden' && (failures & (failures - 1)) !== 0) return
+    const hint = seen.kind === 'forbidden' ? ` ${this.#settings.forbiddenHint}` : ''
+    const said = `${this.#settings.name} ${seen.why};${hint} what is due is kept and tried again`
+    this.#around.log.warn({ failures }, said)
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiting) wake()
+    this.#waiting.clear()
+  }
+}
+
 /** Makes the common waiting room of one peer. */
 export function createPeer(settings: PeerSettings, around: Around): Peer {
-  const { clock, random, log } = around
-  let failures = 0
-  let failure: Failure | undefined
-  let downSince = 0
-  let prober: symbol | undefined
-  const waiting = new Set<() => void>()
-
-  const wakeAll = (): void => {
-    for (const wake of waiting) wake()
-    waiting.clear()
-  }
-  const cameUp = (): void => {
-    if (failures > 0)
-      log.info({ outageMs: clock.now() - downSince, failures }, `${settings.name} answers again`)
-    failures = 0
-    failure = undefined
-    prober = undefined
-    wakeAll()
-  }
-  const wentDown = (seen: Failure, me: symbol): void => {
-    // several calls under way fail together: only one of them counts
-    if (prober !== undefined && prober !== me) return
-    prober = me
-    failures++
-    failure = seen
-    if (failures === 1) downSince = clock.now()
-    const hint = seen.kind === 'forbidden' ? ` ${settings.forbiddenHint}` : ''
-    const said = `${settings.name} ${seen.why};${hint} what is due is kept and tried again`
-    // the first failures, then every doubling, so that an outage of a day is some twenty lines
-    if (seen.kind === 'forbidden' || (failures & (failures - 1)) === 0) log.warn({ failures }, said)
-  }
-  async function turn(me: symbol, signal: AbortSignal): Promise<void> {
-    while (failure && prober !== undefined && prober !== me) {
-      const { promise, wake } = waiter(signal)
-      waiting.add(wake)
-      await promise.finally(() => waiting.delete(wake))
-    }
-    if (!failure) return
-    prober = me
-    await clock.sleep(waitAfter(settings, failures, failure, random), signal)
-  }
-
-  return {
-    get up() {
-      return failure === undefined
-    },
-    get trouble() {
-      return failure?.why
-    },
-    async call(attempt, signal) {
-      const me = Symbol(settings.name)
-      try {
-        for (;;) {
-          await turn(me, signal)
-          const outcome = await attempt(signal)
-          if (outcome.kind === 'withdrawn') return outcome
-          if (outcome.kind === 'delivered' || outcome.kind === 'refused') {
-            cameUp()
-            return outcome
-          }
-          wentDown(outcome, me)
-        }
-      } finally {
-        if (prober === me) {
-          prober = undefined
-          wakeAll()
-        }
-      }
-    },
-  }
+  return new WaitingRoom(settings, around)
 }

@@ -33,66 +33,86 @@ const filed = z.object({
 const fileOf = ({ run, create }: { run: string; create: boolean }): string =>
   `${createHash('sha256').update(run).digest('hex').slice(0, 32)}.${create ? 'create' : 'latest'}.json`
 
-/** A shelf with at most `maxMemoryBytes` of bodies in memory. */
-export function createShelf(maxMemoryBytes: number, spill: Spill | undefined): Shelf {
-  let memory = 0
+const onDisk = ({ body, ...rest }: Snapshot, file: string): Item => ({
+  ...rest,
+  bytes: Buffer.byteLength(body),
+  file,
+})
 
-  function write(snapshot: Omit<Snapshot, 'seq'>): string | undefined {
+class SpillingShelf implements Shelf {
+  readonly #maxMemoryBytes: number
+  readonly #spill: Spill | undefined
+  #memory = 0
+
+  constructor(maxMemoryBytes: number, spill: Spill | undefined) {
+    this.#maxMemoryBytes = maxMemoryBytes
+    this.#spill = spill
+  }
+
+  put(snapshot: Snapshot, preferDisk: boolean): Item | undefined {
+    return preferDisk
+      ? (this.#inFile(snapshot) ?? this.#inMemory(snapshot))
+      : (this.#inMemory(snapshot) ?? this.#inFile(snapshot))
+  }
+
+  read(item: Item): string | undefined {
+    return item.body ?? (item.file ? this.#readFile(item.file)?.body : undefined)
+  }
+
+  drop(item: Item, successor?: Item): void {
+    if (item.body !== undefined) this.#memory -= item.bytes
+    if (item.file && item.file !== successor?.file) this.#spill?.remove(item.file)
+  }
+
+  toDisk(item: Item): boolean {
+    if (item.file) return true
+    const file = item.body === undefined ? undefined : this.#write({ ...item, body: item.body })
+    if (file === undefined) return false
+    this.#memory -= item.bytes
+    item.file = file
+    delete item.body
+    return true
+  }
+
+  recovered(): Item[] {
+    const items: Item[] = []
+    for (const file of this.#spill?.list() ?? []) {
+      const found = this.#readFile(file)
+      if (found) items.push(onDisk({ ...found, seq: 0 }, file))
+      else this.#spill?.remove(file)
+    }
+    return items
+  }
+
+  #inMemory(snapshot: Snapshot): Item | undefined {
+    const bytes = Buffer.byteLength(snapshot.body)
+    if (this.#memory + bytes > this.#maxMemoryBytes) return undefined
+    this.#memory += bytes
+    return { ...snapshot, bytes }
+  }
+
+  #inFile(snapshot: Snapshot): Item | undefined {
+    const file = this.#write(snapshot)
+    return file === undefined ? undefined : onDisk(snapshot, file)
+  }
+
+  #write(snapshot: Omit<Snapshot, 'seq'>): string | undefined {
     const { run, infra, scope, create, completed, body } = snapshot
     const file = fileOf(snapshot)
     const text = JSON.stringify({ run, infra, scope, create, completed, body })
-    return spill?.put(file, text) ? file : undefined
+    return this.#spill?.put(file, text) ? file : undefined
   }
-  const onDisk = ({ body, ...rest }: Snapshot, file: string): Item => ({
-    ...rest,
-    bytes: Buffer.byteLength(body),
-    file,
-  })
-  function inMemory(snapshot: Snapshot): Item | undefined {
-    const bytes = Buffer.byteLength(snapshot.body)
-    if (memory + bytes > maxMemoryBytes) return undefined
-    memory += bytes
-    return { ...snapshot, bytes }
-  }
-  function toDisk(snapshot: Snapshot): Item | undefined {
-    const file = write(snapshot)
-    return file === undefined ? undefined : onDisk(snapshot, file)
-  }
-  function readFiled(name: string): z.infer<typeof filed> | undefined {
+
+  #readFile(name: string): z.infer<typeof filed> | undefined {
     try {
-      return filed.parse(JSON.parse(spill?.get(name) ?? ''))
+      return filed.parse(JSON.parse(this.#spill?.get(name) ?? ''))
     } catch {
       return undefined
     }
   }
+}
 
-  return {
-    put: (snapshot, preferDisk) =>
-      preferDisk
-        ? (toDisk(snapshot) ?? inMemory(snapshot))
-        : (inMemory(snapshot) ?? toDisk(snapshot)),
-    read: (item) => item.body ?? (item.file ? readFiled(item.file)?.body : undefined),
-    drop(item, successor) {
-      if (item.body !== undefined) memory -= item.bytes
-      if (item.file && item.file !== successor?.file) spill?.remove(item.file)
-    },
-    toDisk(item) {
-      if (item.file) return true
-      const file = item.body === undefined ? undefined : write({ ...item, body: item.body })
-      if (file === undefined) return false
-      memory -= item.bytes
-      item.file = file
-      delete item.body
-      return true
-    },
-    recovered() {
-      const items: Item[] = []
-      for (const file of spill?.list() ?? []) {
-        const found = readFiled(file)
-        if (found) items.push(onDisk({ ...found, seq: 0 }, file))
-        else spill?.remove(file)
-      }
-      return items
-    },
-  }
+/** A shelf with at most `maxMemoryBytes` of bodies in memory. */
+export function createShelf(maxMemoryBytes: number, spill: Spill | undefined): Shelf {
+  return new SpillingShelf(maxMemoryBytes, spill)
 }

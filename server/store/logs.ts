@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import type { ReceivedLogLine } from '../../model/wire/log-service.ts'
 import { type Migrations, openDatabase, transaction } from './database.ts'
 
@@ -95,90 +95,127 @@ function withPositions(lines: ReceivedLogLine[], last: number): ReceivedLogLine[
   })
 }
 
-/** Logs in one SQLite file, in chunks as they came. */
-export function openLogStore(file: string, maxStreamBytes: number): LogStore {
-  const db = openDatabase(file, { migrations, durability: 'normal' })
-  const sql = statements(db)
+class SqliteLogs implements LogStore {
+  readonly #db: DatabaseSync
+  readonly #sql: ReturnType<typeof statements>
+  readonly #maxStreamBytes: number
 
-  function streamOf({ accountId, key }: StreamName, now: number) {
-    const known = sql.stream.get(accountId, key)
+  constructor(file: string, maxStreamBytes: number) {
+    this.#db = openDatabase(file, { migrations, durability: 'normal' })
+    this.#sql = statements(this.#db)
+    this.#maxStreamBytes = maxStreamBytes
+  }
+
+  open({ accountId, key }: StreamName, now: number): void {
+    this.#sql.open.run(accountId, key, now, now)
+  }
+
+  close({ accountId, key }: StreamName, now: number): void {
+    this.#sql.close.run(now, accountId, key)
+  }
+
+  append(name: StreamName, lines: ReceivedLogLine[], now: number): boolean {
+    return lines.length === 0 || transaction(this.#db, () => this.#keep(name, lines, now))
+  }
+
+  tail(key: string, after: number, limit: number): ReceivedLogLine[] | undefined {
+    const stream = this.#sql.byKey.get(key)
+    if (!stream) return undefined
+    const lines: ReceivedLogLine[] = []
+    let highest = after
+    for (const row of this.#sql.behind.iterate(Number(stream.id), after)) {
+      // chunks of two writers may overlap: enough is enough only when the next begins behind all of these
+      if (lines.length >= limit && Number(row.first_pos) > highest) break
+      const more = parse(row).filter((line) => line.pos > after)
+      for (const line of more) highest = Math.max(highest, line.pos)
+      lines.push(...more)
+    }
+    return lines.sort((a, b) => a.pos - b.pos).slice(0, limit)
+  }
+
+  find(key: string): StreamInfo | undefined {
+    const row = this.#sql.byKey.get(key)
+    if (!row) return undefined
+    return {
+      accountId: String(row.account),
+      key,
+      lastPos: Number(row.last_pos),
+      bytes: Number(row.bytes),
+      openedAt: Number(row.opened_at),
+      closedAt: row.closed_at === null ? undefined : Number(row.closed_at),
+    }
+  }
+
+  prune({ maxBytes, maxAgeMs }: Omit<LogRetention, 'maxStreamBytes'>, now: number): number {
+    return transaction(this.#db, () => {
+      const old = Number(this.#sql.old.run(now - maxAgeMs).changes)
+      return old + this.#pruneToSize(maxBytes)
+    })
+  }
+
+  check(): void {
+    this.#sql.size.get()
+  }
+
+  end(): void {
+    this.#db.close()
+  }
+
+  #streamOf({ accountId, key }: StreamName, now: number): Record<string, SQLOutputValue> {
+    const known = this.#sql.stream.get(accountId, key)
     if (known) return known
-    sql.open.run(accountId, key, now, now)
-    const made = sql.stream.get(accountId, key)
+    this.#sql.open.run(accountId, key, now, now)
+    const made = this.#sql.stream.get(accountId, key)
     if (!made) throw new Error(`log stream ${key} could not be made`)
     return made
   }
-  function unseen(stream: number, last: number, lines: ReceivedLogLine[]): ReceivedLogLine[] {
-    const positions = lines.map((line) => line.pos)
-    const lowest = positions.reduce((a, b) => Math.min(a, b))
-    if (lowest > last) return lines
-    const highest = positions.reduce((a, b) => Math.max(a, b))
-    const kept = new Set(
-      sql.overlapping.all(stream, lowest, highest).flatMap((row) => parse(row).map(idOf)),
-    )
-    return lines.filter((line) => !kept.has(idOf(line)))
-  }
-  function keep(name: StreamName, received: ReceivedLogLine[], now: number): boolean {
-    const stream = streamOf(name, now)
+
+  #keep(name: StreamName, received: ReceivedLogLine[], now: number): boolean {
+    const stream = this.#streamOf(name, now)
     const [id, last] = [Number(stream.id), Number(stream.last_pos)]
-    if (Number(stream.bytes) >= maxStreamBytes) return false
-    const lines = unseen(id, last, withPositions(received, last))
+    if (Number(stream.bytes) >= this.#maxStreamBytes) return false
+    const lines = this.#unseen(id, last, withPositions(received, last))
     if (lines.length === 0) return true
     const text = JSON.stringify(lines)
-    const positions = lines.map((line) => line.pos)
-    const lowest = positions.reduce((a, b) => Math.min(a, b))
-    const highest = positions.reduce((a, b) => Math.max(a, b))
-    sql.chunk.run(id, lowest, highest, text)
-    sql.grow.run(highest, text.length, now, id)
+    const { lowest, highest } = span(lines)
+    this.#sql.chunk.run(id, lowest, highest, text)
+    this.#sql.grow.run(highest, Buffer.byteLength(text), now, id)
     return true
   }
-  function pruneToSize(maxBytes: number): number {
+
+  #unseen(stream: number, last: number, lines: ReceivedLogLine[]): ReceivedLogLine[] {
+    const { lowest, highest } = span(lines)
+    if (lowest > last) return lines
+    const rows = this.#sql.overlapping.all(stream, lowest, highest)
+    const kept = new Set(rows.flatMap((row) => parse(row).map(idOf)))
+    return lines.filter((line) => !kept.has(idOf(line)))
+  }
+
+  #pruneToSize(maxBytes: number): number {
     let removed = 0
-    let bytes = Number(sql.size.get()?.bytes)
+    let bytes = Number(this.#sql.size.get()?.bytes)
     while (bytes > maxBytes) {
-      const oldest = sql.oldest.get()
+      const oldest = this.#sql.oldest.get()
       if (!oldest) break
       bytes -= Number(oldest.bytes)
-      sql.remove.run(Number(oldest.id))
+      this.#sql.remove.run(Number(oldest.id))
       removed++
     }
     return removed
   }
+}
 
-  return {
-    open: ({ accountId, key }, now) => void sql.open.run(accountId, key, now, now),
-    close: ({ accountId, key }, now) => void sql.close.run(now, accountId, key),
-    append: (name, lines, now) =>
-      lines.length === 0 || transaction(db, () => keep(name, lines, now)),
-    tail(key, after, limit) {
-      const stream = sql.byKey.get(key)
-      if (!stream) return undefined
-      const lines: ReceivedLogLine[] = []
-      let highest = after
-      for (const row of sql.behind.iterate(Number(stream.id), after)) {
-        // chunks of two writers may overlap: enough is enough only when the next begins behind all of these
-        if (lines.length >= limit && Number(row.first_pos) > highest) break
-        const more = parse(row).filter((line) => line.pos > after)
-        for (const line of more) highest = Math.max(highest, line.pos)
-        lines.push(...more)
-      }
-      return lines.sort((a, b) => a.pos - b.pos).slice(0, limit)
-    },
-    find(key) {
-      const row = sql.byKey.get(key)
-      if (!row) return undefined
-      return {
-        accountId: String(row.account),
-        key,
-        lastPos: Number(row.last_pos),
-        bytes: Number(row.bytes),
-        openedAt: Number(row.opened_at),
-        closedAt: row.closed_at === null ? undefined : Number(row.closed_at),
-      }
-    },
-    prune: ({ maxBytes, maxAgeMs }, now) =>
-      transaction(db, () => Number(sql.old.run(now - maxAgeMs).changes) + pruneToSize(maxBytes)),
-    check: () => void sql.size.get(),
-    end: () => db.close(),
+function span(lines: ReceivedLogLine[]): { lowest: number; highest: number } {
+  let lowest = Number.POSITIVE_INFINITY
+  let highest = 0
+  for (const { pos } of lines) {
+    lowest = Math.min(lowest, pos)
+    highest = Math.max(highest, pos)
   }
+  return { lowest, highest }
+}
+
+/** Logs in one SQLite file, in chunks as they came. */
+export function openLogStore(file: string, maxStreamBytes: number): LogStore {
+  return new SqliteLogs(file, maxStreamBytes)
 }
