@@ -60,7 +60,7 @@ export function executionDataOf(
   run: RunState,
   eventType: ExecutionData['eventType'],
 ): ExecutionData {
-  const { wirePhase, message } = judgeRun(plan.dialect, plan, run)
+  const { wirePhase, message } = judgeRun(plan.dialect, run)
   const [startedAt, finishedAt] = [unixSeconds(run.startedAt), unixSeconds(run.finishedAt)]
   const root: StepsNode = {
     name: plan.name,

@@ -127,7 +127,14 @@ export const runStateSchema = z
     startedAt: millis,
     finishedAt: millis.optional(),
     abort: z
-      .object({ by: z.string(), at: millis })
+      .object({
+        by: z.string().describe('Who or what ended it.'),
+        at: millis,
+        rollback: z
+          .boolean()
+          .optional()
+          .describe('An abort condition that asks for rollback: the run counts as completed.'),
+      })
       .optional()
       .describe('Who ended the run early, and when.'),
     refused: z

@@ -140,37 +140,27 @@ export function resiliencyScore(
   return all === 0 ? 0 : Math.trunc((sum * 100) / all) / 100
 }
 
-/** What a condition says; the writer adds when it changed. */
-export type ConditionInput = {
-  type: 'Progressing' | 'Available' | 'Degraded' | 'FieldsIgnored' | 'Stuck'
-  status: 'True' | 'False'
-  reason: string
-  message: string
-}
-
-/** Status of a run, but for observedGeneration and the times of conditions. Times are unix milliseconds. */
+/** What came of a run so far. */
 export type RunJudgement = {
   phase: KubernetesChaosExperimentPhase | ChaosExperimentPhase
   /** the same in the words of kserver's vocabulary, whatever the dialect */
   wirePhase: Exclude<KubernetesChaosExperimentPhase, 'Failed'>
   verdict: RunVerdict
-  finished: boolean
-  resiliencyScore: number
+  /** nothing more will change */
+  terminal: boolean
+  score: number
   probeSuccessPercentage: string
   progress: string
   message: string
-  startTime?: number
-  endTime?: number
-  recoveryStartTime?: number
-  faultsPassed: number
-  faultsFailed: number
-  faultsAwaited: number
-  faultsStopped: number
-  faultsNA: number
-  totalFaults: number
+  counters: {
+    faultsPassed: number
+    faultsFailed: number
+    faultsAwaited: number
+    faultsStopped: number
+    faultsNA: number
+    totalFaults: number
+  }
   tasks: TaskSummary[]
-  affectedResources: string[]
-  conditions: ConditionInput[]
 }
 
 type Outcome = { wirePhase: RunJudgement['wirePhase']; verdict: RunVerdict }
@@ -207,26 +197,13 @@ function runningPhase(run: RunState): ChaosExperimentPhase {
   return after && recovers ? 'Recovering' : 'Completing'
 }
 
-/** An abort condition with the action rollback ends the experiment as if its time were up. */
-function isRollback(plan: Plan | null, run: RunState): boolean {
-  const actions = new Map(
-    plan?.tasks.flatMap((t) =>
-      t.probes.flatMap((p) => ('action' in p ? [[`abort condition ${p.name}`, p.action]] : [])),
-    ) as [string, string][] | undefined,
-  )
-  return run.abort !== undefined && actions.get(run.abort.by) === 'rollback'
-}
-
-function chaosExperimentPhase(
-  plan: Plan | null,
-  run: RunState,
-  verdict: RunVerdict,
-): ChaosExperimentPhase {
+function chaosExperimentPhase(run: RunState, verdict: RunVerdict): ChaosExperimentPhase {
   if (run.refused) return 'Failed'
   if (run.finishedAt === undefined) return runningPhase(run)
   if (verdict === 'Error' || verdict === 'Fail') return 'Failed'
   if (verdict === 'Pass') return 'Completed'
-  if (isRollback(plan, run)) return 'Completed'
+  // An abort condition that asks for rollback ends the experiment as if its time were up.
+  if (run.abort?.rollback) return 'Completed'
   return run.abort ? 'Aborted' : 'Failed'
 }
 
@@ -242,106 +219,11 @@ function messageOf(run: RunState, tasks: readonly TaskSummary[]): string {
   return worst ? `${worst.name}: ${worst.failStep}` : ''
 }
 
-function remainsOf(run: RunState): string[] {
-  return run.tasks.flatMap((task) =>
-    task.targets
-      .filter((t) => t.state === 'owed')
-      .map((t) => `${t.id}: ${(t.remaining ?? []).join('; ') || 'retried until it succeeds'}`),
-  )
-}
-
-type Progress = [
-  ConditionInput['status'],
-  ConditionInput['status'],
-  ConditionInput['status'],
-  string,
-]
-
-/** Progressing, Available, Degraded and their common reason. */
-function progressOf(phase: RunJudgement['phase'], verdict: RunVerdict): Progress {
-  switch (phase) {
-    case 'Pending':
-      return ['True', 'False', 'False', 'ExperimentAccepted']
-    case 'SteadyStateChecking':
-      return ['True', 'False', 'False', 'SteadyStateChecking']
-    case 'Running':
-      return ['True', 'False', 'False', 'ExperimentStarted']
-    case 'Completing':
-      return ['True', 'False', 'False', 'ExperimentCompleting']
-    case 'Recovering':
-      return ['True', 'False', 'False', 'Recovering']
-    case 'Completed':
-      return ['False', 'True', 'False', 'ExperimentCompleted']
-    case 'Stopped':
-    case 'Aborted':
-      return ['False', 'False', 'False', 'ExperimentAborted']
-    default:
-      return ['False', 'False', 'True', verdict === 'Fail' ? 'ProbeFailed' : 'ExperimentFailed']
-  }
-}
-
-function conditionsOf(
-  run: RunState,
-  phase: RunJudgement['phase'],
-  { verdict, message }: { verdict: RunVerdict; message: string },
-): ConditionInput[] {
-  const [progressing, available, degraded, reason] = progressOf(phase, verdict)
-  const text = message || `the experiment is ${phase}`
-  const conditions: ConditionInput[] = [
-    { type: 'Progressing', status: progressing, reason, message: text },
-    { type: 'Available', status: available, reason, message: text },
-    { type: 'Degraded', status: degraded, reason, message: text },
-  ]
-  if (run.notes.length > 0)
-    conditions.push({
-      type: 'FieldsIgnored',
-      status: 'True',
-      reason: 'NotUsed',
-      message: run.notes.join(' '),
-    })
-  const remains = remainsOf(run)
-  if (remains.length > 0)
-    conditions.push({
-      type: 'Stuck',
-      status: 'True',
-      reason: 'RevertOwed',
-      message: remains.join('\n').slice(0, 30_000),
-    })
-  return conditions
-}
-
 const summaryOf = (task: TaskState, run: RunState): TaskSummary => ({
   name: task.name,
   fault: task.fault,
   ...judgeTask(task, run),
 })
-
-const touched = new Set(['injected', 'reverted', 'lost', 'owed'])
-
-function affected(run: RunState): string[] {
-  const all = run.tasks.flatMap((task) =>
-    task.targets.filter((t) => touched.has(t.state)).map((t) => `Pod/${t.namespace}/${t.pod}`),
-  )
-  return [...new Set(all)].slice(0, 200)
-}
-
-function timesOf(
-  dialect: Plan['dialect'],
-  run: RunState,
-  phase: string,
-): Pick<RunJudgement, 'startTime' | 'endTime' | 'recoveryStartTime'> {
-  const first = <T>(pick: (t: TaskState) => T | undefined): T | undefined =>
-    run.tasks.map(pick).find((at) => at !== undefined)
-  const startTime = dialect === 'ChaosExperiment' ? first((t) => t.chaosAt) : run.startedAt
-  const recovers = run.tasks.some((t) => t.probes.some((p) => p.mode === 'EOT'))
-  const over = run.finishedAt !== undefined || phase === 'Recovering'
-  const recovery = recovers && over ? first((t) => t.chaosEndedAt) : undefined
-  return {
-    ...(startTime === undefined ? {} : { startTime }),
-    ...(run.finishedAt === undefined ? {} : { endTime: run.finishedAt }),
-    ...(recovery === undefined ? {} : { recoveryStartTime: recovery }),
-  }
-}
 
 function overallPercentage(run: RunState, verdict: RunVerdict): string {
   if (run.finishedAt === undefined) return ''
@@ -349,39 +231,38 @@ function overallPercentage(run: RunState, verdict: RunVerdict): string {
   return percentage(probes, verdict === 'Pass' ? 100 : 0)
 }
 
-/** Everything that status says about a run beside the run itself; pure, used by operator and runner alike. */
-export function judgeRun(dialect: Plan['dialect'], plan: Plan | null, run: RunState): RunJudgement {
-  const tasks = run.tasks.map((task) => summaryOf(task, run))
-  const { wirePhase, verdict } = outcomeOf(run, tasks)
+function countersOf(tasks: readonly TaskSummary[]): RunJudgement['counters'] {
   const count = (...verdicts: TaskVerdict[]): number =>
     tasks.filter((t) => verdicts.includes(t.verdict)).length
-  const own = run.refused ? 'Failed' : wirePhase
-  const phase = dialect === 'ChaosExperiment' ? chaosExperimentPhase(plan, run, verdict) : own
-  const message = messageOf(run, tasks).slice(0, 4000)
-  const done = run.tasks.filter((t) => t.stage === 'done').length
   return {
-    phase,
-    wirePhase,
-    verdict,
-    finished: run.finishedAt !== undefined || run.refused !== undefined,
-    resiliencyScore: resiliencyScore(
-      tasks.map(({ probeSuccessPercentage }, i) => ({
-        weight: run.tasks[i]?.weight ?? 10,
-        probeSuccessPercentage,
-      })),
-    ),
-    probeSuccessPercentage: overallPercentage(run, verdict),
-    progress: `${done}/${run.tasks.length}`,
-    message,
-    ...timesOf(dialect, run, phase),
     faultsPassed: count('Pass'),
     faultsFailed: count('Fail'),
     faultsAwaited: count('Awaited'),
     faultsStopped: count('Stopped'),
     faultsNA: count('N/A', ''),
     totalFaults: tasks.length,
+  }
+}
+
+/** Phase, verdict, score and counters of a run; pure, used by operator and runner alike. */
+export function judgeRun(dialect: Plan['dialect'], run: RunState): RunJudgement {
+  const tasks = run.tasks.map((task) => summaryOf(task, run))
+  const { wirePhase, verdict } = outcomeOf(run, tasks)
+  const own = run.refused ? 'Failed' : wirePhase
+  const weighed = tasks.map(({ probeSuccessPercentage }, i) => ({
+    weight: run.tasks[i]?.weight ?? 10,
+    probeSuccessPercentage,
+  }))
+  return {
+    phase: dialect === 'ChaosExperiment' ? chaosExperimentPhase(run, verdict) : own,
+    wirePhase,
+    verdict,
+    terminal: run.finishedAt !== undefined || run.refused !== undefined,
+    score: resiliencyScore(weighed),
+    probeSuccessPercentage: overallPercentage(run, verdict),
+    progress: `${run.tasks.filter((t) => t.stage === 'done').length}/${run.tasks.length}`,
+    message: messageOf(run, tasks).slice(0, 4000),
+    counters: countersOf(tasks),
     tasks,
-    affectedResources: affected(run),
-    conditions: conditionsOf(run, phase, { verdict, message }),
   }
 }
