@@ -34,7 +34,8 @@ const idle = (seconds: number): string[] => [
 ]
 
 const resources = {
-  requests: { cpu: '10m', memory: '16Mi' },
+  // a limit without a request is requested too, and nodes that count no storage would have no room
+  requests: { cpu: '10m', memory: '16Mi', 'ephemeral-storage': '0' },
   limits: { cpu: '1', memory: '128Mi', 'ephemeral-storage': '64Mi' },
 }
 

@@ -68,7 +68,9 @@ async function byName({ io, inputs, signal }: Look): Promise<KubeObject[]> {
   return found
 }
 
-async function* bySelector({ io, inputs, signal }: Look): AsyncGenerator<KubeObject[]> {
+type Part = { items: KubeObject[]; isLast: boolean }
+
+async function* bySelector({ io, inputs, signal }: Look): AsyncGenerator<Part> {
   const path = resourcePath({ ...kindOf(inputs), ...placeOf(inputs) })
   let next = ''
   do {
@@ -79,8 +81,8 @@ async function* bySelector({ io, inputs, signal }: Look): AsyncGenerator<KubeObj
       continue: next,
     }
     const page = await io.kube.get<Page>(path, { ...callOf(io, signal), query })
-    yield page.items
     next = page.metadata.continue ?? ''
+    yield { items: page.items, isLast: next === '' }
   } while (next)
 }
 
@@ -112,9 +114,9 @@ async function look(at: Look): Promise<K8sReading> {
   let more = false
   if (wanted.size > 0 && !selects) take(await byName(at))
   else
-    for await (const items of bySelector(at)) {
+    for await (const { items, isLast } of bySelector(at)) {
       take(items)
-      more = seen.count >= maxCounted || decided(inputs, seen)
+      more = !isLast && (seen.count >= maxCounted || decided(inputs, seen))
       if (more) break
     }
   return { kind: 'found', ...seen, missing: [...wanted], more }
