@@ -1,11 +1,11 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
+import { isNotFound } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
 import { apiVersionOf, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
-import { createStatusWriter } from '../../lib/kube/status.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
 import type { Plan } from '../../model/plan.ts'
-import { type Decision, decide } from './decide.ts'
+import { type Decision, decide, type OwnStatus } from './decide.ts'
 import { judge } from './judge.ts'
 import { type Experiment, isSettled, type Memory, observe, type RunnerLife } from './observe.ts'
 
@@ -23,6 +23,37 @@ export type ExperimentParts = {
 /** The owner of every field of status but `run`. */
 export const fieldManager = 'chaosplane-operator'
 
+type Own = { object: Experiment; status: OwnStatus }
+
+/**
+ * Sends all our fields; undefined when the object is gone. Without a resourceVersion: the runner writes the same
+ * object at the same moments, and each conflict would cost two requests and the verdict's time. A namesake that was
+ * hit instead gets its own fields with its own next pass, for it is not as it should be.
+ */
+async function apply(
+  { client, kind, dialect }: ExperimentParts,
+  { object, status }: Own,
+  signal: AbortSignal,
+): Promise<Experiment | undefined> {
+  const { name, namespace = '', uid } = object.metadata
+  const path = resourcePath({ ...kind, namespace, name, subresource: 'status' })
+  const body = {
+    apiVersion: apiVersionOf(kind),
+    kind: dialect,
+    metadata: { name, namespace },
+    status,
+  }
+  try {
+    // force: a field that a human wrote over is ours again
+    const call = { signal, fieldManager, force: true }
+    const written = await client.apply<Experiment>(path, body, call)
+    return written.metadata.uid === uid ? written : undefined
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw error
+  }
+}
+
 type Pending = { object: Experiment; memory: Memory; decision: Decision }
 
 /** A pass over one experiment. What it remembers holds for one term of leading: `reset` begins the next. */
@@ -34,23 +65,11 @@ export type ExperimentPass = {
 /** Looks at one experiment, decides, and writes what follows. */
 export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
   const memories = new Map<string, { uid: string; memory: Memory }>()
-  const writer = createStatusWriter({
-    client: parts.client,
-    fieldManager,
-    apiVersion: apiVersionOf(parts.kind),
-    kind: parts.dialect,
-  })
   const write = async ({ object, memory, decision }: Pending, signal: AbortSignal) => {
-    const { status } = decision
-    if (!status) return
-    const { name, namespace = '', uid } = object.metadata
-    const path = resourcePath({ ...parts.kind, namespace, name })
-    // force: what a human wrote over is ours again with the next pass
-    const call = { signal, force: true }
-    const written = await writer.write({ path, object, compute: () => status }, call)
-    writer.forget(uid)
+    if (!decision.status) return
+    const written = await apply(parts, { object, status: decision.status }, signal)
     if (!written) return
-    memory.written = { status, version: written.metadata.resourceVersion }
+    memory.written = { status: decision.status, version: written.metadata.resourceVersion }
     memory.writtenAt = parts.now()
   }
   const pass = async (key: string, signal: AbortSignal): Promise<Pass> => {

@@ -25,8 +25,8 @@ export function momentOf({ run, judged }: Pick<Seen, 'run' | 'judged'>): Moment 
   if (!run) return 'pending'
   if (run.refused && run.refused.length > 0) return 'failed'
   if (run.finishedAt !== undefined) {
-    if (run.abort && judged.verdict === 'Stopped') return 'aborted'
-    return judged.verdict === 'Pass' ? 'completed' : 'failed'
+    if (judged.phase === 'Completed') return 'completed'
+    return run.abort && judged.verdict === 'Stopped' ? 'aborted' : 'failed'
   }
   switch (judged.phase) {
     case 'SteadyStateChecking':

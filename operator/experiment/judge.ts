@@ -9,7 +9,8 @@ const maxAffected = 200
 /** Phase, verdict, score and times of a run as they stand in status. */
 export function judge(dialect: Plan['dialect'], run: RunState | null): Judged {
   if (!run) return { phase: 'Pending' }
-  const { score, counters, tasks, terminal, ...judged } = judgeRun(dialect, run)
+  const judged = judgeRun(dialect, run)
+  const { score, counters, tasks, terminal } = judged
   return {
     phase: judged.phase,
     verdict: judged.verdict,
