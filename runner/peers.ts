@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts'
-import { createDispatcher, createSend } from '../lib/http.ts'
+import { createDispatcher, createSend, type Send } from '../lib/http.ts'
 import type { Log } from '../lib/log.ts'
 import { createPeer } from '../lib/peer.ts'
 import { openSpill } from '../lib/spill.ts'
@@ -32,8 +32,12 @@ const limits = { deadlineMs: 10_000 }
 /** The clients of kserver and log-service, each with its own waiting room and its own part of the disk. */
 export function createReporting(settings: HarnessSettings, around: Around): Reporting {
   const { clock, random, log, spillDir } = around
-  const dispatcher = createDispatcher(settings.connection)
-  const send = createSend(dispatcher, limits)
+  // One pool for each peer: when one hangs, the other is not queued behind it, not even on the same host.
+  const dispatchers = [
+    createDispatcher(settings.connection),
+    createDispatcher(settings.connection),
+  ] as const
+  const [send, sendLogs] = dispatchers.map((d) => createSend(d, limits)) as [Send, Send]
   const spill = (name: string, megabytes: number) =>
     spillDir ? { spill: openSpill(`${spillDir}/${name}`, megabytes * MB) } : {}
   const kserver = settings.kserver ? kserverClient(settings.kserver, { send, clock }) : null
@@ -54,7 +58,7 @@ export function createReporting(settings: HarnessSettings, around: Around): Repo
           ...settings.logService,
           accountId: settings.scope.accountIdentifier,
         },
-        send,
+        send: sendLogs,
         peer: createPeer(logServicePeer, { clock, random, log }),
         clock,
         mask: createMasker(settings.secrets),
@@ -68,7 +72,7 @@ export function createReporting(settings: HarnessSettings, around: Around): Repo
     logs,
     async stop(signal) {
       await Promise.all([reporter?.stop(signal), logs.stop(signal)])
-      await dispatcher.close().catch(() => {})
+      await Promise.all(dispatchers.map((d) => d.close().catch(() => {})))
     },
   }
 }

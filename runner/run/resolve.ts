@@ -7,7 +7,6 @@ import type { Plan, ProbeReference } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
 import type { ProbeState } from '../../model/state.ts'
 
-export const registryLabel = 'chaos.chaosplane.io/probes'
 export const registryName = 'chaosplane-probes'
 
 export type Resolved = {
@@ -19,27 +18,16 @@ export type Resolved = {
 
 type Registry = { entries: Map<string, string>; namespace: string }
 
-/** The probe registry: every ConfigMap with the label, and the one with the usual name, in the experiment's namespace. */
+/** The probe registry: one ConfigMap in the experiment's namespace, found by its name: `get` is all the right that it takes. */
 async function readRegistry(
   kube: KubeClient,
   namespace: string,
   signal: AbortSignal,
 ): Promise<Registry> {
-  type Map_ = KubeObject & { data?: Record<string, string> }
-  const path = resourcePath({ ...configMaps, namespace })
-  const labelled = await kube.list<Map_>(path, {
-    signal,
-    query: { labelSelector: `${registryLabel}=true` },
-  })
-  const maps = labelled.items
-  if (!maps.some((m) => m.metadata.name === registryName)) {
-    const usual = await kube.find<Map_>(
-      resourcePath({ ...configMaps, namespace, name: registryName }),
-      { signal },
-    )
-    if (usual) maps.push(usual)
-  }
-  return { namespace, entries: new Map(maps.flatMap((m) => Object.entries(m.data ?? {}))) }
+  type ConfigMap = KubeObject & { data?: Record<string, string> }
+  const path = resourcePath({ ...configMaps, namespace, name: registryName })
+  const found = await kube.find<ConfigMap>(path, { signal })
+  return { namespace, entries: new Map(Object.entries(found?.data ?? {})) }
 }
 
 const stateOfProbe = (probe: ProbePlan): ProbeState => ({
@@ -90,7 +78,7 @@ function fromRegistry(
     const known = [...(registry?.entries.keys() ?? [])].sort()
     return {
       code: 'UNKNOWN_PROBE',
-      reason: `probe ${ref} is not registered in namespace ${registry?.namespace}; ${known.length > 0 ? `registered are ${known.slice(0, 20).join(', ')}` : `no ConfigMap with label ${registryLabel}=true holds any`}: add a key ${ref} with the probe's YAML`,
+      reason: `probe ${ref} is not registered in namespace ${registry?.namespace}; ${known.length > 0 ? `registered are ${known.slice(0, 20).join(', ')}` : 'none is'}: add a key ${ref} with the probe's YAML to ConfigMap ${registryName}`,
     }
   }
   const parsed = parseProbe(text, mode)
