@@ -1,5 +1,6 @@
 import type { Plan, Refusal } from '../../model/plan.ts'
 import { type RunState, runStateSchema, type TaskState } from '../../model/state.ts'
+import { finalizer } from './claim.ts'
 import type { Experiment } from './resource.ts'
 
 const newTask = (name: string, fault: string, weight: number): TaskState => ({
@@ -50,17 +51,22 @@ export type Finding =
   | { do: 'nothing' }
   | { do: 'begin'; previousRunIds: string[] }
   | { do: 'carry-on'; state: RunState }
+  /** claimed, never begun, and deleted */
+  | { do: 'let-go' }
   /** the state cannot be read: said, never guessed */
   | { do: 'complain'; why: string }
 
 const keptIds = 49
+
+const released = ({ metadata }: Experiment): Finding =>
+  metadata.finalizers?.includes(finalizer) ? { do: 'let-go' } : { do: 'nothing' }
 
 /** One resource is one run; a new `experimentRunId` starts another one, a used one never does. */
 export function findingOf(object: Experiment): Finding {
   const raw = object.status?.run
   const deleting = object.metadata.deletionTimestamp !== undefined
   if (raw === undefined || raw === null)
-    return deleting ? { do: 'nothing' } : { do: 'begin', previousRunIds: [] }
+    return deleting ? released(object) : { do: 'begin', previousRunIds: [] }
   const parsed = runStateSchema.safeParse(raw)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]

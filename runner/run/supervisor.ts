@@ -90,10 +90,11 @@ export class Supervisor {
       return
     }
     if (!this.#isFree(object)) return
-    const work = (): Promise<void> =>
-      finding.do === 'begin'
-        ? this.#beginAgain(kind, object, finding.previousRunIds)
-        : this.#carryOn(kind, object, finding.state)
+    const work = (): Promise<void> => {
+      if (finding.do === 'begin') return this.#beginAgain(kind, object, finding.previousRunIds)
+      if (finding.do === 'carry-on') return this.#carryOn(kind, object, finding.state)
+      return letGo(this.#context.kube, resourceOf(kind, object), AbortSignal.timeout(10_000))
+    }
     const entry: Busy = { run: null, ended: Promise.resolve() }
     this.#busy.set(uid, entry)
     entry.ended = work()
