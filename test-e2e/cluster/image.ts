@@ -36,7 +36,7 @@ export async function imageOf(dist: string, programs: string[], say: Say): Promi
   await mkdir(folder, { recursive: true })
   if (await dockerAnswers()) await buildByDocker(name, archive)
   else await buildOnBase(dist, { name, archive }, say)
-  await removeAllButNewest(folder, 3)
+  await removeAllButNewest(folder, 6)
   return { name, archive, built: true }
 }
 
