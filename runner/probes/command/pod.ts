@@ -91,13 +91,25 @@ export function buildProbePod(
           name: probeContainer,
           image: source?.image ?? settings.image,
           imagePullPolicy: source?.imagePullPolicy || settings.imagePullPolicy,
-          command: source?.command.length ? source.command : idle(settings.lifeSeconds),
-          ...(source?.command.length ? { args: source.args } : {}),
+          ...entryOf(inputs, settings.lifeSeconds),
           resources: pods.resources ?? resources,
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
         },
       ],
     },
+  }
+}
+
+/** What keeps the container alive: the user's own words, else ours. */
+function entryOf(
+  { source }: CommandInputs,
+  seconds: number,
+): { command?: string[]; args?: string[] } {
+  if (!source || (source.command.length === 0 && source.args.length === 0))
+    return { command: idle(seconds) }
+  return {
+    ...(source.command.length > 0 ? { command: source.command } : {}),
+    ...(source.args.length > 0 ? { args: source.args } : {}),
   }
 }
 
