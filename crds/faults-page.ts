@@ -1,3 +1,4 @@
+import { commonTunables } from '../model/compile/tunables.ts'
 import type { FaultDefinition } from '../model/fault.ts'
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -47,7 +48,17 @@ export const faultsPage = (faults: readonly FaultDefinition[]): string =>
     '<!-- Written by `npm run generate` from runner/faults; do not edit. -->',
     '# Faults',
     '',
-    'What is common to all of them (duration, ramp, sequence, selection, health check) is in [experiments.md](experiments.md).',
+    'A tunable that is not set, or set to an empty text, has its default. Plain numbers are seconds; `30s`, `1m30s` and `500ms` are understood too.',
+    '',
+    '## Common to all',
+    '',
+    'In the `env` of a task of a `KubernetesChaosExperiment`:',
+    '',
+    '| Tunable | Default | Meaning |',
+    '| --- | --- | --- |',
+    ...commonTunables.map((t) => `| \`${t.name}\` | ${t.default || '(none)'} | ${cell(t.text)} |`),
+    '',
+    'A `ChaosExperiment` takes its duration from `spec.duration`, hits every pod that `spec.target` matches, and understands `containerName` among its parameters.',
     ...faults.flatMap(section),
     '',
   ].join('\n')

@@ -60,7 +60,7 @@ export const probeStateSchema = z
     during: z.enum(['passed', 'failed', 'error']).optional().describe('Outcome while chaos ran.'),
     post: z.enum(['passed', 'failed', 'error']).optional().describe('Outcome after chaos.'),
     evaluations: z.int().min(0).describe('How often it was evaluated.'),
-    trouble: troubleSchema.optional(),
+    trouble: troubleSchema.optional().describe('What went wrong first.'),
   })
   .describe('One probe of the task and its outcome.')
 export type ProbeState = z.infer<typeof probeStateSchema>
@@ -101,11 +101,11 @@ export const taskStateSchema = z
     wave: z.int().min(0).describe('The next wave to be sent.'),
     injections: z.int().min(0).describe('Injections so far, also those no longer in targets.'),
     targets: z.array(targetSchema).max(200).describe('At most the 200 newest targets.'),
-    probes: z.array(probeStateSchema).max(50),
+    probes: z.array(probeStateSchema).max(50).describe('The probes of the task.'),
     acknowledged: z
       .record(z.string(), z.int())
       .describe('Last stored event of each fault pod, by node.'),
-    trouble: troubleSchema.optional(),
+    trouble: troubleSchema.optional().describe('What went wrong first.'),
     stopped: z.string().max(512).optional().describe('Why the task was ended before its time.'),
     skipped: z.boolean().optional().describe('Never begun.'),
     pods: z.array(z.string()).max(200).describe('Fault pods that exist for this task.'),
@@ -138,12 +138,18 @@ export const runStateSchema = z
       .optional()
       .describe('Who ended the run early, and when.'),
     refused: z
-      .array(z.object({ path: z.string(), reason: z.string(), suggestion: z.string() }))
+      .array(
+        z.object({
+          path: z.string().describe('The field.'),
+          reason: z.string().describe('What is wrong with it.'),
+          suggestion: z.string().describe('What would be right.'),
+        }),
+      )
       .max(20)
       .optional()
       .describe('Why the document was refused.'),
     notes: z.array(z.string()).max(50).describe('Accepted but not used.'),
-    tasks: z.array(taskStateSchema).max(100),
+    tasks: z.array(taskStateSchema).max(100).describe('The tasks of the run.'),
     stopped: z.boolean().optional().describe('A probe with stopOnFailure ended the run.'),
     broken: z
       .boolean()
