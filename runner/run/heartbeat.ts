@@ -15,37 +15,45 @@ export type RunnerLease = KubeObject & { spec?: { holderIdentity?: string; renew
 
 const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
 
+type Heart = { me: Identity; namespace: string; clock: Clock; log: Log }
+
 /** Renews this runner's own lease until the signal comes; a failure is tried again at the next beat. */
-export async function beat(
-  kube: KubeClient,
-  { me, namespace, clock, log }: { me: Identity; namespace: string; clock: Clock; log: Log },
-  signal: AbortSignal,
-): Promise<void> {
-  const name = leaseName(me.pod)
-  const path = resourcePath({ ...leases, namespace, name })
+export async function beat(kube: KubeClient, heart: Heart, signal: AbortSignal): Promise<void> {
+  const { me, clock, log } = heart
   while (!signal.aborted) {
-    const body = {
-      apiVersion: 'coordination.k8s.io/v1',
-      kind: 'Lease',
-      metadata: { name, namespace, labels: { [runnerLabel]: 'true' } },
-      spec: {
-        holderIdentity: me.instance,
-        leaseDurationSeconds: Math.ceil(deadAfterMs / 1000),
-        renewTime: microTime(clock.now()),
-      },
-    }
     try {
-      await kube.apply(path, body, {
-        fieldManager: 'chaosplane-runner',
-        force: true,
-        signal,
-        deadlineMs: deadAfterMs,
-      })
+      await renew(kube, heart, { holder: me.instance, signal })
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, 'the runner lease could not be renewed')
     }
     await clock.sleep(beatMs, signal).catch(() => {})
   }
+  // Who takes over need not wait until the lease has run out.
+  await renew(kube, heart, { holder: '', signal: AbortSignal.timeout(2000) }).catch(() => {})
+}
+
+function renew(
+  kube: KubeClient,
+  { me, namespace, clock }: Heart,
+  { holder, signal }: { holder: string; signal: AbortSignal },
+): Promise<unknown> {
+  const name = leaseName(me.pod)
+  const body = {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name, namespace, labels: { [runnerLabel]: 'true' } },
+    spec: {
+      holderIdentity: holder,
+      leaseDurationSeconds: Math.ceil(deadAfterMs / 1000),
+      renewTime: microTime(clock.now()),
+    },
+  }
+  return kube.apply(resourcePath({ ...leases, namespace, name }), body, {
+    fieldManager: 'chaosplane-runner',
+    force: true,
+    signal,
+    deadlineMs: deadAfterMs,
+  })
 }
 
 /** Tells living runners from dead ones by when their leases last changed as seen here; no clock is compared. */
