@@ -6,9 +6,16 @@ import { faultsPage } from './faults-page.ts'
 
 const root = new URL('../', import.meta.url)
 const faultsFolder = new URL('runner/faults/', root)
-const byHand = 'Written by `npm run generate` from the folders beside this file; do not edit.'
+const notByHand = 'Written by `npm run generate` from the folders beside this file; do not edit.'
 
-type FaultFolder = { id: string; name: string; definition: FaultDefinition; kube: string | null }
+type FaultFolder = {
+  id: string
+  name: string
+  definition: FaultDefinition
+  /** names of the exports that act: through the API, on the node */
+  kube: string | null
+  node: string | null
+}
 
 const exists = (file: URL): Promise<boolean> =>
   access(file).then(
@@ -31,14 +38,17 @@ async function faultFolders(): Promise<FaultFolder[]> {
   return Promise.all(
     ids.sort().map(async (id) => {
       const index = await exportOf(new URL(`${id}/index.ts`, faultsFolder), id)
-      const kubeFile = new URL(`${id}/kube.ts`, faultsFolder)
-      const kube = (await exists(kubeFile)) ? (await exportOf(kubeFile, id)).name : null
-      return { id, name: index.name, definition: index.value as FaultDefinition, kube }
+      const acting = async (name: string): Promise<string | null> => {
+        const file = new URL(`${id}/${name}`, faultsFolder)
+        return (await exists(file)) ? (await exportOf(file, id)).name : null
+      }
+      const [kube, node] = [await acting('kube.ts'), await acting('node.ts')]
+      return { id, name: index.name, definition: index.value as FaultDefinition, kube, node }
     }),
   )
 }
 
-const catalogue = (faults: FaultFolder[]): string => `// ${byHand}
+const catalogue = (faults: FaultFolder[]): string => `// ${notByHand}
 import type { FaultCatalogue } from '../../model/fault.ts'
 ${faults.map((f) => `import { ${f.name} } from './${f.id}/index.ts'`).join('\n')}
 
@@ -50,7 +60,7 @@ ${faults.map((f) => `  '${f.id}': ${f.name},`).join('\n')}
 
 function kubeRegistry(faults: FaultFolder[]): string {
   const acting = faults.filter((f) => f.kube !== null)
-  return `// ${byHand}
+  return `// ${notByHand}
 import type { KubeFault } from './kube-fault.ts'
 ${acting.map((f) => `import { ${f.kube} } from './${f.id}/kube.ts'`).join('\n')}
 
@@ -58,6 +68,17 @@ ${acting.map((f) => `import { ${f.kube} } from './${f.id}/kube.ts'`).join('\n')}
 export const kubeFaults: Readonly<Record<string, KubeFault<never>>> = {
 ${acting.map((f) => `  '${f.id}': ${f.kube},`).join('\n')}
 }
+`
+}
+
+function nodeRegistry(faults: FaultFolder[]): string {
+  const acting = faults.filter((f) => f.node !== null)
+  return `// Written by \`npm run generate\`: every fault with a node part.
+${acting.map((f) => `import { ${f.node} } from '../faults/${f.id}/node.ts'`).join('\n')}
+
+export const nodeFaults = {
+${acting.map((f) => `  '${f.id}': ${f.node},`).join('\n')}
+} as const
 `
 }
 
@@ -102,6 +123,7 @@ const faults = await faultFolders()
 await writeCrds()
 await write('runner/faults/catalogue.generated.ts', catalogue(faults))
 await write('runner/faults/index.generated.ts', kubeRegistry(faults))
+await write('runner/fault-pod/node-faults.generated.ts', nodeRegistry(faults))
 await write('docs/faults.md', faultsPage(faults.map((f) => f.definition)))
 for (const { id } of faults)
   await write(
