@@ -1,4 +1,4 @@
-import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { Plan, Selection, TaskPlan } from '../../model/plan.ts'
 import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
 import { isEnded } from './reduce.ts'
 
@@ -89,6 +89,7 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
   const states = new Map(state.tasks.map((t) => [t.name, t]))
   const plans = new Map(plan.tasks.map((t) => [t.name, t]))
   let reached = true
+  let current: View[] = []
   for (const step of plan.steps) {
     const views = step.flatMap((name): View[] => {
       const [task, taskState] = [plans.get(name), states.get(name)]
@@ -97,9 +98,10 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
         : []
     })
     if (!reached) {
-      decision.want.push(...earlyWants(views))
+      decision.want.push(...earlyWants(views, current))
       break
     }
+    current = views
     for (const view of views) add(decision, view.plan.name, decideTask(view))
     reached = views.every((v) => v.state.stage === 'done')
     // The next step is armed while this one holds, so that it can start at once.
@@ -142,15 +144,34 @@ const order: Stage[] = [
 const isPast = (task: TaskState, stage: Stage): boolean =>
   order.indexOf(task.stage) >= order.indexOf(stage)
 
-const earlyWants = (views: View[]): Action[] =>
+/** Pods that the running step still replaces are not chosen beforehand: they would be gone when their turn comes. */
+const earlyWants = (views: View[], current: View[]): Action[] =>
   views
     .filter((v) => v.shape.hands === 'node' && v.state.stage === 'pending')
+    .filter(
+      (v) =>
+        !current.some(
+          (c) => c.shape.lasts === 'instant' && mayShare(c.plan.selection, v.plan.selection),
+        ),
+    )
     .flatMap((v) => [
       ...(v.state.prepared || v.state.trouble
         ? []
         : [{ do: 'prepare' as const, task: v.plan.name, early: true }]),
       ...attend(v),
     ])
+
+/** Whether two selections may hold the same pod: no, when they name different workloads of one kind. */
+function mayShare(a: Selection, b: Selection): boolean {
+  if (a.pods.length > 0 || b.pods.length > 0) return true
+  return a.workloads.some((x) =>
+    b.workloads.some((y) => {
+      if (x.namespace !== y.namespace) return false
+      const named = x.kind === y.kind && x.names.length > 0 && y.names.length > 0
+      return !named || x.names.some((name) => y.names.includes(name))
+    }),
+  )
+}
 
 const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
   pending: (v) => {

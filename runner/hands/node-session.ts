@@ -93,7 +93,7 @@ export class NodeSession {
           task: this.#links.order.task,
           target: target.id,
           trouble: { code, reason, target: target.id },
-          remaining: [`on node ${this.#links.order.node}: sh ${journalScript(this.#links.order)}`],
+          remaining: [undoByHand(this.#links.order)],
         } as FactBody)
     })
   }
@@ -365,8 +365,9 @@ function parseLine(text: string): NodeLine | null {
   }
 }
 
-/** The undo script on the node, for a human. */
-const journalScript = (order: NodeOrder): string => `${journalFolder(order)}/undo.sh`
+/** What a human runs on the node when no program can: the undo files of the journal. */
+const undoByHand = (order: NodeOrder): string =>
+  `on node ${order.node}, as root: for f in ${journalFolder(order)}/go-*.sh; do sh "$f"; done`
 
 /** The value, or undefined when the time is up; throws when `signal` aborts. */
 async function within<T>(

@@ -1,7 +1,9 @@
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { compile } from '../../model/compile/compile.ts'
+import type { Plan, Refusal } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
+import { fetchRun } from '../report/kserver.ts'
 import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import type { Census } from './heartbeat.ts'
@@ -13,6 +15,14 @@ import { findingOf, newRun, refusedRun } from './start.ts'
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
 const seeds = 2 ** 31
+/** A control plane that answers does so within this, milliseconds. */
+const kserverWaitMs = 500
+
+const alreadyRun = (runId: string): Refusal => ({
+  path: 'spec.experimentRunId',
+  reason: `run ${runId} has been carried out already, says kserver`,
+  suggestion: 'use a new id, or leave it empty',
+})
 
 type Followed = { kind: Kind; cache: Cache<Experiment> }
 type Busy = { run: Run | null; ended: Promise<void> }
@@ -153,11 +163,26 @@ export class Supervisor {
       previousRunIds,
     }
     if (!compiled.ok) return this.#refuse(resource, object, refusedRun(compiled.refusals, birth))
-    const state = newRun(compiled.plan, birth)
+    const known = wanted ? await this.#knownRun(compiled.plan) : null
+    if (known?.completed)
+      return this.#refuse(resource, object, refusedRun([alreadyRun(wanted)], birth))
+    const state = { ...newRun(compiled.plan, birth), notifyId: known?.notifyId ?? '' }
     await this.#carry(
       new Run({ context, plan: compiled.plan, resource, object, state, adopted: false }),
       object,
     )
+  }
+
+  /** What the control plane knows of a run that it started; one that does not answer is not waited for. */
+  async #knownRun(plan: Plan): Promise<{ notifyId: string; completed: boolean } | null> {
+    const { kserver, peers } = this.#context
+    if (!kserver) return null
+    const which = { infra: peers.infraId, experimentId: plan.experimentId, runId: plan.runId }
+    const limit = AbortSignal.timeout(kserverWaitMs)
+    const answer = await fetchRun(kserver, { ...which, scope: peers.scope }, limit).catch(
+      () => null,
+    )
+    return answer?.found ? answer.run : null
   }
 
   async #carryOn(kind: Kind, object: Experiment, state: RunState): Promise<void> {
