@@ -101,7 +101,7 @@ const folds: Folds = {
   armed: (task) => task,
   injected: (task, { target, evidence, endsAt, at }) => {
     const known = task.targets.findLast((t) => t.id === target)
-    if (!known || known.state !== 'targeted') return task
+    if (known?.state !== 'targeted') return task
     return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
       ...t,
       state: 'injected',

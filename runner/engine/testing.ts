@@ -1,0 +1,111 @@
+import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { ProbeState, RunState, TargetState, TaskState } from '../../model/state.ts'
+import type { FaultShape } from './decide.ts'
+
+/** Small plans and states for the tests of the engine. */
+export const shapes: Record<string, FaultShape> = {
+  'pod-delete': {
+    hands: 'kube',
+    lasts: 'instant',
+    waveOffset: (task, wave) => (wave * 10_000 < task.durationMs ? wave * 10_000 : null),
+  },
+  'pod-cpu-hog': { hands: 'node', lasts: 'while-held', waveOffset: () => null },
+}
+export const shapeOf = (fault: string): FaultShape => {
+  const shape = shapes[fault]
+  if (!shape) throw new Error(fault)
+  return shape
+}
+
+export const taskPlan = (name: string, over: Partial<TaskPlan> = {}): TaskPlan => ({
+  name,
+  fault: 'pod-cpu-hog',
+  faultWritten: over.fault ?? 'pod-cpu-hog',
+  params: {},
+  selection: {
+    workloads: [{ kind: 'deployment', namespace: 'demo', names: [name], labels: '' }],
+    pods: [],
+    nodeLabel: '',
+    container: '',
+    share: 'one',
+  },
+  probes: [],
+  durationMs: 30_000,
+  rampMs: 0,
+  sequence: 'parallel',
+  healthCheck: null,
+  weight: 10,
+  pods: {},
+  ...over,
+})
+
+export const planOf = (tasks: TaskPlan[], steps = tasks.map((t) => [t.name])): Plan => ({
+  dialect: 'KubernetesChaosExperiment',
+  namespace: 'v2',
+  name: 'x',
+  uid: 'u',
+  account: 'litmus',
+  experimentId: 'e',
+  runId: '',
+  cleanup: 'delete',
+  steps,
+  tasks,
+  recoveryMs: null,
+  notes: [],
+})
+
+export const taskState = (name: string, over: Partial<TaskState> = {}): TaskState => ({
+  name,
+  fault: 'pod-cpu-hog',
+  weight: 10,
+  stage: 'pending',
+  prepared: false,
+  wave: 0,
+  injections: 0,
+  targets: [],
+  probes: [],
+  acknowledged: {},
+  pods: [],
+  streamPosition: 0,
+  ...over,
+})
+
+export const runState = (tasks: TaskState[], over: Partial<RunState> = {}): RunState => ({
+  runId: 'r',
+  notifyId: '',
+  runner: 'runner-1',
+  instance: 'i',
+  generation: 1,
+  seed: 1,
+  startedAt: 1000,
+  notes: [],
+  tasks,
+  adoptions: 0,
+  previousRunIds: [],
+  ...over,
+})
+
+export const target = (id: string, over: Partial<TargetState> = {}): TargetState => ({
+  id,
+  namespace: 'demo',
+  pod: id,
+  podUid: `uid-${id}`,
+  node: 'n1',
+  wave: 0,
+  state: 'targeted',
+  ...over,
+})
+
+export const probeState = (
+  name: string,
+  mode: string,
+  over: Partial<ProbeState> = {},
+): ProbeState => ({
+  name,
+  type: 'httpProbe',
+  mode,
+  verdict: 'Awaited',
+  description: '',
+  evaluations: 0,
+  ...over,
+})
