@@ -55,7 +55,6 @@ export const operatorOwnRights: readonly Permission[] = [
 export const runnerClusterRights: readonly Permission[] = [
   ...onExperiments(['get', 'list', 'watch', 'patch', 'update'], 'claim runs, hear aborts'),
   ...onExperiments(['get', 'patch', 'update'], 'state of the run', '/status'),
-  ...onExperiments(['update', 'patch'], 'hold a run until everything is put back', '/finalizers'),
   {
     group: '',
     resource: 'serviceaccounts',
@@ -93,7 +92,6 @@ export const runnerOwnRights: readonly Permission[] = [
     why: 'fault pods',
   },
   { group: '', resource: 'pods/attach', verbs: ['get', 'create'], why: 'talk to fault pods' },
-  { group: '', resource: 'pods/exec', verbs: ['get', 'create'], why: 'recover by hand' },
   { group: '', resource: 'pods/log', verbs: ['get'], why: 'lines of fault pods' },
   {
     group: 'apps',

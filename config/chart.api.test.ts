@@ -1,0 +1,206 @@
+import { beforeAll, describe, expect, inject, test } from 'vitest'
+import { chartFolder, helm, kubectl, type Rendered, renderChart } from './testing/chart.ts'
+
+const namespace = 'chart-tests'
+
+beforeAll(async () => {
+  await kubectl(inject('apiKubeconfig'), ['create', 'namespace', namespace])
+})
+
+const list = (items: Rendered[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
+const dryRun = (items: Rendered[]) =>
+  kubectl(
+    inject('apiKubeconfig'),
+    ['apply', '--dry-run=server', '-n', namespace, '-f', '-'],
+    list(items),
+  )
+const named = (items: Rendered[], kind: string, name: string) => {
+  const found = items.find((o) => o.kind === kind && o.metadata.name === name)
+  if (!found) throw new Error(`the chart has no ${kind} ${name}`)
+  return found
+}
+
+type Container = {
+  image: string
+  args: string[]
+  env: { name: string; value?: string }[]
+  envFrom?: unknown[]
+  resources: { limits?: Record<string, string>; requests?: Record<string, string> }
+  securityContext: unknown
+}
+type PodSpec = { containers: Container[]; securityContext: unknown }
+const podOf = (object: Rendered) =>
+  (object['spec'] as { template: { spec: PodSpec } }).template.spec
+const dataOf = (object: Rendered, key: string) => object[key] as Record<string, string>
+
+describe('the chart', () => {
+  test('passes helm lint', async () => {
+    expect(await helm('lint', '--strict', chartFolder)).toContain('0 chart(s) failed')
+  })
+
+  const variants: [string, string[]][] = [
+    ['with its defaults', []],
+    [
+      'with storage, accounts and an image as one text',
+      [
+        'image=registry.example/chaos:1',
+        'server.persistence.enabled=true',
+        'server.persistence.storageClass=fast',
+        'experiment.accounts[0].namespace=chart-tests',
+        'experiment.accounts[0].targets={chart-tests}',
+        'tolerations[0].operator=Exists',
+        'imagePullSecrets[0].name=pull',
+      ],
+    ],
+    [
+      'without server, drain and priority class',
+      ['server.enabled=false', 'uninstall.drain=false', 'faultPods.priorityClass.create=false'],
+    ],
+  ]
+  test.each(variants)('%s is what an API server takes', async (_, set) => {
+    const items = await renderChart(namespace, set)
+    const said = await dryRun(items)
+    expect(said.trim().split('\n')).toHaveLength(items.length)
+    expect(said).toContain('deployment.apps/chaosplane-operator created')
+  })
+
+  test('runs every program without rights on the node', async () => {
+    const items = await renderChart(namespace)
+    const programs = items.filter(({ kind }) => kind === 'Deployment' || kind === 'Job')
+    expect(programs.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'chaosplane-drain',
+      'chaosplane-operator',
+      'chaosplane-runner',
+      'chaosplane-server',
+    ])
+    for (const program of programs) {
+      const { containers, securityContext } = podOf(program)
+      expect(securityContext).toMatchObject({
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        seccompProfile: { type: 'RuntimeDefault' },
+      })
+      for (const { securityContext: own, resources } of containers) {
+        expect(own).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        })
+        expect(resources.limits?.['cpu']).toBeUndefined()
+        expect(resources.requests?.['cpu']).toBeDefined()
+      }
+    }
+  })
+
+  test('gives the runner its keys, and the same image to all', async () => {
+    const items = await renderChart(namespace, ['image.repository=r', 'image.tag=7'])
+    const [runner] = podOf(named(items, 'Deployment', 'chaosplane-runner')).containers
+    expect(runner?.envFrom).toEqual([
+      { secretRef: { name: 'chaosplane-harness' } },
+      { configMapRef: { name: 'chaosplane-harness' } },
+    ])
+    expect(runner?.env).toContainEqual({ name: 'IMAGE', value: 'r:7' })
+    expect(Object.keys(dataOf(named(items, 'Secret', 'chaosplane-harness'), 'stringData'))).toEqual(
+      [
+        'ACCOUNT_ID',
+        'ACCESS_KEY',
+        'LOG_SERVICE_TOKEN',
+        'LOG_SERVICE_URL',
+        'INDIRECT_UPLOAD',
+        'SKIP_SECURE_VERIFY',
+        'PROXY_URL',
+        'HTTP_PROXY',
+        'HTTPS_PROXY',
+        'NO_PROXY',
+        'CLIENT_CERTIFICATE_SECRET',
+        'CLIENT_CERTIFICATE_FILE_PATH',
+        'CLIENT_CERTIFICATE_KEY_FILE_PATH',
+        'CLIENT_CERTIFICATE_PATH',
+        'CLIENT_CERTIFICATE_KEY_PATH',
+      ],
+    )
+    const keys = dataOf(named(items, 'ConfigMap', 'chaosplane-harness'), 'data')
+    expect(Object.keys(keys)).toEqual([
+      'EMISSARY_URL',
+      'INSECURE_SKIP_VERIFY',
+      'ORG_ID',
+      'PROJECT_ID',
+      'ENVIRONMENT_ID',
+      'INFRA_ID',
+      'CORRELATION_ID',
+      'DDCR_ENDPOINT',
+      'KUBERNETES_INFRA_SERVICE_ENDPOINT',
+      'LOG_SERVICE_ENDPOINT',
+      'LOG_SERVICE_ENABLED',
+      'LOG_WATCHER_IMAGE',
+    ])
+    expect(keys).toMatchObject({
+      KUBERNETES_INFRA_SERVICE_ENDPOINT: `http://chaosplane-server.${namespace}:8080/chaos/kserver/api`,
+      LOG_SERVICE_ENDPOINT: `http://chaosplane-server.${namespace}:8080/log-service`,
+    })
+  })
+
+  test('reports to nobody when neither a server nor an endpoint is wanted', async () => {
+    const items = await renderChart(namespace, ['server.enabled=false'])
+    const keys = dataOf(named(items, 'ConfigMap', 'chaosplane-harness'), 'data')
+    expect(keys).toMatchObject({ KUBERNETES_INFRA_SERVICE_ENDPOINT: '', LOG_SERVICE_ENDPOINT: '' })
+  })
+
+  test('keeps the resources of users when it is removed', async () => {
+    const crds = (await renderChart(namespace)).filter((o) => o.kind === 'CustomResourceDefinition')
+    expect(crds).toHaveLength(2)
+    for (const { metadata } of crds)
+      expect(metadata.annotations?.['helm.sh/resource-policy']).toBe('keep')
+  })
+
+  test.each([
+    ['a misspelt value', 'runner.replica=2', 'replica'],
+    ['a number that is too small', 'operator.replicas=0', 'replicas'],
+    ['an endpoint that is no URL', 'harness.infraServiceEndpoint=kserver', 'infraServiceEndpoint'],
+  ])('refuses %s by its path', async (_, set, path) => {
+    await expect(renderChart(namespace, [set])).rejects.toThrow(path)
+  })
+})
+
+describe('helm install', () => {
+  test('keeps generated keys over an upgrade', async () => {
+    const kubeconfig = ['--kubeconfig', inject('apiKubeconfig')]
+    const release = ['chaosplane', chartFolder, '-n', namespace, ...kubeconfig]
+    // the CRDs stand already, without helm's marks: they are the only part that is not installed here
+    const owned = [
+      'crd',
+      'chaosexperiments.chaos.chaosplane.io',
+      'kuberneteschaosexperiments.litmuschaos.io',
+    ]
+    const mark = (verb: string, marks: string[]) =>
+      kubectl(inject('apiKubeconfig'), [verb, ...owned, '--overwrite', ...marks])
+    await mark('label', ['app.kubernetes.io/managed-by=Helm'])
+    await mark('annotate', [
+      'meta.helm.sh/release-name=chaosplane',
+      `meta.helm.sh/release-namespace=${namespace}`,
+    ])
+    const secret = async () =>
+      JSON.parse(
+        await kubectl(inject('apiKubeconfig'), [
+          'get',
+          'secret',
+          'chaosplane-harness',
+          '-n',
+          namespace,
+          '-o',
+          'json',
+        ]),
+      ).data as Record<string, string>
+    await helm('install', ...release)
+    const first = await secret()
+    expect(Buffer.from(first['ACCESS_KEY'] ?? '', 'base64')).toHaveLength(32)
+    await helm('upgrade', ...release, '--set', 'logLevel=debug')
+    const second = await secret()
+    expect(second['ACCESS_KEY']).toBe(first['ACCESS_KEY'])
+    expect(second['LOG_SERVICE_TOKEN']).toBe(first['LOG_SERVICE_TOKEN'])
+    // nothing runs pods here, so the hook could not end
+    await helm('uninstall', 'chaosplane', '-n', namespace, ...kubeconfig, '--no-hooks')
+    const left = await kubectl(inject('apiKubeconfig'), ['get', ...owned, '-o', 'name'])
+    expect(left.trim().split('\n')).toHaveLength(2)
+  })
+})
