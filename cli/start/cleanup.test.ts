@@ -55,6 +55,26 @@ describe('clean-up', () => {
     expect(removed).toEqual(['cluster', 'chart'])
   })
 
+  it('counts as removed what went with the thing that held it', async () => {
+    const { make } = recorder()
+    const cleanup = createCleanup()
+    const fails = () => Promise.reject(new Error('no answer'))
+    cleanup.add(make('folder'))
+    cleanup.add({ ...make('cluster'), holdsRest: true })
+    cleanup.add(make('experiment', fails))
+    expect(await cleanup.run(live())).toEqual([])
+    expect(cleanup.left()).toEqual([])
+  })
+
+  it('still lists it when the thing that holds it could not be removed', async () => {
+    const { make } = recorder()
+    const cleanup = createCleanup()
+    const fails = () => Promise.reject(new Error('no answer'))
+    cleanup.add({ ...make('cluster', fails), holdsRest: true })
+    cleanup.add(make('experiment', fails))
+    expect((await cleanup.run(live())).map((l) => l.what)).toEqual(['experiment', 'cluster'])
+  })
+
   it('stops at once when told to, also inside a removal, and lists all that is left', async () => {
     const { removed, make } = recorder()
     const stop = new AbortController()

@@ -3,6 +3,8 @@ export type Made = {
   what: string
   /** how a human removes it */
   byHand: string
+  /** everything that was made after it goes with it, also what could not be removed by itself */
+  holdsRest?: boolean
   remove(signal: AbortSignal): Promise<void>
 }
 
@@ -29,7 +31,7 @@ export function createCleanup(): Cleanup {
     add: (made) => void stack.push(made),
     left: () => stack.toReversed().map(leftOf),
     async run(signal, tell = () => {}) {
-      const failed: Left[] = []
+      let failed: Left[] = []
       for (const made of stack.toReversed()) {
         if (signal.aborted) {
           failed.push(leftOf(made))
@@ -38,7 +40,8 @@ export function createCleanup(): Cleanup {
         tell({ event: 'removing', what: made.what })
         try {
           await orAborted(made.remove(signal), signal)
-          stack.splice(stack.indexOf(made), 1)
+          stack.splice(stack.indexOf(made), made.holdsRest ? stack.length : 1)
+          if (made.holdsRest) failed = []
           tell({ event: 'removed', what: made.what })
         } catch (error) {
           const why = error instanceof Error ? error.message : String(error)

@@ -96,6 +96,7 @@ function madeCluster(making: Promise<Cluster>, provider: 'kind' | 'local', pid: 
   return {
     what: 'the throw-away cluster',
     byHand: byHand[provider],
+    holdsRest: true,
     async remove() {
       // What makes a cluster does not hear a signal, but it cleans up after itself when its programs end.
       if (isOpen) endChildren(pid)

@@ -15,6 +15,7 @@ import { exitCodeOf, outcomeLines, resultLines } from './outcome.ts'
 import { openSite, type Site } from './place.ts'
 import { madeDemo, madeExperiment, madeProduct } from './remove.ts'
 import { untilAvailable } from './rollout.ts'
+import type { Seen } from './view/model.ts'
 import type { World } from './world.ts'
 
 const rolloutMs = 180_000
@@ -30,22 +31,41 @@ export async function runDemo(options: StartOptions, world: World): Promise<0 | 
   await deployDemo(site, hands, world)
   const loadBefore = await loadSums(hands)
   await start(site, hands, world)
-  const seen = await followRun({
-    client: site.access.client,
-    namespace: experimentNamespace,
-    name: experimentName,
-    compile: compileExperiment,
-    screen: world.screen,
-    clock: world.clock,
-    hints: hintsOf(site),
-    signal: world.stop,
-    timeoutMs: options.timeoutMs,
-  })
+  const seen = await follow(options, site, world)
   const found = await lookAfter(hands, loadBefore)
   for (const line of outcomeLines(seen, found)) world.screen.print(line)
   if (!options.once)
     for (const line of resultLines(seen, site.access.kubectlText)) world.screen.print(line)
   return exitCodeOf(seen, found)
+}
+
+async function follow(options: StartOptions, site: Site, world: World): Promise<Seen> {
+  try {
+    return await followRun({
+      client: site.access.client,
+      namespace: experimentNamespace,
+      name: experimentName,
+      compile: compileExperiment,
+      screen: world.screen,
+      clock: world.clock,
+      hints: hintsOf(site),
+      signal: world.stop,
+      timeoutMs: options.timeoutMs,
+    })
+  } catch (error) {
+    if (!world.stop.aborted) await printLogs(site, world)
+    throw error
+  }
+}
+
+/** What the programs said last: with --once they are gone before anybody could ask them. */
+async function printLogs({ access }: Site, { screen, stop }: World): Promise<void> {
+  for (const program of ['chaosplane-operator', 'chaosplane-runner']) {
+    const args = ['-n', productNamespace, 'logs', `deploy/${program}`, '--tail=15']
+    const text = await access.kubectl(args, { signal: stop, timeoutMs: 20_000 }).catch(String)
+    screen.print([[`The last lines of ${program}`, 'strong']])
+    for (const line of text.trimEnd().split('\n')) screen.print([[`  ${line}`, 'dim']])
+  }
 }
 
 async function install(site: Site, hands: Hands, world: World): Promise<void> {

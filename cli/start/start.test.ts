@@ -140,6 +140,26 @@ describe('npm start ends', () => {
     expect(t.removed).toEqual(['cluster'])
   })
 
+  it('only after Ctrl-C also when something failed, so that it can be looked at', async () => {
+    const t = setUp()
+    const body: Body = async (_, world) => {
+      world.cleanup.add(t.made('cluster'))
+      setImmediate(() => {
+        expect(t.removed).toEqual([])
+        t.stop.abort(new Error('interrupted'))
+      })
+      throw new Error('broken')
+    }
+    expect(await runStart({ ...options, once: false }, t.start, body)).toBe(2)
+    expect(t.removed).toEqual(['cluster'])
+  })
+
+  it('at once when nothing was made before it failed', async () => {
+    const t = setUp()
+    const body: Body = () => Promise.reject(new Error('no Go'))
+    expect(await runStart({ ...options, once: false }, t.start, body)).toBe(2)
+  })
+
   it('after closing what was opened', async () => {
     const t = setUp()
     let closed = 0

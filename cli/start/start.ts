@@ -25,7 +25,9 @@ export async function runStart(
   const { code, isWhole } = await attempt(options, world, body)
   try {
     const stays = options.keep && !world.stop.aborted
-    if (isWhole && !options.once && !stays) await untilStopped(world)
+    // What went wrong is best looked at where it happened.
+    const isWorthALook = isWhole || cleanup.left().length > 0
+    if (isWorthALook && !options.once && !stays) await untilStopped(world)
     if (stays) tellKept(cleanup.left(), world)
     else if (!(await clean(world, hurry))) return code === 0 ? failedCode : code
     return code
