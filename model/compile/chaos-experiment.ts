@@ -1,7 +1,7 @@
 import { type ChaosExperimentInput, chaosExperimentSchema } from '../documents/chaos-experiment.ts'
 import type { FaultCatalogue, Tunables } from '../fault.ts'
 import { BadSelector, selectorText } from '../label-selector.ts'
-import type { Compiled, Selection } from '../plan.ts'
+import type { Compiled, Selection, TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
 import { faultNamed } from './faults.ts'
 import {
@@ -127,6 +127,56 @@ function durationOf(spec: Spec, problems: Problems): number {
   return ms ?? 0
 }
 
+/** The fault and its parameters; null after a refusal. */
+function faultOf(
+  action: Spec['action'],
+  catalogue: FaultCatalogue,
+  { values, problems }: { values: Tunables; problems: Problems },
+): { fault: string; faultWritten: string; params: Record<string, unknown> } | null {
+  const written = action.type.trim()
+  const where = { dialect: 'chaosplane' as const, path: 'spec.action.type', problems }
+  const fault = faultNamed(written, catalogue, where)
+  if (fault === null) return null
+  const own = fault.tunables.filter((t) => t.dialect === 'chaosplane').map((t) => t.name)
+  refuseUnknownParameters(values, [...own, ...containerNames], problems)
+  const pathOf = (name: string): string => `spec.action.parameters.${name}`
+  const params = guarded(() => fault.fromChaosplane(values, written), { problems, pathOf })
+  return params === null ? null : { fault: fault.id, faultWritten: written, params }
+}
+
+function recoveryOf(state: Spec['steadyState'], problems: Problems): number | null {
+  const written = state?.recoveryTimeout
+  const ms = problems.span(
+    'spec.steadyState.recoveryTimeout',
+    saysNothing(written) ? null : String(written),
+    defaultRecoveryMs,
+  )
+  return (state?.after ?? []).length > 0 ? ms : null
+}
+
+function taskOf(spec: Spec, catalogue: FaultCatalogue, problems: Problems): TaskPlan | null {
+  noteUnused(spec, problems)
+  const values = parametersOf(spec.action.parameters, problems)
+  const fault = faultOf(spec.action, catalogue, { values, problems })
+  const container = containerNames.map((name) => values[name] ?? '').find((n) => n !== '') ?? ''
+  const selection = selectionOf(spec.target, container, problems)
+  const probes = probesOf(spec, { namespace: spec.target.namespace ?? '', problems })
+  const durationMs = durationOf(spec, problems)
+  if (fault === null) return null
+  return {
+    name: fault.faultWritten,
+    ...fault,
+    selection,
+    probes,
+    durationMs,
+    rampMs: 0,
+    sequence: 'parallel',
+    healthCheck: null,
+    weight: 10,
+    pods: {},
+  }
+}
+
 const text = (value: unknown): string => String(value ?? '').trim()
 
 function planOf(
@@ -134,73 +184,26 @@ function planOf(
   catalogue: FaultCatalogue,
   { metadata, problems }: { metadata: Json; problems: Problems },
 ): Compiled {
-  noteUnused(spec, problems)
-  const written = spec.action.type.trim()
-  const fault = faultNamed(written, catalogue, {
-    dialect: 'chaosplane',
-    path: 'spec.action.type',
-    problems,
-  })
-  const values = parametersOf(spec.action.parameters, problems)
-  const container = containerNames.map((name) => values[name] ?? '').find((n) => n !== '') ?? ''
-  const selection = selectionOf(spec.target, container, problems)
-  const durationMs = durationOf(spec, problems)
-  const namespace = text(metadata['namespace'])
-  const probes = probesOf(spec, {
-    namespace: selection.workloads[0]?.namespace || namespace,
-    problems,
-  })
-  const after = spec.steadyState?.after ?? []
-  const recovery = problems.span(
-    'spec.steadyState.recoveryTimeout',
-    saysNothing(spec.steadyState?.recoveryTimeout)
-      ? null
-      : String(spec.steadyState?.recoveryTimeout),
-    defaultRecoveryMs,
-  )
-  const pathOf = (name: string): string => `spec.action.parameters.${name}`
-  const params =
-    fault === null
-      ? null
-      : guarded(() => fault.fromChaosplane(values, written), { problems, pathOf })
-  if (fault !== null) {
-    const own = fault.tunables.filter((t) => t.dialect === 'chaosplane').map((t) => t.name)
-    refuseUnknownParameters(values, [...own, ...containerNames], problems)
-  }
-  if (problems.refusals.length > 0 || fault === null || params === null)
+  const task = taskOf(spec, catalogue, problems)
+  const recoveryMs = recoveryOf(spec.steadyState, problems)
+  if (problems.refusals.length > 0 || task === null)
     return { ok: false, refusals: problems.refusals }
-  const account = isObject(metadata['annotations'])
-    ? text(metadata['annotations'][accountAnnotation])
-    : ''
+  const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {}
   const uid = text(metadata['uid'])
-  const task = {
-    name: written,
-    fault: fault.id,
-    faultWritten: written,
-    params,
-    selection,
-    probes,
-    durationMs,
-    rampMs: 0,
-    sequence: 'parallel' as const,
-    healthCheck: null,
-    weight: 10,
-    pods: {},
-  }
   return {
     ok: true,
     plan: {
       dialect: 'ChaosExperiment',
-      namespace,
+      namespace: text(metadata['namespace']),
       name: text(metadata['name']),
       uid,
-      account: account || null,
+      account: text(annotations[accountAnnotation]) || null,
       experimentId: uid,
       runId: uid,
       cleanup: 'delete',
       steps: [[task.name]],
       tasks: [task],
-      recoveryMs: after.length > 0 ? recovery : null,
+      recoveryMs,
       notes: problems.notes,
     },
   }

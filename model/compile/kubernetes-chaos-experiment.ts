@@ -132,9 +132,9 @@ function weight(task: Json, chaos: Json, { path, problems }: Context): number | 
   return guarded(() => weightOf(direct ? task['weight'] : label), { problems, pathOf: () => at })
 }
 
-function compileTask(task: Json, context: Context): TaskPlan | null {
-  const { path, problems, catalogue } = context
-  const before = problems.refusals.length
+/** Everything of a task but its fault: what is wrong is refused with its path. */
+function readTask(task: Json, context: Context) {
+  const { path, problems } = context
   refuseNotBuilt(task, notBuilt.task, context)
   unknownKeys(task, { path, known: [...taskKeys, ...notBuilt.task], problems })
   const name = trimmed(task['name'])
@@ -147,54 +147,52 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
   const at = `${path}.definition.chaos`
   unknownKeys(chaos, { path: at, known: chaosKeys, problems })
   noteImages(chaos, at, problems)
-  const written = trimmed(chaos['experiment'] ?? chaos['fault'])
-  const fault = faultNamed(written, catalogue, {
-    dialect: 'litmus',
-    path: `${at}.experiment`,
-    problems,
-  })
-  const { values, pathOf } = readEnv(chaos['env'], { path: `${at}.env`, problems })
-  const probes = [
-    ...inlineProbes(chaos, { ...context, path: at }),
-    ...probeReferences(task, context),
-  ]
+  const inline = inlineProbes(chaos, { ...context, path: at })
+  const probes = [...inline, ...probeReferences(task, context)]
   refuseTwins(probes, { ...context, path })
-  const pods = podSettings(chaos, { path: at, problems })
-  const share = weight(task, chaos, context)
-  if (fault === null) {
-    selectionOf(definition['targets'], values, {
-      path: `${path}.definition.targets`,
-      problems,
-      pathOf,
-      share: 'one',
-    })
-    return null
+  return {
+    name,
+    at,
+    chaos,
+    targets: definition['targets'],
+    probes,
+    pods: podSettings(chaos, { path: at, problems }),
+    weight: weight(task, chaos, context),
+    written: trimmed(chaos['experiment'] ?? chaos['fault']),
+    ...readEnv(chaos['env'], { path: `${at}.env`, problems }),
   }
-  judgeNames(values, fault, { path: `${at}.env`, problems, pathOf })
-  const params = guarded(() => fault.fromLitmus(values, written), { problems, pathOf })
-  const common = commonSettings(values, { fault, fields: healthFields(chaos), problems, pathOf })
-  const selection = selectionOf(definition['targets'], values, {
+}
+
+function compileTask(task: Json, context: Context): TaskPlan | null {
+  const { path, problems, catalogue } = context
+  const before = problems.refusals.length
+  const { at, chaos, targets, written, values, pathOf, ...read } = readTask(task, context)
+  const where = { dialect: 'litmus' as const, path: `${at}.experiment`, problems }
+  const fault = faultNamed(written, catalogue, where)
+  const common =
+    fault && commonSettings(values, { fault, fields: healthFields(chaos), problems, pathOf })
+  const selection = selectionOf(targets, values, {
     path: `${path}.definition.targets`,
     problems,
     pathOf,
     share: common?.share ?? 'one',
   })
-  if (params === null || common === null || share === null || problems.refusals.length > before)
-    return null
-  const { durationMs, rampMs, sequence, healthCheck } = common
+  if (fault === null) return null
+  judgeNames(values, fault, { path: `${at}.env`, problems, pathOf })
+  const params = guarded(() => fault.fromLitmus(values, written), { problems, pathOf })
+  if (params === null || common === null || read.weight === null) return null
+  if (problems.refusals.length > before) return null
+  const { share: _share, ...settings } = common
   return {
-    name,
+    name: read.name,
     fault: fault.id,
     faultWritten: written,
     params,
     selection,
-    probes,
-    durationMs,
-    rampMs,
-    sequence,
-    healthCheck,
-    weight: share,
-    pods,
+    probes: read.probes,
+    ...settings,
+    weight: read.weight,
+    pods: read.pods,
   }
 }
 
