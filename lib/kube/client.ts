@@ -55,7 +55,8 @@ export interface KubeClient {
   mergePatch<T>(path: string, body: unknown, call: Call): Promise<T>
   jsonPatch<T>(path: string, ops: JsonPatchOp[], call: Call): Promise<T>
   replace<T>(path: string, body: unknown, call: Call): Promise<T>
-  remove(path: string, call: RemoveCall): Promise<void>
+  /** what the answer held: the object while it goes gracefully, else undefined */
+  remove(path: string, call: RemoveCall): Promise<KubeObject | undefined>
   /** ends when the server closes it; an ERROR event (410 …) is thrown */
   watch<T extends KubeObject>(path: string, call: WatchCall): AsyncIterable<WatchEvent<T>>
   /** an answer as text (`/readyz`, a pod's log without follow) */
@@ -147,7 +148,15 @@ export function createKubeClient(settings: KubeClientSettings): KubeClient {
     async remove(path, call) {
       const body = deleteOptions(call)
       const repeatable = call.uid ? 'if-lost' : 'if-refused'
-      await send({ method: 'DELETE', path, call, body, contentType: jsonType, repeatable })
+      const answer = await json<KubeObject>({
+        method: 'DELETE',
+        path,
+        call,
+        body,
+        contentType: jsonType,
+        repeatable,
+      })
+      return answer.kind === 'Status' ? undefined : answer
     },
     watch: (path, call) => watchEvents(transport, { path, call, userAgent }),
     text: (path, call) => send(read(path, call)),

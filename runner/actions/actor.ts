@@ -30,6 +30,8 @@ export type Actor = {
   accountExists(signal: AbortSignal): Promise<void>
   probes: ReadonlyMap<string, readonly ProbePlan[]>
   probeIo(task: TaskPlan): ProbeIo
+  /** from which version a struck target can be followed, by target id; lost with the runner, then it is looked up */
+  since: Map<string, string>
   /** fault pods of a task by node */
   sessions: Map<string, Map<string, NodeSession>>
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>

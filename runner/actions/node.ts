@@ -92,6 +92,7 @@ export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io
   await Promise.all(concerned.map((s) => s.armed(io.signal)))
   io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
   // The wave is on record before any node is told: who takes over repeats it instead of starting another.
+  if (concerned.every((s) => s.startsByItself)) return
   await actor.durable(actor.signal)
   await Promise.all(concerned.map((s) => s.pushGo()))
 }

@@ -23,6 +23,7 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
     const [targets] = await Promise.all([
       choose(task, actor, io.signal),
       actor.accountExists(io.signal),
+      mayReachNodes(task, actor, io.signal),
     ])
     io.emit({ fact: 'prepared', task: task.name, targets })
   } catch (error) {
@@ -45,13 +46,21 @@ async function preferAccount(error: unknown, actor: Actor, signal: AbortSignal) 
   }
 }
 
+/** Pods are chosen in the namespaces of the selection only, so the right is asked for while they are looked up. */
+async function mayReachNodes(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<void> {
+  if (faultOf(actor, task).hands !== 'node') return
+  const namespaces = new Set(task.selection.workloads.map((w) => w.namespace))
+  const { kube } = actor.context
+  await Promise.all(
+    [...namespaces].map((namespace) => mayExec(kube, actor.account, { namespace, signal })),
+  )
+}
+
 async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<TargetState[]> {
   const fault = faultOf(actor, task)
   const found = await actor.findTargets(task, 0, signal)
   if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
   if (fault.hands === 'kube') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
-  for (const namespace of new Set(found.map((t) => t.namespace)))
-    await mayExec(actor.context.kube, actor.account, { namespace, signal })
   // In series each target is a wave of its own.
   return task.sequence === 'serial' ? found.map((t, wave) => ({ ...t, wave })) : found
 }

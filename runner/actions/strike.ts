@@ -68,11 +68,12 @@ async function oneByOne(
 async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Io): Promise<void> {
   const { context, account } = actor
   try {
-    const evidence = await kubeFaultOf(task).strike(target, task.params as never, {
+    const { evidence, since } = await kubeFaultOf(task).strike(target, task.params as never, {
       kube: context.kube,
       as: userOf(account),
       signal: io.signal,
     })
+    if (since) actor.since.set(target.podUid, since)
     io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
   } catch (error) {
     if (io.signal.aborted) return
@@ -101,7 +102,14 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
     try {
       const { kube } = actor.context
       const as = userOf(actor.account)
-      const proof = await fault.settled(target, task.params as never, { kube, as, signal })
+      const since = actor.since.get(target.podUid)
+      actor.since.delete(target.podUid)
+      const proof = await fault.settled(target, task.params as never, {
+        kube,
+        as,
+        signal,
+        ...(since ? { since } : {}),
+      })
       io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
     } catch (error) {
       if (io.signal.aborted) return

@@ -3,6 +3,9 @@ import type { KubeClient } from '../../lib/kube/client.ts'
 /** A target of an API-level fault. */
 export type KubeTarget = { id: string; namespace: string; pod: string; podUid: string }
 
+/** How the effect was seen, and the version of the object from which it can be followed. */
+export type Struck = { evidence: string; since?: string }
+
 export type KubeFaultIo = {
   kube: KubeClient
   /** the user to act as, for example `system:serviceaccount:v2:litmus` */
@@ -16,10 +19,10 @@ export type KubeFaultIo = {
  */
 export type KubeFault<Params = Record<string, unknown>> = {
   id: string
-  /** hits one target, idempotent for the same target; resolves with how the effect was seen */
-  strike(target: KubeTarget, params: Params, io: KubeFaultIo): Promise<string>
+  /** hits one target, idempotent for the same target */
+  strike(target: KubeTarget, params: Params, io: KubeFaultIo): Promise<Struck>
   /** waits until the effect is complete; resolves with the proof */
-  settled(target: KubeTarget, params: Params, io: KubeFaultIo): Promise<string>
+  settled(target: KubeTarget, params: Params, io: KubeFaultIo & { since?: string }): Promise<string>
   /** how long `settled` may take, milliseconds */
   settleMs(params: Params): number
 }

@@ -47,6 +47,7 @@ export type SessionLinks = {
 /** A fault pod that does not run by then has failed, milliseconds. */
 const startMs = 180_000
 const reattachMs = 100
+const reattachMaxMs = 2000
 /** A pod that vanished with its targets still open is replaced so often. */
 const attempts = 5
 const quitMs = 2000
@@ -79,6 +80,11 @@ export class NodeSession {
 
   get node(): string {
     return this.#links.order.node
+  }
+
+  /** Its order travels in the pod: nobody has to tell it to go. */
+  get startsByItself(): boolean {
+    return this.#links.order.start === 'now'
   }
 
   /** Begins once; later calls do nothing. */
@@ -145,9 +151,14 @@ export class NodeSession {
     if (!attached || !this.#name) return
     await this.#links.stored(signal)
     await this.#send({ do: 'ack', seq: this.#acknowledged() })
-    await this.#send({ do: 'quit' })
+    const stream = this.#attached
+    this.#quitting = true
+    if (!stream || !(await this.#send({ do: 'quit' }))) return
+    // The program's stream ends with it; a pod that is retained is left to end by itself.
+    await within(quitMs, signal, (s) => this.#untilDetached(stream, s))
     const key = `${namespace}/${this.#name}`
-    await within(quitMs, signal, (s) => podWhen(cache, key, (p) => !p || isTerminal(p), s))
+    const over = (pod: Pod | undefined): boolean => !pod || isTerminal(pod)
+    if (this.#parts.retain) await within(goneMs, signal, (s) => podWhen(cache, key, over, s))
   }
 
   async #remove(name: string, signal: AbortSignal): Promise<void> {
@@ -171,6 +182,11 @@ export class NodeSession {
     return Array.from({ length: attempts }, (_, i) => podName(this.#links.order, i + 1)).filter(
       (n) => recorded.has(n),
     )
+  }
+  #quitting = false
+  async #untilDetached(stream: Attached, signal: AbortSignal): Promise<true> {
+    while (this.#attached === stream) await this.#parts.clock.sleep(10, signal)
+    return true
   }
   async #whenAttached(signal: AbortSignal): Promise<true> {
     while (!this.#attached) await this.#parts.clock.sleep(20, signal)
@@ -209,6 +225,7 @@ export class NodeSession {
       await this.#create(name, attempt)
       const pod = await this.#started(name)
       if (pod && !isTerminal(pod)) await this.#serve(name, signal)
+      if (this.#quitting) return
       if (this.#open().length === 0 && this.#links.task().chaosAt !== undefined) return
       signal.throwIfAborted()
       this.#links.emit({
@@ -274,7 +291,7 @@ export class NodeSession {
   /** Listens until the pod is gone or over; a broken stream is opened again. */
   async #serve(name: string, signal: AbortSignal): Promise<void> {
     const { cache, namespace, attach, clock, log } = this.#parts
-    for (;;) {
+    for (let attempt = 0; ; ) {
       const pod = cache.get(`${namespace}/${name}`)
       if (!pod || isTerminal(pod)) return
       signal.throwIfAborted()
@@ -282,12 +299,15 @@ export class NodeSession {
         const place = { namespace, pod: name, container: faultContainer }
         const attached = await attach(place, signal)
         await this.#listen(attached, name)
+        attempt = 0
       } catch (error) {
         if (signal.aborted) throw signal.reason
         log.debug({ err: error, pod: name }, 'the stream to the fault pod broke')
       }
       this.#attached = null
-      await clock.sleep(reattachMs, signal)
+      if (this.#quitting) return
+      // kubelet takes a moment to say that a container has ended
+      await clock.sleep(Math.min(reattachMs * 2 ** attempt++, reattachMaxMs), signal)
     }
   }
 

@@ -1,5 +1,5 @@
-import type { KubeClient } from '../../lib/kube/client.ts'
-import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
+import type { JsonPatchOp, KubeClient } from '../../lib/kube/client.ts'
+import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Resource } from './resource.ts'
 
@@ -45,36 +45,53 @@ export function claim(
   )
 }
 
-/** Lets the resource go: finalizer, claim and used abort annotations in one write. Gone already is fine. */
+type Letting = { resource: Resource; seen: KubeObject | null }
+
+/**
+ * Lets the resource go: finalizer, claim and used abort annotations in one write. Gone already is fine.
+ * First by what was `seen` last, tested by the API server; when that has changed, by a fresh look.
+ */
 export async function letGo(
   kube: KubeClient,
-  resource: Resource,
+  { resource, seen }: Letting,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    const object = await kube.find<KubeObject>(resource.path, { signal })
+  for (let known = seen; ; known = null) {
+    const object = known ?? (await kube.find<KubeObject>(resource.path, { signal }))
     if (!object || object.metadata.uid !== resource.uid) return
-    const { finalizers = [], annotations = {}, resourceVersion } = object.metadata
-    const used = [claimAnnotation, ...abortAnnotations].filter((a) => annotations[a] !== undefined)
-    if (!finalizers.includes(finalizer) && used.length === 0) return
+    const ops = releaseOf(object)
+    // What was seen may be older than our own claim: only a fresh look says that there is nothing to release.
+    if (ops.length === 0 && known) continue
+    if (ops.length === 0) return
     try {
-      await kube.mergePatch(
-        resource.path,
-        {
-          metadata: {
-            resourceVersion,
-            finalizers: finalizers.filter((f) => f !== finalizer),
-            annotations: Object.fromEntries(used.map((a) => [a, null])),
-          },
-        },
-        { signal },
-      )
+      await kube.jsonPatch(resource.path, ops, { signal })
       return
     } catch (error) {
       if (isNotFound(error)) return
-      if (!isConflict(error)) throw error
+      if (!isConflict(error) && !isInvalid(error)) throw error
     }
   }
+}
+
+/** A failed `test` of a JSON patch is answered with 422. */
+const isInvalid = (error: unknown): boolean => error instanceof KubeError && error.status === 422
+
+const pointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+
+function releaseOf({ metadata }: KubeObject): JsonPatchOp[] {
+  const ops: JsonPatchOp[] = []
+  const at = metadata.finalizers?.indexOf(finalizer) ?? -1
+  for (const name of [claimAnnotation, ...abortAnnotations]) {
+    const value = metadata.annotations?.[name]
+    const path = `/metadata/annotations/${pointer(name)}`
+    if (value !== undefined) ops.push({ op: 'test', path, value }, { op: 'remove', path })
+  }
+  // Last: when this goes, the object may be gone.
+  if (at >= 0) {
+    const path = `/metadata/finalizers/${at}`
+    ops.push({ op: 'test', path, value: finalizer }, { op: 'remove', path })
+  }
+  return ops
 }
 
 /** Who asks for an early end, or null. */

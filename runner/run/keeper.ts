@@ -19,7 +19,7 @@ export type KeeperSettings = {
   onLoss(why: string): void
 }
 
-/** Facts that can wait are written together after this, milliseconds. */
+/** What came in while a write was under way is written together after this, milliseconds. */
 const lazyMs = 300
 const retryMs = [100, 200, 500, 1000, 2000]
 
@@ -37,6 +37,7 @@ export class StatusKeeper {
   #urgent = 0
   #writing = false
   #timer: NodeJS.Timeout | undefined
+  #dueAt = 0
   #waiters: Waiter[] = []
   #end = new AbortController()
 
@@ -44,12 +45,19 @@ export class StatusKeeper {
     this.#settings = settings
   }
 
-  /** The newest state, to be written within `lazyMs`. */
-  offer(state: RunState): void {
+  /** The newest state, to be written within `waitMs` at the latest, together with what comes until then. */
+  offer(state: RunState, waitMs = lazyMs): void {
     this.#state = state
     this.#version++
-    if (!this.#timer && !this.#writing)
-      this.#timer = setTimeout(() => this.#push(this.#version), lazyMs)
+    if (!this.#writing) this.#within(waitMs)
+  }
+
+  #within(ms: number): void {
+    const dueAt = this.#settings.clock.now() + ms
+    if (this.#end.signal.aborted || (this.#timer && this.#dueAt <= dueAt)) return
+    clearTimeout(this.#timer)
+    this.#dueAt = dueAt
+    this.#timer = setTimeout(() => this.#push(this.#version), ms)
   }
 
   /** Resolves once everything that was offered so far is stored; writes at once. */
@@ -118,14 +126,8 @@ export class StatusKeeper {
       this.close(error instanceof Error ? error.message : String(error))
     } finally {
       this.#writing = false
-      if (this.#version > this.#written && this.#state) this.offerAgain()
+      if (this.#version > this.#written && this.#state) this.#within(lazyMs)
     }
-  }
-
-  /** What came in while a write was under way gets its own lazy turn. */
-  offerAgain(): void {
-    if (!this.#timer && !this.#end.signal.aborted)
-      this.#timer = setTimeout(() => this.#push(this.#version), lazyMs)
   }
 
   async #write(): Promise<void> {

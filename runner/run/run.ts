@@ -43,6 +43,7 @@ export class Run {
   #projections: Projections
   #loop: RunLoop | null = null
   #abort: string | null = null
+  #seen: Experiment | null = null
   #actor: Actor | null = null
   #probeIos = new Map<string, ProbeIo>()
 
@@ -73,6 +74,7 @@ export class Run {
 
   /** Hears what became of the resource: an abort, a deletion, another runner's claim. */
   see(object: Experiment): void {
+    this.#seen = object
     const holder = claimOf(object)
     const { me } = this.#parts.context
     if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
@@ -154,6 +156,7 @@ export class Run {
       probes: resolved.plans,
       probeIo: (task) => this.#probeIo(task, account),
       sessions: new Map(),
+      since: new Map(),
       findTargets: (task, wave, s) =>
         findTargetsOf(task, wave, { kube: context.kube, account, seed: state.seed, signal: s }),
     }
@@ -189,7 +192,7 @@ export class Run {
 
   #observe(state: RunState, fact: Fact): void {
     this.#projections.tell(state, fact)
-    this.#keeper.offer(this.#projections.reserve(state))
+    this.#keeper.offer(this.#projections.reserve(state), lazyFor(fact))
     // A verdict, and the stages that people wait for, are not kept waiting.
     if (fact.fact === 'finished' || fact.fact === 'aborted')
       void this.#keeper.durable(this.#halt.signal).catch(() => {})
@@ -201,7 +204,8 @@ export class Run {
     await this.#keeper.durable(signal)
     const state = this.#loop?.state
     if (state) this.#projections.finish(state)
-    await letGo(this.#parts.context.kube, this.#parts.resource, signal)
+    const { context, resource } = this.#parts
+    await letGo(context.kube, { resource, seen: this.#seen }, signal)
   }
 
   #probeIo(task: TaskPlan, account: { namespace: string; name: string }): ProbeIo {
@@ -231,6 +235,12 @@ export class Run {
     for (const nodes of this.#actor?.sessions.values() ?? [])
       await Promise.all([...nodes.values()].map((s) => s.leave()))
   }
+}
+
+/** That a struck pod is gone is worth a write of its own only when nothing else comes for a while, milliseconds. */
+const lazyFor = (fact: Fact): number => {
+  if (fact.fact === 'reverted' || fact.fact === 'acknowledged') return 5000
+  return fact.fact === 'injected' ? 1000 : 300
 }
 
 const newer = (a: KubeObject, b: KubeObject): boolean =>

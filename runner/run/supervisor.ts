@@ -103,7 +103,8 @@ export class Supervisor {
     const work = (): Promise<void> => {
       if (finding.do === 'begin') return this.#beginAgain(kind, object, finding.previousRunIds)
       if (finding.do === 'carry-on') return this.#carryOn(kind, object, finding.state)
-      return letGo(this.#context.kube, resourceOf(kind, object), AbortSignal.timeout(10_000))
+      const resource = resourceOf(kind, object)
+      return letGo(this.#context.kube, { resource, seen: null }, AbortSignal.timeout(10_000))
     }
     const entry: Busy = { run: null, ended: Promise.resolve() }
     this.#busy.set(uid, entry)
@@ -224,7 +225,7 @@ export class Supervisor {
     keeper.offer(state)
     try {
       await keeper.durable(signal)
-      await letGo(context.kube, resource, signal)
+      await letGo(context.kube, { resource, seen: null }, signal)
       this.#finished.set(resource.uid, state.runId)
     } finally {
       keeper.close('the refusal is written')

@@ -15,22 +15,26 @@ export const podDelete: KubeFault<Params> = {
   id: 'pod-delete',
   async strike(target, { gracePeriodSeconds }, { kube, as, signal }) {
     try {
-      await kube.remove(pathOf(target), {
+      const going = await kube.remove(pathOf(target), {
         as,
         signal,
         uid: target.podUid,
         ...(gracePeriodSeconds === null ? {} : { gracePeriodSeconds }),
       })
-      return `DELETE accepted for uid ${target.podUid}`
+      return {
+        evidence: `DELETE accepted for uid ${target.podUid}`,
+        ...(going ? { since: going.metadata.resourceVersion } : {}),
+      }
     } catch (error) {
       // The answer to an earlier attempt may have been lost: the pod with this uid is gone, which is the effect.
-      if (isNotFound(error) || isConflict(error)) return `pod with uid ${target.podUid} is gone`
+      if (isNotFound(error) || isConflict(error))
+        return { evidence: `pod with uid ${target.podUid} is gone` }
       throw error
     }
   },
-  async settled(target, _params, { kube, signal }) {
-    for (;;) {
-      const gone = await goneOf(kube, target, signal)
+  async settled(target, _params, { kube, signal, since }) {
+    for (let from = since; ; from = undefined) {
+      const gone = await goneOf(kube, { target, since: from }, signal)
       if (gone) return gone
       signal.throwIfAborted()
     }
@@ -45,16 +49,16 @@ const pathOf = ({ namespace, pod }: KubeTarget): string =>
 /** Looks once, then follows the pod; null when the watch ended without an answer. */
 async function goneOf(
   kube: KubeClient,
-  target: KubeTarget,
+  { target, since }: { target: KubeTarget; since: string | undefined },
   signal: AbortSignal,
 ): Promise<string | null> {
-  const seen = await kube.find<KubeObject>(pathOf(target), { signal })
-  if (!seen) return `pod ${target.pod} no longer exists`
-  if (seen.metadata.uid !== target.podUid) return replaced(target, seen)
+  const seen = since ? null : await kube.find<KubeObject>(pathOf(target), { signal })
+  if (seen === undefined) return `pod ${target.pod} no longer exists`
+  if (seen && seen.metadata.uid !== target.podUid) return replaced(target, seen)
   const path = resourcePath({ ...pods, namespace: target.namespace })
   const watch = kube.watch(path, {
     signal,
-    resourceVersion: seen.metadata.resourceVersion,
+    resourceVersion: seen?.metadata.resourceVersion ?? since ?? '',
     query: { fieldSelector: `metadata.name=${target.pod}`, timeoutSeconds: '300' },
   })
   try {
