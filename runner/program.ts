@@ -242,9 +242,9 @@ function probeIoOf({ parts, kube, clock, http }: World, place: ProbePlace): Prob
   const { kind, name, uid, apiVersion } = place.resource
   const commands = createCommandPods({
     kube,
-    exec: execAs(config, undefined),
+    exec: execAs(config, as),
     clock,
-    as: undefined,
+    as,
     settings: {
       image: settings.image,
       imagePullPolicy: settings.imagePullPolicy,
