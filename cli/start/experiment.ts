@@ -9,8 +9,8 @@ import type { Access } from './access.ts'
 import { type Hands, removeAndWait } from './apply.ts'
 import { demoDeployments, demoNamespace, experimentNamespace, loadDeployment } from './demo.ts'
 import { productNamespace } from './install.ts'
-import { type Found, type LoadSums, lastSums, loadBetween } from './outcome.ts'
-import { availability, type DeploymentSeen, untilAvailable } from './rollout.ts'
+import { type Found, isAsBefore, type LoadSums, lastSums, loadBetween } from './outcome.ts'
+import { availability, type DeploymentSeen } from './rollout.ts'
 import type { Compile } from './view/seen.ts'
 
 const file = join(import.meta.dirname, '../../examples/seed-experiment.yaml')
@@ -46,26 +46,40 @@ export async function loadSums({ client, signal }: Hands): Promise<LoadSums | nu
   return lastSums(await client.text(path, { signal, query: { tailLines: '5' } }))
 }
 
+const firstSumsMs = 10_000
 const recoveryMs = 60_000
+const pollMs = 250
 
-/** Looks at the cluster after the run: waits for the Deployments, then lists what should not be there. */
+/** The first sums of a load that has just been started; null when it says nothing. */
+export async function firstLoadSums(hands: Hands): Promise<LoadSums | null> {
+  const until = hands.clock.now() + firstSumsMs
+  for (;;) {
+    const sums = await loadSums(hands)
+    if (sums || hands.clock.now() > until) return sums
+    await hands.clock.sleep(pollMs, hands.signal)
+  }
+}
+
+type Left = Pick<Found, 'finalizers' | 'pods' | 'deployments'>
+
+/** Looks at the cluster after the run until nothing is left of it, a minute at most. */
 export async function lookAfter(hands: Hands, loadBefore: LoadSums | null): Promise<Found> {
-  const { client, clock, signal } = hands
+  const { clock, signal } = hands
   const endedAt = clock.now()
-  const recovered = await untilAvailable({
-    ...hands,
-    namespace: demoNamespace,
-    names: demoDeployments,
-    deadlineMs: recoveryMs,
-    say: () => {},
-  }).then(
-    () => true,
-    (error) => {
-      if (signal.aborted) throw error
-      return false
-    },
-  )
-  const recoveredMs = recovered ? clock.now() - endedAt : null
+  for (;;) {
+    const left = await lookForLeft(hands)
+    const ms = clock.now() - endedAt
+    const isOver = isAsBefore(left)
+    if (isOver || ms > recoveryMs) {
+      const load = loadBetween(loadBefore, await loadSums(hands))
+      return { ...left, recoveredMs: isOver ? ms : null, load }
+    }
+    await clock.sleep(pollMs, signal)
+  }
+}
+
+async function lookForLeft(hands: Hands): Promise<Left> {
+  const { client, signal } = hands
   const where = { ...kubernetesChaosExperiments, namespace: experimentNamespace }
   const object = await client.find<KubeObject>(resourcePath({ ...where, name: experimentName }), {
     signal,
@@ -74,8 +88,6 @@ export async function lookAfter(hands: Hands, loadBefore: LoadSums | null): Prom
     finalizers: object?.metadata.finalizers ?? [],
     pods: await podsOfRuns(hands),
     deployments: await demoAvailability(hands),
-    recoveredMs,
-    load: loadBetween(loadBefore, await loadSums(hands)),
   }
 }
 

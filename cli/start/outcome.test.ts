@@ -42,6 +42,7 @@ describe('exit code', () => {
     ['2 for a Pass with a target that is owed', ended({}, [back, owed]), clean, 2],
     ['2 for a Pass with a fault pod left', ended(), { ...clean, pods: ['fault-1'] }, 2],
     ['2 for a Pass with a finalizer left', ended(), { ...clean, finalizers: ['x/run'] }, 2],
+    ['2 when the demo is gone', ended(), { ...clean, deployments: [] }, 2],
     [
       '2 for a Pass with a Deployment that did not recover',
       ended(),
@@ -71,7 +72,7 @@ describe('the outcome in words', () => {
       '  ✓ podtato-left-leg 2/2 available',
       '  ✓ fault pods left: none',
       '  ✓ finalizers left: none',
-      '  ✓ all complete 1.5 s after the run',
+      '  ✓ all of it within 1.5 s after the verdict',
       '    the load sent 1800 requests meanwhile, 2 of them failed',
     ])
   })

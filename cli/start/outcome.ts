@@ -7,7 +7,7 @@ export type Found = {
   /** fault and probe pods of the run that still exist */
   pods: string[]
   deployments: { complete: boolean; text: string }[]
-  /** time from the end of the run until all Deployments were complete; null: they are not */
+  /** time from the end of the run until nothing was left of it; null: something is */
   recoveredMs: number | null
   load: LoadDifference | null
 }
@@ -78,7 +78,7 @@ function restoredLines(seen: Seen, found: Found): Line[] {
     ),
     ...(found.recoveredMs === null
       ? []
-      : [mark(true, `all complete ${duration(found.recoveredMs)} after the run`)]),
+      : [mark(true, `all of it within ${duration(found.recoveredMs)} after the verdict`)]),
     ...(found.load ? [loadLine(found.load)] : []),
   ]
 }
@@ -93,12 +93,16 @@ const loadLine = ({ sent, failed }: LoadDifference): Line => [
   [`the load sent ${sent} requests meanwhile, ${failed} of them failed`, 'dim'],
 ]
 
-/** True when nothing is left and everything is available. */
+/** Nothing of the run is there any more, and the demo is complete. */
+export function isAsBefore(found: Pick<Found, 'finalizers' | 'pods' | 'deployments'>): boolean {
+  const complete = found.deployments.length > 0 && found.deployments.every((d) => d.complete)
+  return complete && found.pods.length === 0 && found.finalizers.length === 0
+}
+
+/** The same, and every target is proven to be as before. */
 export function isRestored(seen: Seen, found: Found): boolean {
   const targets = (seen.run?.tasks ?? []).flatMap((task) => task.targets)
-  const closed = targets.every((t) => t.state !== 'owed' && t.state !== 'injected')
-  const complete = found.deployments.every((d) => d.complete)
-  return closed && complete && found.pods.length === 0 && found.finalizers.length === 0
+  return isAsBefore(found) && targets.every((t) => t.state !== 'owed' && t.state !== 'injected')
 }
 
 /** 0 Pass, 1 Fail, 2 anything else; a Pass with something left behind is none. */

@@ -6,7 +6,7 @@ import {
   compileExperiment,
   experimentFile,
   experimentName,
-  loadSums,
+  firstLoadSums,
   lookAfter,
 } from './experiment.ts'
 import { followRun } from './follow.ts'
@@ -29,8 +29,8 @@ export async function runDemo(options: StartOptions, world: World): Promise<0 | 
   const hands = { client: site.access.client, clock: world.clock, signal: world.stop }
   await install(site, hands, world)
   await deployDemo(site, hands, world)
-  const loadBefore = await loadSums(hands)
-  await start(site, hands, world)
+  const loadBefore = await firstLoadSums(hands)
+  await start(site, world)
   const seen = await follow(options, site, world)
   const found = await lookAfter(hands, loadBefore)
   for (const line of outcomeLines(seen, found)) world.screen.print(line)
@@ -91,7 +91,7 @@ async function deployDemo(site: Site, hands: Hands, world: World): Promise<void>
   })
 }
 
-async function start({ access, isThrowAway }: Site, _hands: Hands, world: World): Promise<void> {
+async function start({ access, isThrowAway }: Site, world: World): Promise<void> {
   await world.progress.step(`kubectl apply -f ${experimentFile}`, async () => {
     const by = { access, clock: world.clock }
     world.cleanup.add(madeExperiment(by, isThrowAway ? shortEndMs : longEndMs))
