@@ -104,6 +104,15 @@ function judgeDone(task: TaskState, run: RunState | undefined): TaskJudgement {
         reason: `probe ${unjudged.name} was not evaluated before the task ended`,
       },
     })
+  // whatever went unnoticed before: without an injection nothing was shown
+  if (task.injections === 0)
+    return judged('Error', 'Error', {
+      percent: '0',
+      trouble: {
+        code: 'EFFECT_NOT_SEEN',
+        reason: `${task.fault} ended without a single injection; see the log of ${task.name}`,
+      },
+    })
   return judged('Completed', 'Pass', { percent: percentage(probes, 100), trouble: undefined })
 }
 
