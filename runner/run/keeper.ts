@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isNotFound } from '../../lib/kube/errors.ts'
+import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import type { RunState } from '../../model/state.ts'
@@ -38,6 +38,7 @@ export class StatusKeeper {
   #writing = false
   #timer: NodeJS.Timeout | undefined
   #dueAt = 0
+  #resourceVersion = '0'
   #waiters: Waiter[] = []
   #end = new AbortController()
 
@@ -130,22 +131,46 @@ export class StatusKeeper {
     }
   }
 
+  /** What the resource looked like last: every write is refused by the API server when it has changed since. */
+  saw(object: KubeObject): void {
+    const version = object.metadata.resourceVersion
+    if (Number(version) > Number(this.#resourceVersion)) this.#resourceVersion = version
+  }
+
+  /**
+   * Fenced by resourceVersion: after another runner's claim, or on a namesake of a resource that is gone, nothing
+   * of ours is stored. A conflict is looked at: mostly the operator has written its part.
+   */
   async #write(): Promise<void> {
+    const { kube, resource } = this.#settings
+    const { name, namespace } = resource
+    try {
+      const answer = await kube.apply<KubeObject>(
+        resource.statusPath,
+        {
+          apiVersion: resource.apiVersion,
+          kind: resource.kind,
+          metadata: { name, namespace, resourceVersion: this.#resourceVersion },
+          status: { run: this.#state },
+        },
+        { fieldManager: 'chaosplane-runner', force: true, signal: this.#end.signal },
+      )
+      this.saw(answer)
+    } catch (error) {
+      if (!isConflict(error)) throw error
+      await this.#lookAgain()
+      if (!this.#end.signal.aborted) await this.#write()
+    }
+  }
+
+  async #lookAgain(): Promise<void> {
     const { kube, resource, me } = this.#settings
-    const answer = await kube.apply<KubeObject>(
-      resource.statusPath,
-      {
-        apiVersion: resource.apiVersion,
-        kind: resource.kind,
-        metadata: { name: resource.name, namespace: resource.namespace },
-        status: { run: this.#state },
-      },
-      { fieldManager: 'chaosplane-runner', force: true, signal: this.#end.signal },
-    )
-    if (answer.metadata.uid !== resource.uid) this.#lose('another resource took its name')
-    const holder = claimOf(answer)
+    const object = await kube.get<KubeObject>(resource.path, { signal: this.#end.signal })
+    if (object.metadata.uid !== resource.uid) return this.#lose('another resource took its name')
+    const holder = claimOf(object)
     if (!holder || !sameIdentity(holder, me))
-      this.#lose(`runner ${holder ? holder.pod : 'nobody'} holds the run now`)
+      return this.#lose(`${holder ? `runner ${holder.pod}` : 'nobody'} holds the run now`)
+    this.saw(object)
   }
 
   #lose(why: string): void {

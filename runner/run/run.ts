@@ -75,6 +75,7 @@ export class Run {
   /** Hears what became of the resource: an abort, a deletion, another runner's claim. */
   see(object: Experiment): void {
     this.#seen = object
+    this.#keeper.saw(object)
     const holder = claimOf(object)
     const { me } = this.#parts.context
     if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
@@ -107,6 +108,7 @@ export class Run {
     try {
       const me = context.me
       this.#claimedAt = await claim(context.kube, { resource, object, me }, this.#halt.signal)
+      this.#keeper.saw(this.#claimedAt)
     } catch (error) {
       this.#lose(`the claim was refused: ${error instanceof Error ? error.message : error}`)
       throw error

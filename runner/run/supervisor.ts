@@ -212,13 +212,16 @@ export class Supervisor {
   async #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
     const context = this.#context
     const signal = AbortSignal.timeout(60_000)
-    const keeper = new StatusKeeper({
+    const claimed = claim(context.kube, { resource, object, me: context.me }, signal).then((o) =>
+      keeper.saw(o),
+    )
+    const keeper: StatusKeeper = new StatusKeeper({
       kube: context.kube,
       resource,
       me: context.me,
       clock: context.clock,
       log: this.#log,
-      claimed: claim(context.kube, { resource, object, me: context.me }, signal).then(() => {}),
+      claimed,
       onLoss: (why) =>
         this.#log.warn({ why, experiment: resource.name }, 'a refusal was not written'),
     })
