@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { seededChance } from './chance.ts'
 import { ChaosError } from './errors.ts'
+import { faultPodLabels } from './fault-pod-spec.ts'
 import { matches, parseSelector } from './label-selector.ts'
 import type { Selection, WorkloadSelector } from './plan.ts'
-import { findTargets, type Look, runLabel, type SeenPod } from './selection.ts'
+import { findTargets, type Look, type SeenPod } from './selection.ts'
 
 type Any = {
   metadata: { name: string; namespace?: string; uid?: string; labels?: Record<string, string> }
@@ -113,7 +114,7 @@ const world: World = {
     pod('web-1-c', rs('web-1'), { labels: { app: 'web', tier: 'front' } }),
     pod('web-1-gone', rs('web-1'), { deleting: true }),
     pod('web-1-done', rs('web-1'), { phase: 'Succeeded' }),
-    pod('web-1-ours', rs('web-1'), { labels: { app: 'web', [runLabel]: 'r' } }),
+    pod('web-1-ours', rs('web-1'), { labels: { app: 'web', [faultPodLabels.run]: 'r' } }),
     pod('other-1-a', rs('other-1')),
     pod('bare-a', rs('bare')),
     pod('db-0', owner('apps/v1', 'StatefulSet', 'db'), { labels: { app: 'db' } }),

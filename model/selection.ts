@@ -1,5 +1,6 @@
 import { sample } from './chance.ts'
 import { ChaosError } from './errors.ts'
+import { faultPodLabels } from './fault-pod-spec.ts'
 import { matches, parseSelector, selectorText } from './label-selector.ts'
 import type { Selection, WorkloadKind, WorkloadSelector } from './plan.ts'
 
@@ -55,9 +56,6 @@ export type SeenPod = {
 type Labels = Record<string, string>
 type SeenWorkload = { metadata: Metadata; spec?: { selector?: Labels & { matchLabels?: Labels } } }
 
-/** Pods that this product started carry a label of this domain that names their run; they are never targets. */
-export const runLabel = 'chaos.chaosplane.io/run'
-
 const owners: Readonly<
   Record<WorkloadKind, { kind: string; group: string; through?: string } | null>
 > = {
@@ -98,12 +96,12 @@ const isOf = (
   wanted: { kind: string; group: string },
 ): boolean => owner?.kind === wanted.kind && groupOf(owner.apiVersion) === wanted.group
 
-/** Nothing can be done to a pod that is going or has ended, and nothing is done to our own. */
+/** Nothing can be done to a pod that is going or has ended, and nothing is done to those that we started for a run. */
 const isCandidate = ({ metadata, status }: SeenPod): boolean =>
   metadata.deletionTimestamp === undefined &&
   status?.phase !== 'Succeeded' &&
   status?.phase !== 'Failed' &&
-  metadata.labels?.[runLabel] === undefined
+  metadata.labels?.[faultPodLabels.run] === undefined
 
 /** A pod and the workload that it was found through. */
 type Found = { pod: SeenPod; owner?: OwnerReference }
