@@ -1,3 +1,4 @@
+import type { KubeConfig } from '@kubernetes/client-node'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
@@ -19,21 +20,28 @@ import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
 import { drain } from './drain.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { ExperimentOperator } from './experiments.ts'
+import { configOf, installRights } from './testing/account.ts'
 
 const call = { signal: AbortSignal.timeout(240_000) }
 const home = 'operator-home'
 const namespace = 'operator-tests'
 const agent = 'chaosplane-operator-test/1'
 let tests: KubeClient
+/** with the rights that the chart gives the operator, no others */
 let client: KubeClient
+let own: KubeConfig
 let operator: ExperimentOperator | undefined
 
 beforeAll(async () => {
   const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
   tests = createKubeClient({ config, userAgent: 'tests/1' })
-  client = createKubeClient({ config, userAgent: agent })
   for (const name of [home, namespace])
     await tests.create(resourcePath(namespaces), { metadata: { name } }, call)
+  const kubeconfig = inject('apiKubeconfig')
+  await installRights(kubeconfig, home)
+  const name = 'chaosplane-operator'
+  own = await configOf({ kubeconfig, admin: tests, namespace: home, name })
+  client = createKubeClient({ config: own, userAgent: agent })
 })
 afterEach(async () => {
   await operator?.stop()
@@ -46,7 +54,7 @@ afterAll(async () => {
 async function startOperator(): Promise<void> {
   operator = new ExperimentOperator({
     client,
-    config: loadKubeConfig({ file: inject('apiKubeconfig'), env: {} }),
+    config: own,
     log: silentLog(),
     fieldManager: 'chaosplane-operator',
     namespace: home,

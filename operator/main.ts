@@ -92,4 +92,9 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
   health.closeAllConnections()
 }
 
-await main()
+try {
+  await main()
+} catch (err) {
+  createLog({ program: 'operator', level: 'info' }).error({ err }, 'the operator cannot go on')
+  process.exit(1)
+}
