@@ -15,12 +15,13 @@ import {
 } from '../lib/kube/paths.ts'
 import { type KubeObject, microTime } from '../lib/kube/types.ts'
 import { silentLog } from '../lib/log.ts'
-import type { RunState, TaskState } from '../model/state.ts'
+import type { RunState } from '../model/state.ts'
 import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
 import { drain } from './drain.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { ExperimentOperator } from './experiments.ts'
 import { configOf, installRights } from './testing/account.ts'
+import { done, running, runOf, startedAt, target } from './testing/runs.ts'
 
 const call = { signal: AbortSignal.timeout(240_000) }
 const home = 'operator-home'
@@ -95,56 +96,6 @@ async function createClaimed(name: string): Promise<Experiment> {
     call,
   )
 }
-
-const task = (change: Partial<TaskState>): TaskState => ({
-  name: 'pod-kill',
-  fault: 'pod-kill',
-  stage: 'chaos',
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  weight: 10,
-  ...change,
-})
-
-const startedAt = Date.UTC(2026, 10, 1, 10)
-const runOf = (of: Experiment, change: Partial<RunState>): RunState => ({
-  runId: of.metadata.uid,
-  notifyId: '',
-  runner: 'r',
-  instance: '1',
-  generation: of.metadata.generation ?? 1,
-  seed: 1,
-  startedAt,
-  notes: [],
-  tasks: [],
-  adoptions: 0,
-  previousRunIds: [],
-  ...change,
-})
-const target = {
-  id: 'demo/a',
-  namespace: 'demo',
-  pod: 'a',
-  podUid: 'u',
-  node: 'n1',
-  wave: 0,
-  state: 'injected' as const,
-  injectedAt: startedAt + 1,
-}
-const running = task({ startedAt, chaosAt: startedAt + 1, targets: [target] })
-const done = task({
-  stage: 'done',
-  startedAt,
-  chaosAt: startedAt + 1,
-  finishedAt: startedAt + 10_000,
-  targets: [{ ...target, state: 'reverted' }],
-})
 
 /** Writes status.run as the runner does. */
 async function asRunner(of: Experiment, change: Partial<RunState>): Promise<void> {
