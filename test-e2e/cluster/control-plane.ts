@@ -31,7 +31,10 @@ export type ControlPlane = {
   /** SIGSTOP: connections stay open and nothing is answered. */
   pause(part: ControlPlanePart): void
   resume(part: ControlPlanePart): void
-  /** Compacts etcd at its newest revision and returns it: continue tokens of lists made before answer 410. */
+  /**
+   * Compacts etcd at its newest revision and returns that. Older versions answer 410 as soon as the API server has
+   * no copy of them either: at the latest after its restart.
+   */
   compact(): Promise<number>
   down(): Promise<void>
 }
