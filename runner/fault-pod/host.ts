@@ -44,7 +44,7 @@ export function findHost(parent: number): Host {
   )
 }
 
-type Seen = { pid: number; startTicks: number; text: string }
+type Seen = { pid: number; startTicks: number }
 
 function processesOf(needle: (text: string) => boolean): Seen[] {
   const found: Seen[] = []
@@ -54,7 +54,7 @@ function processesOf(needle: (text: string) => boolean): Seen[] {
     const text = readText(`/proc/${name}/cgroup`)
     if (text === null || !needle(text)) continue
     const stat = parseStat(readText(`/proc/${name}/stat`) ?? '')
-    if (stat && stat.state !== 'Z') found.push({ pid, startTicks: stat.startTicks, text })
+    if (stat && stat.state !== 'Z') found.push({ pid, startTicks: stat.startTicks })
   }
   return found.sort((a, b) => a.startTicks - b.startTicks || a.pid - b.pid)
 }
@@ -62,11 +62,11 @@ function processesOf(needle: (text: string) => boolean): Seen[] {
 const namesContainer = (text: string, id: string): boolean =>
   text.includes(id) && parseMembership(text).some(({ path }) => inContainer(path, id))
 
-/** In a cgroup namespace of our own the kernel shows paths relative to it: the host's view has to be asked for. */
-function hostView(host: Host, enter: readonly string[], pid: number, seen: string): string {
-  if (enter.length === 0) return seen
+/** In a cgroup namespace of our own the kernel shows paths and mounts relative to it: the host's view has to be asked for. */
+function hostView(host: Host, enter: readonly string[], path: string): string {
+  if (enter.length === 0) return readText(path) ?? ''
   const { spawnSync } = process.getBuiltinModule('node:child_process')
-  const [program = '', ...args] = [...enter, 'cat', `/proc/${pid}/cgroup`]
+  const [program = '', ...args] = [...enter, 'cat', path]
   const { stdout, status, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: 5000 })
   if (status === 0) return stdout
   throw new NodeTrouble(
@@ -88,8 +88,8 @@ export function findTarget(
 ): Omit<FoundTarget, 'mark'> {
   const [first] = processesOf((text) => namesContainer(text, target.containerId))
   if (!first) throw gone(target)
-  const mounts = parseCgroupMounts(readText(`/proc/${host.pid}/mountinfo`) ?? '')
-  const view = hostView(host, enter, first.pid, first.text)
+  const mounts = parseCgroupMounts(hostView(host, enter, `/proc/${host.pid}/mountinfo`))
+  const view = hostView(host, enter, `/proc/${first.pid}/cgroup`)
   const directories = containerDirectories(parseMembership(view), mounts, target.containerId)
   const forCpu = directories.some(
     ({ controllers }) =>

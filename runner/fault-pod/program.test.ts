@@ -1,10 +1,12 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { NodeOrder } from '../../model/fault-pod.ts'
-import { cannotPose, PosedContainer } from './testing/container.ts'
+import { readText } from './host.ts'
+import { parseGuardNotes } from './journal.ts'
+import { cannotPose, noUnified, PosedContainer, removeGroup } from './testing/container.ts'
 import { bundleProgram, exitOf, orderFor, PosedPod, until } from './testing/pod.ts'
 
 const why = cannotPose()
@@ -171,12 +173,14 @@ describe.skipIf(why !== '')(
       { holdMs: 700 },
       async ({ pod, container }) => {
         pod.start()
-        await pod.event('injected')
+        const { endsAt } = await pod.event('injected')
         pod.program?.kill('SIGSTOP')
-        await sleep(900)
-        expect(container.strangers().length).toBeGreaterThan(0)
-        await gone(container, 3000)
-        await until(3000, () => pod.files().includes('guard.log'))
+        await gone(container, 6000)
+        const notes = () => readText(join(pod.journal, 'guard.log')) ?? ''
+        await until(3000, () => notes() !== '')
+        const [note] = parseGuardNotes(notes())
+        expect(note).toMatchObject({ why: 'deadline' })
+        expect(note?.at).toBeGreaterThan(endsAt)
         pod.program?.kill('SIGCONT')
         expect(await pod.event('reverted')).toMatchObject({ why: 'guard' })
         expect(pod.names()).not.toContain('lost')
@@ -293,11 +297,35 @@ describe.skipIf(why !== '')(
       },
     )
 
+    const unified = noUnified()
+    it.skipIf(unified !== '').concurrent(
+      `cgroup version 2, out of a cgroup namespace of its own${unified && ` (skipped: ${unified})`}`,
+      async () => {
+        const container = new PosedContainer(2)
+        const own = `/sys/fs/cgroup/unified/chaosplane-test-${container.podUid}`
+        mkdirSync(own)
+        const pod = new PosedPod(program, orderFor([container], { holdMs: 1000 }))
+        try {
+          pod.startGuard()
+          pod.startProgramIn(own)
+          await pod.event('injected')
+          expect(await container.load(300)).toBeGreaterThan(0.1)
+          expect(await pod.event('reverted')).toMatchObject({ why: 'deadline' })
+          expect(container.strangers()).toEqual([])
+          pod.send({ do: 'quit' })
+          expect(await exitOf(pod.program)).toBe(0)
+        } finally {
+          pod.remove()
+          await container.remove()
+          await removeGroup(own)
+        }
+      },
+    )
+
     story('a closed stdin is not an abort', { holdMs: 900 }, async ({ pod, container }) => {
       pod.start()
       await pod.event('injected')
       pod.program?.stdin?.end()
-      await sleep(300)
       expect(container.strangers().length).toBeGreaterThan(0)
       expect(await pod.event('reverted')).toMatchObject({ why: 'deadline' })
     })

@@ -4,7 +4,12 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const hierarchies = ['cpu', 'cpuacct', 'pids', 'freezer']
+const hierarchies = { 1: ['cpu', 'cpuacct', 'pids', 'freezer'], 2: ['unified'] } as const
+export type CgroupVersion = keyof typeof hierarchies
+
+/** Why a version 2 hierarchy cannot be used beside version 1 here; empty when it can. */
+export const noUnified = (): string =>
+  existsSync('/sys/fs/cgroup/unified/cgroup.procs') ? '' : 'needs /sys/fs/cgroup/unified'
 
 /** Why a container cannot be posed here; empty when it can. */
 export const cannotPose = (): string => {
@@ -19,16 +24,18 @@ export class PosedContainer {
   readonly podUid = randomUUID()
   readonly containerId = (randomUUID() + randomUUID()).replaceAll('-', '')
   readonly #root = `chaosplane-test-${randomUUID()}`
+  readonly #hierarchies: readonly string[]
   #first: ChildProcess
 
-  constructor() {
-    for (const hierarchy of hierarchies) mkdirSync(this.#dir(hierarchy), { recursive: true })
+  constructor(version: CgroupVersion = 1) {
+    this.#hierarchies = hierarchies[version]
+    for (const hierarchy of this.#hierarchies) mkdirSync(this.#dir(hierarchy), { recursive: true })
     this.#first = this.#begin()
   }
 
   #begin(): ChildProcess {
     const child = spawn('sleep', ['600'], { stdio: 'ignore' })
-    for (const hierarchy of hierarchies)
+    for (const hierarchy of this.#hierarchies)
       writeFileSync(`${this.#dir(hierarchy)}/cgroup.procs`, String(child.pid))
     return child
   }
@@ -44,7 +51,7 @@ export class PosedContainer {
 
   /** pids in the container's cgroup, its own first process left out */
   strangers(): number[] {
-    const text = readFileSync(`${this.#dir('cpuacct')}/cgroup.procs`, 'utf8')
+    const text = readFileSync(`${this.#dir(this.#hierarchies[0] ?? '')}/cgroup.procs`, 'utf8')
     return text
       .split('\n')
       .filter(Boolean)
@@ -54,7 +61,10 @@ export class PosedContainer {
 
   /** CPU used in the container's cgroup so far, milliseconds */
   cpuMs(): number {
-    return Number(readFileSync(`${this.#dir('cpuacct')}/cpuacct.usage`, 'utf8')) / 1e6
+    if (this.#hierarchies.includes('cpuacct'))
+      return Number(readFileSync(`${this.#dir('cpuacct')}/cpuacct.usage`, 'utf8')) / 1e6
+    const stat = readFileSync(`${this.#dir('unified')}/cpu.stat`, 'utf8')
+    return Number(/^usage_usec (\d+)/m.exec(stat)?.[1]) / 1e3
   }
 
   /** CPU used during the next `ms`, as a share of one core */
@@ -73,14 +83,14 @@ export class PosedContainer {
           // gone already
         }
       }
-    for (const hierarchy of hierarchies)
+    for (const hierarchy of this.#hierarchies)
       for (let at = this.#dir(hierarchy); at.includes(this.#root); at = dirname(at))
         await removeGroup(at)
   }
 }
 
 /** A killed process leaves its cgroup a moment later. */
-async function removeGroup(dir: string): Promise<void> {
+export async function removeGroup(dir: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     try {
       return rmdirSync(dir)

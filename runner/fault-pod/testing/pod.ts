@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -90,8 +90,23 @@ export class PosedPod {
     })
   }
 
+  /** In a cgroup of version 2 and a cgroup namespace of its own, as runtimes start containers there. */
+  startProgramIn(cgroup: string): void {
+    const script = 'echo 0 >"$1/cgroup.procs" && shift && exec unshare -C "$@"'
+    const { CHAOSPLANE_HOST_ROOT: _found, ...env } = this.#env
+    this.#listen(
+      spawn('sh', ['-c', script, 'sh', cgroup, process.execPath, this.#program], {
+        env,
+        stdio: 'pipe',
+      }),
+    )
+  }
+
   startProgram(): void {
-    const child = spawn(process.execPath, [this.#program], { env: this.#env, stdio: 'pipe' })
+    this.#listen(spawn(process.execPath, [this.#program], { env: this.#env, stdio: 'pipe' }))
+  }
+
+  #listen(child: ChildProcessWithoutNullStreams): void {
     this.program = child
     let rest = ''
     child.stdout.on('data', (data) => {
