@@ -246,15 +246,18 @@ type Definition = {
 
 /**
  * The base constructor loads the user's default kubeconfig, whatever we pass: it fails on a broken file and
- * would pick another cluster. For that one call the load copies our config. Returns the way back.
+ * would pick another cluster; and it makes a client of the generated API. For that one call the load copies our
+ * config and no such client is made. Returns the way back.
  */
 function lendConfig(config: KubeConfig): () => void {
-  const original = KubeConfig.prototype.loadFromDefault
+  const { loadFromDefault, makeApiClient } = KubeConfig.prototype
   KubeConfig.prototype.loadFromDefault = function lent(this: KubeConfig) {
     this.loadFromOptions(config)
   }
+  // k8sApi is of no use to us, and the image leaves the generated API classes out
+  KubeConfig.prototype.makeApiClient = () => ({}) as never
   return () => {
-    KubeConfig.prototype.loadFromDefault = original
+    Object.assign(KubeConfig.prototype, { loadFromDefault, makeApiClient })
   }
 }
 
