@@ -7,7 +7,6 @@ import { changes } from './view/changes.ts'
 import { type Seen, type View, viewOf } from './view/model.ts'
 import { render } from './view/render.ts'
 import { type Compile, type Experiment, isOver, seenOf } from './view/seen.ts'
-import type { Line } from './view/text.ts'
 
 /** One experiment to be followed until its end. */
 export type Follow = {
@@ -17,7 +16,7 @@ export type Follow = {
   compile: Compile
   screen: Screen
   clock: Clock
-  /** shown under the view on a terminal, said once without one */
+  /** said once before the view: commands to be pasted must not be cut to the width */
   hints: string[]
   signal: AbortSignal
   timeoutMs: number
@@ -41,7 +40,7 @@ export async function followRun(of: Follow): Promise<Seen> {
   let shown: View | null = null
   let trouble = ''
   try {
-    if (!screen.isTerminal) for (const hint of of.hints) screen.print([[hint, 'dim']])
+    for (const hint of of.hints) screen.print([[hint, 'dim']])
     await reflector.store.synced(signal)
     for (;;) {
       const object = reflector.store.get(`${namespace}/${name}`)
@@ -72,11 +71,9 @@ function wakers(onChange: (listener: () => void) => () => void): () => Promise<v
   return () => waiting.promise
 }
 
-function show({ screen, hints }: Follow, before: View | null, view: View): void {
-  if (screen.isTerminal) {
-    const foot = hints.map((hint): Line => [[hint, 'dim']])
-    screen.show([...render(view, screen.columns()), [['', 'plain']], ...foot])
-  } else for (const line of changes(before, view)) screen.print([[line, 'plain']])
+function show({ screen }: Follow, before: View | null, view: View): void {
+  if (screen.isTerminal) screen.show([[['', 'plain']], ...render(view, screen.columns())])
+  else for (const line of changes(before, view)) screen.print([[line, 'plain']])
 }
 
 function tellTrouble(screen: Screen, trouble: unknown, said: string): string {
