@@ -28,7 +28,7 @@ function processFacts(pid: number): ProcessFacts | null {
   return { pid, parent, state, startTicks, cpuMs: cpuMs(pid, cpuTicks) }
 }
 
-const carries = (pid: string, mark: string): boolean =>
+const carries = (pid: number, mark: string): boolean =>
   (readText(`/proc/${pid}/environ`) ?? '').split('\0').includes(`CHAOSPLANE_MARK=${mark}`)
 
 function processors(): number {
@@ -45,6 +45,8 @@ export class Hands implements NodeHands {
   readonly hostRoot: string
   readonly #env: Record<string, string | undefined>
   readonly #ends = new Map<string, string>()
+  /** pid and start time of what was killed: while it dies its environment is gone, but it is still there */
+  readonly #killed = new Map<number, number>()
   /** told at once when a started command ends */
   onEnd: (mark: string) => void = () => {}
 
@@ -78,7 +80,9 @@ export class Hands implements NodeHands {
     const pids = new Set<string>()
     for (const group of cgroups)
       for (const pid of (this.read(`${group}/cgroup.procs`) ?? '').split('\n')) pids.add(pid)
-    return [...pids].filter((pid) => pid !== '' && pid !== '0' && carries(pid, mark)).map(Number)
+    pids.delete('')
+    pids.delete('0')
+    return [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
   }
 
   start(command: Command, mark: string): void {
@@ -102,6 +106,7 @@ export class Hands implements NodeHands {
   }
 
   kill(pid: number): void {
+    this.#killed.set(pid, processFacts(pid)?.startTicks ?? 0)
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
@@ -111,6 +116,13 @@ export class Hands implements NodeHands {
 
   ended(mark: string): string | null {
     return this.#ends.get(mark) ?? null
+  }
+
+  #dies(pid: number): boolean {
+    const startTicks = this.#killed.get(pid)
+    if (startTicks === undefined) return false
+    const facts = processFacts(pid)
+    return facts?.startTicks === startTicks && facts.state !== 'Z' && facts.state !== 'X'
   }
 
   #end(mark: string, why: string): void {
