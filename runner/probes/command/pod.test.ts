@@ -106,11 +106,15 @@ it('probes share a pod when they run in the same image in the same way', () => {
   expect(keys[2]).toBe(keys[3])
 })
 
-it('a name is a DNS label however long the task is', () => {
-  const name = podName(`${'long-task-'.repeat(9)}`, 'abcdef12', 3)
-  expect(name).toMatch(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
-  expect(name.length).toBeLessThanOrEqual(63)
-  expect(name).toMatch(/-probe-abcdef12-3$/)
+it('a name is a DNS label however the task is called, and tells long names apart', () => {
+  const long = 'long-task-'.repeat(9)
+  const names = [`${long}a`, `${long}b`, 'Ein_Task.', '---'].map((base) => podName(base, 'k', 3))
+  for (const name of names) {
+    expect(name).toMatch(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
+    expect(name.length).toBeLessThanOrEqual(63)
+    expect(name).toMatch(/-probe-[0-9a-f]{8}-3$/)
+  }
+  expect(new Set(names).size).toBe(names.length)
 })
 
 describe('the words of a command', () => {

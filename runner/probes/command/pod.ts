@@ -47,8 +47,11 @@ export function podKey({ source }: CommandInputs): string {
 
 /** A name that the next runner finds again; `generation` counts pods that were lost. */
 export function podName(base: string, key: string, generation: number): string {
-  const tail = `probe-${key}${generation > 0 ? `-${generation}` : ''}`
-  const head = base.slice(0, 62 - tail.length).replace(/[^a-z0-9]+$/, '')
+  // the hash keeps two long names apart whose beginnings are the same
+  const apart = createHash('sha256').update(`${base} ${key}`).digest('hex').slice(0, 8)
+  const tail = `probe-${apart}${generation > 0 ? `-${generation}` : ''}`
+  const plain = base.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+  const head = plain.slice(0, 62 - tail.length).replace(/^-+|-+$/g, '') || 'cmd'
   return `${head}-${tail}`
 }
 
