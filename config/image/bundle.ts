@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BuildOptions, build } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -31,6 +31,27 @@ export async function bundle(folder: string): Promise<string[]> {
   return await readdir(folder)
 }
 
+const leftOut = `
+class LeftOut { constructor() { throw new Error('the generated Kubernetes API is not part of this program') } }
+// names are looked up on the prototype: whatever is imported is there, and none of it can be made
+module.exports = Object.create(new Proxy({}, { get: () => LeftOut }))`
+
+/**
+ * client-node's generated API classes: 900 modules that none of the programs calls (lib/kube talks JSON). What is
+ * used of the package is its kubeconfig and its WebSockets.
+ */
+const withoutGeneratedApi: Plugin = {
+  name: 'without-generated-api',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /\/(models|types)\/|\/apis\/.*Api\.js$/ }, ({ importer }) =>
+      importer.includes('client-node/dist/')
+        ? { path: 'generated-api', namespace: 'left-out' }
+        : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: leftOut }))
+  },
+}
+
 function optionsFor(name: string, entry: string, folder: string): BuildOptions {
   const common: BuildOptions = {
     entryPoints: [join(root, entry)],
@@ -44,6 +65,7 @@ function optionsFor(name: string, entry: string, folder: string): BuildOptions {
     target: 'node24',
     legalComments: 'none',
     logLevel: 'warning',
+    plugins: [withoutGeneratedApi],
   }
   if (name.endsWith('.cjs')) return { ...common, format: 'cjs', packages: 'external' }
   // CommonJS packages inside an ES module still ask for require.

@@ -66,9 +66,10 @@ export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, act
     onOutcome: () => evaluations++,
   })
   if (plan.mode === 'AbortWhen') {
-    if (ended?.outcome === 'passed')
-      io.emit({ fact: 'aborted', by: `abort condition ${plan.name}` })
-    else if (ended) tell(io, judged, ended, evaluations)
+    if (ended?.outcome === 'passed') {
+      const rollback = plan.action === 'rollback'
+      io.emit({ fact: 'aborted', by: `abort condition ${plan.name}`, rollback })
+    } else if (ended) tell(io, judged, ended, evaluations)
     return
   }
   const passed: ProbeOutcome = {

@@ -171,14 +171,18 @@ function done(task: TaskState, at: number): Partial<TaskState> {
 }
 
 /** Tasks that are under way are cut off; those that are done keep their outcome. */
-const aborted = (state: RunState, by: string, at: number): RunState => ({
+const cutOff = (tasks: TaskState[], why: string): TaskState[] =>
+  tasks.map((t) =>
+    t.startedAt !== undefined && t.stage !== 'done' && !t.stopped ? { ...t, stopped: why } : t,
+  )
+
+const aborted = (
+  state: RunState,
+  { by, at, rollback }: Extract<Fact, { fact: 'aborted' }>,
+): RunState => ({
   ...state,
-  abort: { by, at },
-  tasks: state.tasks.map((t) =>
-    t.startedAt !== undefined && t.stage !== 'done' && !t.stopped
-      ? { ...t, stopped: `aborted by ${by}` }
-      : t,
-  ),
+  abort: { by, at, ...(rollback ? { rollback } : {}) },
+  tasks: cutOff(state.tasks, `aborted by ${by}`),
 })
 
 const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
@@ -188,7 +192,9 @@ const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
 export function reduce(state: RunState, fact: Fact): RunState {
   switch (fact.fact) {
     case 'aborted':
-      return state.abort || state.finishedAt ? state : aborted(state, short(fact.by, 200), fact.at)
+      return state.abort || state.finishedAt
+        ? state
+        : aborted(state, { ...fact, by: short(fact.by, 200) })
     case 'adopted':
       return {
         ...state,
@@ -210,9 +216,10 @@ export function reduce(state: RunState, fact: Fact): RunState {
       const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
       const fatal = fact.fact === 'prepare-failed' && fact.fatal
       const stopped = fact.fact === 'stopped'
+      const why = `probe ${stopped ? fact.probe : ''} of ${fact.task} failed and has stopOnFailure`
       return {
         ...state,
-        tasks,
+        tasks: stopped ? cutOff(tasks, why) : tasks,
         ...(fatal ? { broken: true } : {}),
         ...(stopped ? { stopped: true } : {}),
       }
