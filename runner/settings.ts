@@ -54,6 +54,8 @@ function harnessFrom(env: Env): HarnessSettings {
     env['LOG_SERVICE_ENABLED'] === 'false'
       ? null
       : url(env, ['LOG_SERVICE_ENDPOINT', 'LOG_SERVICE_URL'])
+  // The chart sends what is not set as empty text.
+  const httpsProxy = env['HTTPS_PROXY'] || env['PROXY_URL']
   const accessKey = env['ACCESS_KEY'] ?? ''
   const token = env['LOG_SERVICE_TOKEN'] ?? ''
   return {
@@ -69,9 +71,7 @@ function harnessFrom(env: Env): HarnessSettings {
     connection: {
       insecure: yes(env['SKIP_SECURE_VERIFY']) || yes(env['INSECURE_SKIP_VERIFY']),
       ...(env['HTTP_PROXY'] ? { httpProxy: env['HTTP_PROXY'] } : {}),
-      ...((env['HTTPS_PROXY'] ?? env['PROXY_URL'])
-        ? { httpsProxy: env['HTTPS_PROXY'] ?? env['PROXY_URL'] ?? '' }
-        : {}),
+      ...(httpsProxy ? { httpsProxy } : {}),
       ...(env['NO_PROXY'] ? { noProxy: env['NO_PROXY'] } : {}),
     },
     secrets: [accessKey, token].filter((s) => s.length > 0),

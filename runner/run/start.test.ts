@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest'
+import { runState, taskState } from '../engine/testing.ts'
+import { abortOf, claimOf, finalizer } from './claim.ts'
+import type { Experiment } from './resource.ts'
+import { findingOf } from './start.ts'
+
+const experiment = (
+  over: Partial<Experiment['metadata']> = {},
+  rest: Partial<Experiment> = {},
+): Experiment => ({
+  metadata: { name: 'x', namespace: 'v2', uid: 'u', resourceVersion: '1', ...over },
+  spec: {},
+  ...rest,
+})
+const withRun = (run: unknown, over = {}, spec = {}) => experiment(over, { status: { run }, spec })
+const open = runState([taskState('a')])
+const over = { ...open, finishedAt: 2000, previousRunIds: ['r0'] }
+const deleted = { deletionTimestamp: '2026-01-01T00:00:00Z' }
+
+describe('what a resource asks for', () => {
+  it.each([
+    ['a new one begins', experiment(), 'begin'],
+    ['a new one that is being deleted does not', experiment(deleted), 'nothing'],
+    [
+      'one that was claimed, never begun, and deleted is let go',
+      experiment({ ...deleted, finalizers: [finalizer] }),
+      'let-go',
+    ],
+    ['an open run is carried on', withRun(open), 'carry-on'],
+    ['an open run is carried on, also while it is deleted', withRun(open, deleted), 'carry-on'],
+    [
+      'a finished one with our finalizer is not let alone',
+      withRun(over, { finalizers: [finalizer] }),
+      'carry-on',
+    ],
+    ['a finished one rests', withRun(over), 'nothing'],
+    [
+      'its own run id does not start it again',
+      withRun(over, {}, { experimentRunId: 'r' }),
+      'nothing',
+    ],
+    ['a used run id never starts twice', withRun(over, {}, { experimentRunId: 'r0' }), 'nothing'],
+    ['a new run id starts a new run', withRun(over, {}, { experimentRunId: 'r2' }), 'begin'],
+    ['a state that cannot be read is said', withRun({ tasks: 'many' }), 'complain'],
+  ])('%s', (_name, object, what) => expect(findingOf(object).do).toBe(what))
+
+  it('remembers the ids that were used', () =>
+    expect(findingOf(withRun(over, {}, { experimentRunId: 'r2' }))).toEqual({
+      do: 'begin',
+      previousRunIds: ['r0', 'r'],
+    }))
+})
+
+describe('who holds it, and who ends it', () => {
+  const annotated = (annotations: Record<string, string>) => experiment({ annotations })
+  it('reads the claim', () => {
+    expect(claimOf(annotated({ 'chaos.chaosplane.io/claimed-by': 'pod-1/abc' }))).toEqual({
+      pod: 'pod-1',
+      instance: 'abc',
+    })
+    expect(claimOf(experiment())).toBeNull()
+  })
+  it.each([
+    ['the annotation', annotated({ 'chaos.chaosplane.io/abort': 'true' }), /annotation/],
+    ['its alias', annotated({ 'chaosplane.dev/abort': 'True' }), /chaosplane.dev/],
+    ['deletion', experiment(deleted), /deletion/],
+    ['engineState', experiment({}, { spec: { engineState: 'stop' } }), /engineState/],
+  ])('hears an abort by %s', (_name, object, why) =>
+    expect(abortOf(object, object.spec)).toMatch(why),
+  )
+  it('takes "false" for no', () =>
+    expect(abortOf(annotated({ 'chaos.chaosplane.io/abort': 'false' }), {})).toBeNull())
+})
