@@ -1,0 +1,88 @@
+import type { Json } from '../watchers/api.ts'
+
+type Task = {
+  name: string
+  fault: string
+  /** deployment in namespace demo */
+  target: string
+  env?: Record<string, string | number>
+  probes?: Json[]
+  probeRef?: Json[]
+}
+
+const taskOf = ({ name, fault, target, env = {}, probes, probeRef }: Task) => ({
+  name,
+  definition: {
+    targets: {
+      selectors: {
+        workloads: [{ kind: 'deployment', namespace: 'demo', names: target, labels: '' }],
+      },
+    },
+    chaos: {
+      experiment: fault,
+      env: Object.entries(env).map(([key, value]) => ({ name: key, value: String(value) })),
+      ...(probes ? { probes } : {}),
+    },
+  },
+  ...(probeRef ? { probeRef } : {}),
+})
+
+/** An experiment with one task after the other. */
+export const experiment = (name: string, tasks: Task[], spec: Json = {}) => ({
+  apiVersion: 'litmuschaos.io/v1alpha1',
+  kind: 'KubernetesChaosExperiment',
+  metadata: { name, namespace: 'v2' },
+  spec: {
+    serviceAccountName: 'litmus',
+    cleanupPolicy: 'delete',
+    experimentId: '23a6c18c-63c6-4948-b932-ae8eef3921f6',
+    steps: tasks.map((task) => [{ name: task.name }]),
+    tasks: tasks.map(taskOf),
+    ...spec,
+  },
+})
+
+/** One core of one pod of `target` is burnt. */
+export const cpuHog = (target: string, seconds: number, more: Partial<Task> = {}): Task => ({
+  name: `hog-${target}`.slice(0, 40),
+  fault: 'pod-cpu-hog',
+  target,
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, CPU_CORES: 1, ...more.env },
+})
+
+/** One pod of `target` is deleted every `interval` seconds. */
+export const podDelete = (target: string, seconds: number, more: Partial<Task> = {}): Task => ({
+  name: `delete-${target}`.slice(0, 40),
+  fault: 'pod-delete',
+  target,
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, CHAOS_INTERVAL: 2, ...more.env },
+})
+
+/** A probe that asks a Service before chaos, for this status. */
+export const httpProbe = (service: string, code: number, run: Json = {}) => ({
+  name: 'web',
+  type: 'httpProbe',
+  mode: 'SOT',
+  'httpProbe/inputs': {
+    url: `http://${service}.demo.svc.cluster.local/healthz`,
+    method: { get: { criteria: '==', responseCode: String(code) } },
+  },
+  runProperties: { probeTimeout: '2s', interval: '1s', attempt: 1, ...run },
+})
+
+/** The other dialect. */
+export const chaosExperiment = (name: string, target: string, spec: Json) => ({
+  apiVersion: 'chaos.chaosplane.io/v1alpha1',
+  kind: 'ChaosExperiment',
+  metadata: {
+    name,
+    namespace: 'v2',
+    annotations: { 'chaos.chaosplane.io/service-account': 'litmus' },
+  },
+  spec: {
+    target: { kind: 'Pod', namespace: 'demo', labelSelector: { matchLabels: { app: target } } },
+    ...spec,
+  },
+})

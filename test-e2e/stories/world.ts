@@ -1,0 +1,264 @@
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+import { demoDocuments, loadDeployment } from '../../cli/start/demo.ts'
+import type { Cluster, InstalledCluster } from '../cluster/cluster.ts'
+import { run } from '../cluster/shell.ts'
+import { attachCluster } from '../cluster/throw-away.ts'
+import { Recorder } from '../recorder/recorder.ts'
+import { Api, type Follower, type Json } from '../watchers/api.ts'
+import { CpuWatch, podGroup, processesIn, stressorsIn } from '../watchers/cgroups.ts'
+
+const chart = join(import.meta.dirname, '../../config/chart')
+const recorderPort = 18080
+const plurals: Record<string, string> = {
+  KubernetesChaosExperiment: 'kuberneteschaosexperiments',
+  ChaosExperiment: 'chaosexperiments',
+}
+/** What the runner is told of its peers; the recorder must see these words again. */
+export const peerWords = {
+  accountId: 'story-account',
+  orgId: 'story-org',
+  projectId: 'story-project',
+  environmentId: 'story-environment',
+  infraId: 'prodecommerce',
+  accessKey: 'story-access-key',
+}
+
+/** The cluster with the product, the demo, the recorder as its peers, and all that watches from outside. */
+export class World {
+  readonly installed: InstalledCluster
+  readonly cluster: Cluster
+  readonly api: Api
+  readonly recorder: Recorder
+  readonly pods: Follower
+  readonly experiments: Follower[]
+  readonly #closers: (() => void)[] = []
+  clusterId = ''
+
+  constructor() {
+    this.installed = inject('cluster')
+    if (this.installed.provider !== 'local')
+      throw new Error('stories look at cgroups of this machine: run them on the local cluster')
+    this.cluster = attachCluster(this.installed)
+    this.api = new Api(this.installed.kubeconfig)
+    this.recorder = new Recorder(mkdtempSync(join(tmpdir(), 'chaosplane-recorded-')))
+    this.pods = this.api.follow('/api/v1/pods')
+    this.experiments = [
+      this.api.follow('/apis/litmuschaos.io/v1alpha1/kuberneteschaosexperiments'),
+      this.api.follow('/apis/chaos.chaosplane.io/v1alpha1/chaosexperiments'),
+    ]
+  }
+
+  /** Starts the recorder, points the runner at it, and makes the demo application. */
+  static async begin(): Promise<World> {
+    const world = new World()
+    const host = new URL(world.installed.apiUrl).hostname
+    await world.recorder.listen(recorderPort, host)
+    const url = `http://${host}:${recorderPort}`
+    await world.#pointAt(url)
+    const system = await world.api.get('/api/v1/namespaces/kube-system')
+    world.clusterId = system.metadata.uid
+    const items = demoDocuments({ image: world.installed.image, pullPolicy: 'IfNotPresent' })
+      .map(({ body }) => body)
+      .filter(({ metadata }) => metadata.name !== loadDeployment)
+    await world.apply({ apiVersion: 'v1', kind: 'List', items })
+    await Promise.all(['podtato-hats', 'podtato-left-leg'].map((name) => world.ready(name, 2)))
+    return world
+  }
+
+  async end(): Promise<void> {
+    for (const close of this.#closers) close()
+    this.pods.close()
+    for (const follower of this.experiments) follower.close()
+    this.api.close()
+    await this.recorder.stop()
+  }
+
+  async #pointAt(url: string): Promise<void> {
+    const { namespace, helm, kubeconfig, image } = this.installed
+    const map = await this.api.get(`/api/v1/namespaces/${namespace}/configmaps/chaosplane-harness`)
+    if (map.data.KUBERNETES_INFRA_SERVICE_ENDPOINT.startsWith(url)) return
+    const values = {
+      ...peerWords,
+      infraServiceEndpoint: `${url}/chaos/kserver/api`,
+      'logService.endpoint': `${url}/log-service`,
+      'logService.token': 'story-token',
+    }
+    const sets = Object.entries(values).flatMap(([key, value]) => [
+      '--set-string',
+      `harness.${key}=${value}`,
+    ])
+    const where = [`--kubeconfig=${kubeconfig}`, '--namespace', namespace]
+    const how = ['--set', `image=${image}`, '--wait', '--timeout', '100s']
+    await run(helm, ['upgrade', 'chaosplane', chart, ...where, ...sets, ...how], {
+      timeoutMs: 120_000,
+    })
+  }
+
+  /** `kubectl apply`, as a user does it. */
+  async apply(document: object | string, ...flags: string[]): Promise<void> {
+    const { kubectl, kubeconfig } = this.installed
+    const text = typeof document === 'string' ? document : JSON.stringify(document)
+    await run(kubectl, [`--kubeconfig=${kubeconfig}`, 'apply', ...flags, '-f', '-'], {
+      timeoutMs: 30_000,
+      input: text,
+    })
+  }
+
+  /** A deployment of its own for one story, with a Service of its name. */
+  async target(name: string, replicas = 1, spec: Json = {}): Promise<void> {
+    const [app, service] = ['Deployment', 'Service'].map((kind) => {
+      const found = demoDocuments({ image: this.installed.image, pullPolicy: 'IfNotPresent' })
+        .map(({ body }) => body as Json)
+        .find((body) => body.kind === kind)
+      return JSON.parse(JSON.stringify(found).replaceAll('podtato-hats', name))
+    })
+    app.spec.replicas = replicas
+    app.spec.template.spec = { ...app.spec.template.spec, ...spec }
+    await this.apply({ apiVersion: 'v1', kind: 'List', items: [app, service] })
+    await this.ready(name, replicas)
+  }
+
+  podsOf(app: string): Json[] {
+    return [...this.pods.objects.values()].filter((pod) => pod.metadata.labels?.app === app)
+  }
+
+  ready(app: string, replicas: number): Promise<Json[]> {
+    return this.pods.until(`${replicas} ready pods of ${app}`, 60_000, () => {
+      const pods = this.podsOf(app).filter(
+        ({ status, metadata }) =>
+          !metadata.deletionTimestamp &&
+          status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
+      )
+      return pods.length >= replicas && pods
+    })
+  }
+
+  /** Watches the CPU of every pod of a deployment; the key is the pod's name. */
+  watchCpu(app: string): Map<string, CpuWatch> {
+    const watches = new Map<string, CpuWatch>()
+    for (const { metadata } of this.podsOf(app)) {
+      const watch = new CpuWatch(this.installed.nodes, metadata.uid)
+      this.#closers.push(() => watch.close())
+      watches.set(metadata.name, watch)
+    }
+    return watches
+  }
+
+  /** Creates an experiment, for a story to follow. */
+  async run(document: Json): Promise<Story> {
+    const story = this.follow(document)
+    await this.api.create(story.path.slice(0, story.path.lastIndexOf('/')), document)
+    return story
+  }
+
+  follow(document: Json): Story {
+    return new Story(this, document)
+  }
+
+  /** Pods, stressors and journals of one run that are still there. */
+  async residueOf(runId: string, targets: Json[]): Promise<string[]> {
+    const { nodes } = this.installed
+    const selector = `labelSelector=chaos.chaosplane.io/run=${runId}`
+    const { items } = await this.api.get(`/api/v1/pods?${selector}`)
+    const stress = targets.flatMap(({ podUid, id }: Json) => {
+      const group = podGroup(nodes, podUid)
+      return group ? stressorsIn(group).map(({ pid }) => `stressor ${pid} in ${id}`) : []
+    })
+    const journals = nodes
+      .map((node) => join('/var/lib/chaosplane', this.clusterId, node, runId))
+      .filter((folder) => existsSync(folder) && readdirSync(folder).length > 0)
+    const pods = items.map(({ metadata }: Json) => `pod ${metadata.name}`)
+    return [...pods, ...stress, ...journals.map((folder) => `journal ${folder}`)]
+  }
+
+  /** SIGKILLs the processes of a pod whose command line contains `part`; they are found by the pod's cgroup. */
+  kill(pod: Json, part: string): number {
+    const group = podGroup(this.installed.nodes, pod.metadata.uid)
+    const found = group ? processesIn(group).filter(({ command }) => command.includes(part)) : []
+    if (found.length === 0) throw new Error(`no process ${part} in pod ${pod.metadata.name}`)
+    for (const { pid } of found) process.kill(pid, 'SIGKILL')
+    return Date.now()
+  }
+
+  /** Fault pods of one run. */
+  faultPods(runId: string): Json[] {
+    return [...this.pods.objects.values()].filter(
+      ({ metadata }) =>
+        metadata.labels?.['chaos.chaosplane.io/run'] === runId &&
+        metadata.labels?.['chaos.chaosplane.io/part'] === 'fault-pod',
+    )
+  }
+
+  /** Pods of one of the product's programs. */
+  program(component: string): Json[] {
+    return [...this.pods.objects.values()].filter(
+      ({ metadata, status }) =>
+        metadata.labels?.['app.kubernetes.io/component'] === component &&
+        status.phase === 'Running' &&
+        !metadata.deletionTimestamp,
+    )
+  }
+}
+
+/** One experiment as the API shows it. */
+export class Story {
+  readonly path: string
+  readonly #world: World
+  readonly #follower: Follower
+  readonly #name: string
+  readonly createdAt = Date.now()
+
+  constructor(world: World, { apiVersion, kind, metadata }: Json) {
+    this.#world = world
+    this.#name = metadata.name
+    this.path = `/apis/${apiVersion}/namespaces/v2/${plurals[kind]}/${metadata.name}`
+    const [first, second] = world.experiments as [Follower, Follower]
+    this.#follower = kind === 'ChaosExperiment' ? second : first
+  }
+
+  get object(): Json {
+    return this.#follower.get('v2', this.#name)
+  }
+  get status(): Json {
+    return this.object?.status ?? {}
+  }
+  get run(): Json {
+    return this.status.run
+  }
+  get targets(): Json[] {
+    return (this.run?.tasks ?? []).flatMap((task: Json) => task.targets)
+  }
+  /** every state that was seen of it, with its time */
+  get history() {
+    return this.#follower.history.filter(({ object }) => object.metadata.name === this.#name)
+  }
+
+  async until<T>(what: string, ms: number, look: (story: Story) => T | undefined | false) {
+    try {
+      return await this.#follower.until(`${this.#name}: ${what}`, ms, () => look(this))
+    } catch (e) {
+      throw new Error(`${(e as Error).message}\n${JSON.stringify(this.status, null, 1)}`)
+    }
+  }
+
+  /** The verdict is written and the resource let go. */
+  finished(ms = 60_000): Promise<Json> {
+    return this.until('finished, with a verdict and without finalizer', ms, ({ object }) => {
+      const over = object?.status?.run?.finishedAt && !object.metadata.finalizers?.length
+      const judged = !['', 'Awaited', undefined].includes(object?.status?.verdict)
+      return over && judged && object.status
+    })
+  }
+
+  /** What an abort, a kill or a normal end must never leave. Empty when all is well. */
+  async residue(): Promise<string[]> {
+    const { run, targets } = this
+    const left: string[] = (this.object?.metadata.finalizers ?? []).map(
+      (f: string) => `finalizer ${f}`,
+    )
+    return [...left, ...(await this.#world.residueOf(run.runId, targets))]
+  }
+}
