@@ -12,7 +12,8 @@ import { parseExecutionData } from '../../model/wire/kserver.ts'
 import { type SpawnedServer, spawnServer, testAccessKey } from '../../server/spawned.ts'
 import { Recorder } from '../../test-e2e/recorder/recorder.ts'
 import { fetchRun, kserverClient, kserverPeer } from './kserver.ts'
-import { createReporter, type Reporter, type Snapshot } from './outbox.ts'
+import { createReporter, type Reporter } from './outbox.ts'
+import type { Snapshot } from './snapshot.ts'
 
 // processes are started here, perhaps on a busy machine
 vi.setConfig({ testTimeout: 60_000 })

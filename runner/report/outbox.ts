@@ -3,22 +3,8 @@ import type { Outcome } from '../../lib/http.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Peer, Settled } from '../../lib/peer.ts'
 import type { Spill } from '../../lib/spill.ts'
-import type { Scope } from '../../model/wire/kserver.ts'
 import { createShelf, type Item, type Shelf } from './shelf.ts'
-
-/** One state of a run, encoded for the wire. */
-export type Snapshot = {
-  run: string
-  infra: string
-  scope: Scope
-  /** rises with every snapshot of a run within the life of this process */
-  seq: number
-  /** the CREATE: sent before all others, never replaced */
-  create: boolean
-  /** the last one: nothing follows */
-  completed: boolean
-  body: string
-}
+import type { Snapshot } from './snapshot.ts'
 
 export type ReportState = 'delivered' | 'pending' | 'failed'
 export type ReporterStats = {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Spill } from '../../lib/spill.ts'
 import { scopeQuery } from '../../model/wire/kserver.ts'
-import type { Snapshot } from './outbox.ts'
+import type { Snapshot } from './snapshot.ts'
 
 /** An unsent snapshot; its body is in memory or in a file. */
 export type Item = Omit<Snapshot, 'body'> & { bytes: number; body?: string; file?: string }
