@@ -68,7 +68,7 @@ describe('cmd probes', () => {
       cmdProbe('during', 'Continuous', 'ls /var/run/secrets 2>/dev/null | wc -l', '0'),
       cmdProbe('after', 'EOT', 'echo x > /tmp/y && cat /tmp/y', 'x'),
     ]
-    const task = podDelete('cmd-probed', 2, { probes })
+    const task = podDelete('cmd-probed', 6, { probes })
     const story = await world.run(experiment('cmd-probe-passes', [task]))
     await story.finished()
     expect(story.status).toMatchObject({ verdict: 'Pass', probeSuccessPercentage: '100' })
