@@ -92,8 +92,8 @@ describe('the outcome in words', () => {
     expect(lines).toContain(
       '    kubectl --kubeconfig /x/admin get -n v2 kuberneteschaosexperiment api-payload-test -o yaml',
     )
-    expect(lines.some((l) => l.endsWith('/api/runs/r1'))).toBe(true)
-    expect(lines.some((l) => l.endsWith('/api/logs?key=r1-del'))).toBe(true)
+    expect(lines.some((l) => l.endsWith("/api/runs/r1'"))).toBe(true)
+    expect(lines.some((l) => l.endsWith("/api/logs?key=r1-del'"))).toBe(true)
   })
 })
 

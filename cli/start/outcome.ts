@@ -117,9 +117,9 @@ export function resultLines(seen: Seen, kubectl: string): Line[] {
   const of = `-n ${seen.namespace} kuberneteschaosexperiment ${seen.name}`
   const product = '-n chaosplane-system'
   const key = `$(${kubectl} ${product} get secret chaosplane-harness -o 'jsonpath={.data.ACCESS_KEY}' | base64 -d)`
-  const ask = `curl -H "X-Access-Key: ${key}" http://127.0.0.1:8080/api`
+  const ask = (path: string) =>
+    `    curl -sH "X-Access-Key: $KEY" 'http://127.0.0.1:8080/api/${path}'`
   const [first] = seen.run?.tasks ?? []
-  const log = first ? [`    ${ask}/logs?key=${seen.run?.runId}-${first.name}`] : []
   return [
     '',
     'Results',
@@ -127,7 +127,8 @@ export function resultLines(seen: Seen, kubectl: string): Line[] {
     `    ${kubectl} describe ${of}`,
     '  run record and log, as JSON:',
     `    ${kubectl} ${product} port-forward svc/chaosplane-server 8080 &`,
-    `    ${ask}/runs/${seen.run?.runId ?? ''}`,
-    ...log,
+    `    KEY=${key}`,
+    ask(`runs/${seen.run?.runId ?? ''}`),
+    ...(first ? [ask(`logs?key=${seen.run?.runId}-${first.name}`)] : []),
   ].map((text): Line => [[text, text.startsWith(' ') || text === '' ? 'dim' : 'strong']])
 }
