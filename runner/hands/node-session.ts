@@ -51,6 +51,8 @@ const reattachMaxMs = 2000
 /** A pod that vanished with its targets still open is replaced so often. */
 const attempts = 5
 const quitMs = 2000
+/** A program that is just starting is waited for before it is told to end: cut off, it would leave its journal. */
+const reachMs = 10_000
 const goneMs = 60_000
 
 /** The name of the n-th pod for one node of one task: the same for every runner that asks. */
@@ -147,7 +149,7 @@ export class NodeSession {
   /** Tells the program that everything is stored, so that it forgets its journal and ends. */
   async #quit(signal: AbortSignal): Promise<void> {
     const { cache, namespace } = this.#parts
-    const attached = await within(quitMs, signal, (s) => this.#whenAttached(s))
+    const attached = await within(reachMs, signal, (s) => this.#whenAttached(s))
     if (!attached || !this.#name) return
     await this.#links.stored(signal)
     await this.#send({ do: 'ack', seq: this.#acknowledged() })
@@ -188,9 +190,11 @@ export class NodeSession {
     while (this.#attached === stream) await this.#parts.clock.sleep(10, signal)
     return true
   }
-  async #whenAttached(signal: AbortSignal): Promise<true> {
-    while (!this.#attached) await this.#parts.clock.sleep(20, signal)
-    return true
+  /** False when there is no program left to attach to. */
+  async #whenAttached(signal: AbortSignal): Promise<boolean> {
+    while (!this.#attached && this.#recordedNames().some((name) => this.#isThere(name)))
+      await this.#parts.clock.sleep(20, signal)
+    return this.#attached !== null
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */

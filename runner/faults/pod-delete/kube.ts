@@ -23,7 +23,7 @@ export const podDelete: KubeFault<Params> = {
       })
       return {
         evidence: `DELETE accepted for uid ${target.podUid}`,
-        ...(going ? { since: going.metadata.resourceVersion } : {}),
+        ...(going && isStillThere(going) ? { since: going.metadata.resourceVersion } : {}),
       }
     } catch (error) {
       // The answer to an earlier attempt may have been lost: the pod with this uid is gone, which is the effect.
@@ -42,6 +42,10 @@ export const podDelete: KubeFault<Params> = {
   settleMs: ({ gracePeriodSeconds }) =>
     marginMs + (gracePeriodSeconds === null ? longestGraceMs : gracePeriodSeconds * 1000),
 }
+
+/** Without a grace period the version in the answer is the one of the removal: a watch from there would never see it. */
+const isStillThere = ({ metadata }: KubeObject): boolean =>
+  (metadata.deletionGracePeriodSeconds ?? 0) > 0
 
 const pathOf = ({ namespace, pod }: KubeTarget): string =>
   resourcePath({ ...pods, namespace, name: pod })
