@@ -257,7 +257,7 @@ function probeIoOf({ parts, kube, clock, http }: World, place: ProbePlace): Prob
       },
       owner: { apiVersion, kind, name, uid },
       lifeSeconds: probePodLifeSeconds,
-      pods: {},
+      pods: place.pods,
     },
   })
   return { http, kube, as, commands, clock }

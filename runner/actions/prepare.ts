@@ -19,6 +19,7 @@ const fatalCodes = new Set(['MISSING_ACCOUNT', 'UNKNOWN_PROBE'])
 /** Looks whether everything that the task needs is there, and chooses its targets. */
 export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action, actor, io) => {
   const task = taskOf(actor, action.task)
+  warmProbes(task, actor)
   try {
     const [targets] = await Promise.all([
       choose(task, actor, io.signal),
@@ -34,6 +35,12 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
     const fatal = fatalCodes.has(trouble.code)
     io.emit({ fact: 'prepare-failed', task: task.name, trouble, fatal })
   }
+}
+
+/** The pod of command probes starts while targets are chosen, not when the first command is due. */
+function warmProbes(task: TaskPlan, actor: Actor): void {
+  const commands = (actor.probes.get(task.name) ?? []).filter((p) => p.type === 'cmdProbe')
+  if (commands.length > 0) actor.probeIo(task).commands.warm(commands.map((p) => p.inputs))
 }
 
 /** A missing account also shows as a missing right; the account is the better answer. */

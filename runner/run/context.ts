@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import type { Log } from '../../lib/log.ts'
 import type { FaultCatalogue } from '../../model/fault.ts'
-import type { TaskPlan } from '../../model/plan.ts'
+import type { PodSettings, TaskPlan } from '../../model/plan.ts'
 import type { SessionParts } from '../hands/node-session.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import type { KserverClient } from '../report/kserver.ts'
@@ -52,4 +52,6 @@ export type ProbePlace = {
   resource: Resource
   runId: string
   task: string
+  /** what the experiment says about its pods */
+  pods: PodSettings
 }

@@ -220,6 +220,7 @@ export class Run {
       resource,
       runId: this.runId,
       task: task.name,
+      pods: task.pods,
     })
     this.#probeIos.set(task.name, made)
     return made
