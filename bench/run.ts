@@ -84,12 +84,12 @@ async function main(): Promise<number> {
   process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
     await measure(at, chosen, runs)
+    console.log(`\n${at.sheet.table()}`)
+    for (const line of at.failed) console.log(`failed: ${line}`)
+    if (values.json) await writeFile(values.json, JSON.stringify(at.sheet, null, 2))
   } finally {
     await place.end()
   }
-  console.log(`\n${at.sheet.table()}`)
-  for (const line of at.failed) console.log(`failed: ${line}`)
-  if (values.json) await writeFile(values.json, JSON.stringify(at.sheet, null, 2))
   say('done')
   return at.failed.length > 0 || (!only && at.sheet.missing().length > 0) ? 1 : 0
 }

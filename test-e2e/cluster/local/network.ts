@@ -55,9 +55,15 @@ export async function removeNetwork(layout: Layout, podNetworks: Set<string>): P
   await succeeds('ip', ['link', 'del', layout.bridge])
 }
 
+/** Empty when it is gone meanwhile: a pod of another cluster that ended. */
 async function namespaceId(name: string): Promise<string> {
-  const { ino } = await stat(`/run/netns/${name}`)
-  return `net:[${ino}]`
+  try {
+    const { ino } = await stat(`/run/netns/${name}`)
+    return `net:[${ino}]`
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw e
+  }
 }
 
 async function ip(command: string): Promise<void> {
