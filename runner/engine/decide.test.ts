@@ -104,6 +104,15 @@ describe('a held fault', () => {
   })
 })
 
+describe('loops after chaos', () => {
+  const probes = [probeState('p', 'Continuous')]
+  const state = killState({ ...inChaos, stage: 'reverting', probes, wave: 3 })
+  it('are judged first', () =>
+    expect(decided(kill, runState([state]))).toMatchObject({ moves: [], wakeAt: now + 10_000 }))
+  it('are not waited for for ever', () =>
+    expect(decided(kill, runState([state]), now + 10_000).moves[0]?.to).toBe('ramp-down'))
+})
+
 describe('arming early', () => {
   const step1 = (fault: string, names: string[]) => {
     const first = taskPlan('first', { fault })

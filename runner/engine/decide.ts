@@ -46,6 +46,9 @@ export type Situation = {
 /** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
 const lateMs = 3000
 
+/** Loops whose task is over are judged within this, milliseconds. */
+const judgeMs = 10_000
+
 const preModes = new Set(['SOT', 'Edge'])
 const postModes = new Set(['EOT', 'Edge'])
 const loopModes = new Set(['Continuous', 'OnChaos', 'AbortWhen'])
@@ -310,5 +313,8 @@ function reverting(v: View): TaskDecision {
 function afterRevert(v: View): TaskDecision {
   if (v.ending || v.state.trouble || v.state.chaosAt === undefined) return { move: 'done' }
   const unjudged = v.state.probes.some((p) => isLoop(p) && p.mode !== 'AbortWhen' && !p.during)
-  return unjudged ? {} : { move: 'ramp-down' }
+  if (!unjudged) return { move: 'ramp-down' }
+  // A loop that nobody runs any more (its runner was replaced) is never judged; it says so then.
+  const until = (v.state.stageAt ?? v.now) + judgeMs
+  return v.now >= until ? { move: 'ramp-down' } : { wakeAt: until }
 }

@@ -151,7 +151,8 @@ export class RunLoop {
         await this.#settings.execute(action, emit, abort.signal)
       } catch (thrown) {
         if (!abort.signal.aborted)
-          emit({ fact: 'failed', task: action.task, trouble: troubleOf(thrown) })
+          // Not counted as an effect: what fails again and again is begun again ever later.
+          this.emit({ fact: 'failed', task: action.task, trouble: troubleOf(thrown) })
       }
       this.#running.delete(name)
       const last = said > 0 ? 0 : (this.#pause.get(name)?.ms ?? 0)

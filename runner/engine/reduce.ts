@@ -87,7 +87,7 @@ const folds: Folds = {
     }),
   stopped: (task, { probe }) => ({
     ...task,
-    stopped: task.stopped ?? `probe ${probe} failed and has stopOnFailure`,
+    stopped: task.stopped ?? short(`probe ${probe} failed and has stopOnFailure`, 500),
   }),
   checked: (task) => ({ ...task, checked: true }),
   'pod-created': (task, { pod }) =>
@@ -216,7 +216,10 @@ export function reduce(state: RunState, fact: Fact): RunState {
       const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
       const fatal = fact.fact === 'prepare-failed' && fact.fatal
       const stopped = fact.fact === 'stopped'
-      const why = `probe ${stopped ? fact.probe : ''} of ${fact.task} failed and has stopOnFailure`
+      const why = short(
+        `probe ${stopped ? fact.probe : ''} of ${fact.task} failed and has stopOnFailure`,
+        500,
+      )
       return {
         ...state,
         tasks: stopped ? cutOff(tasks, why) : tasks,

@@ -45,6 +45,7 @@ export function claim(
   )
 }
 
+const maxRefusals = 5
 type Letting = { resource: Resource; seen: KubeObject | null }
 
 /**
@@ -56,6 +57,7 @@ export async function letGo(
   { resource, seen }: Letting,
   signal: AbortSignal,
 ): Promise<void> {
+  let refused = 0
   for (let known = seen; ; known = null) {
     const object = known ?? (await kube.find<KubeObject>(resource.path, { signal }))
     if (!object || object.metadata.uid !== resource.uid) return
@@ -68,7 +70,8 @@ export async function letGo(
       return
     } catch (error) {
       if (isNotFound(error)) return
-      if (!isConflict(error) && !isInvalid(error)) throw error
+      // Refused again and again it is not somebody else's write that stands in the way.
+      if ((!isConflict(error) && !isInvalid(error)) || ++refused >= maxRefusals) throw error
     }
   }
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { runState, taskState } from '../engine/testing.ts'
+import { planOf, runState, taskPlan, taskState } from '../engine/testing.ts'
 import { abortOf, claimOf, finalizer } from './claim.ts'
 import type { Experiment } from './resource.ts'
-import { findingOf } from './start.ts'
+import { findingOf, isEcho, tooLarge } from './start.ts'
 
 const experiment = (
   over: Partial<Experiment['metadata']> = {},
@@ -70,4 +70,27 @@ describe('who holds it, and who ends it', () => {
   )
   it('takes "false" for no', () =>
     expect(abortOf(annotated({ 'chaos.chaosplane.io/abort': 'false' }), {})).toBeNull())
+})
+
+describe('echoes of what this runner has written', () => {
+  const me = { pod: 'pod-1', instance: 'abc' }
+  const claim = (by: string) => ({ annotations: { 'chaos.chaosplane.io/claimed-by': by } })
+  const next = { ...open, runId: 'r2', previousRunIds: ['r0', 'r'] }
+  it.each([
+    ['the state before the end', withRun(open), true],
+    ['the end with our claim', withRun(over, claim('pod-1/abc')), true],
+    ['the end, let go', withRun(over), false],
+    ['a claim of another runner for the next run', withRun(over, claim('pod-2/x')), false],
+    ['the next run of another runner', withRun(next, claim('pod-2/x')), false],
+  ])('%s', (_name, object, echo) => expect(isEcho(object, 'r', me)).toBe(echo))
+})
+
+describe('what status has no room for', () => {
+  it('is refused with the number', () => {
+    const many = Array.from({ length: 101 }, (_, i) => taskPlan(`t${i}`))
+    expect(tooLarge(planOf(many))[0]?.reason).toContain('101 tasks')
+    const probes = Array.from({ length: 51 }, (_, i) => ({ ref: `p${i}`, mode: 'SOT' as const }))
+    expect(tooLarge(planOf([taskPlan('a', { probes })]))[0]?.reason).toContain('51 probes')
+    expect(tooLarge(planOf([taskPlan('a')]))).toEqual([])
+  })
 })

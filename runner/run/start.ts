@@ -1,6 +1,6 @@
 import type { Plan, Refusal } from '../../model/plan.ts'
 import { type RunState, runStateSchema, type TaskState } from '../../model/state.ts'
-import { finalizer } from './claim.ts'
+import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
 import type { Experiment } from './resource.ts'
 
 const newTask = (name: string, fault: string, weight: number): TaskState => ({
@@ -44,6 +44,30 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
 /** The state of a document that cannot be run. */
 export function refusedRun(refusals: Refusal[], birth: Birth): RunState {
   return { ...newRun(null, birth), refused: refusals.slice(0, 20), finishedAt: birth.at }
+}
+
+const maxTasks = 100
+const maxProbes = 50
+
+/** What status has no room for is refused at the start: later it could never be written. */
+export function tooLarge({ tasks }: Plan): Refusal[] {
+  const suggestion = 'split it into several experiments'
+  if (tasks.length > maxTasks)
+    return [{ path: 'spec', reason: `${tasks.length} tasks, at most ${maxTasks} fit`, suggestion }]
+  const crowded = tasks.find((t) => t.probes.length > maxProbes)
+  if (!crowded) return []
+  const reason = `task ${crowded.name} has ${crowded.probes.length} probes, at most ${maxProbes} fit`
+  return [{ path: 'spec', reason, suggestion }]
+}
+
+/** Whether the object still shows the moment before the end of run `finished`, which this runner wrote. */
+export function isEcho(object: Experiment, finished: string, me: Identity): boolean {
+  const run = object.status?.run as Partial<RunState> | undefined
+  // A later run of the resource, which another runner began.
+  if (run?.previousRunIds?.includes(finished)) return false
+  const holder = claimOf(object)
+  const ours = holder !== null && sameIdentity(holder, me)
+  return run?.runId !== finished || run.finishedAt === undefined || ours
 }
 
 /** What is to be done with a resource, by what it says alone. */

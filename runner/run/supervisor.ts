@@ -10,7 +10,7 @@ import type { Census } from './heartbeat.ts'
 import { StatusKeeper } from './keeper.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
-import { findingOf, newRun, refusedRun } from './start.ts'
+import { findingOf, isEcho, newRun, refusedRun, tooLarge } from './start.ts'
 
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
@@ -118,9 +118,7 @@ export class Supervisor {
   /** The cache may still show the state before our last write. */
   #isEcho(object: Experiment): boolean {
     const finished = this.#finished.get(object.metadata.uid)
-    if (finished === undefined) return false
-    const run = object.status?.run as Partial<RunState> | undefined
-    return run?.runId !== finished || run.finishedAt === undefined || claimOf(object) !== null
+    return finished !== undefined && isEcho(object, finished, this.#context.me)
   }
 
   /** Nobody holds it, or who did is dead. */
@@ -136,7 +134,7 @@ export class Supervisor {
     this.#complained.add(uid)
     this.#log.error(
       { experiment: name, namespace, why },
-      'status.run cannot be read; restore it or delete the resource',
+      'status.run cannot be read; restore it, or see that no fault pod of it is left and take the finalizer off',
     )
   }
 
@@ -163,11 +161,16 @@ export class Supervisor {
       at: context.clock.now(),
       previousRunIds,
     }
-    if (!compiled.ok) return this.#refuse(resource, object, refusedRun(compiled.refusals, birth))
+    const refusals = compiled.ok ? tooLarge(compiled.plan) : compiled.refusals
+    if (!compiled.ok || refusals.length > 0)
+      return this.#refuse(resource, object, refusedRun(refusals, birth))
     const known = wanted ? await this.#knownRun(compiled.plan) : null
     if (known?.completed)
       return this.#refuse(resource, object, refusedRun([alreadyRun(wanted)], birth))
     const state = { ...newRun(compiled.plan, birth), notifyId: known?.notifyId ?? '' }
+    // Claimed now, it would be carried to its end by a runner that is to end.
+    if (this.#closing) return
+    this.#finished.delete(resource.uid)
     await this.#carry(
       new Run({ context, plan: compiled.plan, resource, object, state, adopted: false }),
       object,
