@@ -127,6 +127,7 @@ async function makeFamily(id: WorkloadKind): Promise<void> {
   const name = `the-${id}`
   const matchLabels = { app: name }
   const selector = family.plain ? matchLabels : { matchLabels }
+  const body = workload(name, selector, []) as { spec: Record<string, unknown> }
   if (id === 'job') {
     const pod = { metadata: { labels: matchLabels }, spec: { containers, restartPolicy: 'Never' } }
     body.spec = { suspend: true, manualSelector: true, selector, template: pod }
