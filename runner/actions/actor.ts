@@ -1,11 +1,13 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
+import { ChaosError } from '../../model/errors.ts'
 import type { FaultDefinition } from '../../model/fault.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
 import type { RunState, TargetState, TaskState } from '../../model/state.ts'
 import type { Action } from '../engine/decide.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { isEnded } from '../engine/reduce.ts'
 import type { NodeSession } from '../hands/node-session.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import type { RunnerContext } from '../run/context.ts'
@@ -59,6 +61,19 @@ export function faultOf(actor: Actor, task: TaskPlan): FaultDefinition {
   const fault = actor.context.faults[task.fault]
   if (!fault) throw new Error(`fault ${task.fault} is not in the catalogue`)
   return fault
+}
+
+/** Undo records that status has room for; without a record nothing is done to a target. */
+const maxOpen = 200
+
+export function mustFit(task: TaskPlan, known: TargetState[], more: TargetState[]): void {
+  const open = known.filter((t) => !isEnded(t)).length
+  if (open + more.length <= maxOpen) return
+  const before = open > 0 ? `, and ${open} of earlier rounds are still going` : ''
+  throw new ChaosError({
+    code: 'TARGET_SELECTION_ERROR',
+    reason: `task ${task.name} would hit ${more.length} targets at once${before}; status keeps the records of ${maxOpen}: select fewer (PODS_AFFECTED_PERC) or split the task`,
+  })
 }
 
 /** The next wave starts at once: nothing is waited for between preparation and chaos. */

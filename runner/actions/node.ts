@@ -16,6 +16,8 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
     nodes.size === 1 &&
     task.sequence === 'parallel' &&
     state.stage !== 'pending' &&
+    // A pod of the runner before us may have been told to wait.
+    state.pods.length === 0 &&
     startsAtOnce(task, state)
   return {
     protocol: 1,

@@ -7,6 +7,7 @@ import {
   type Actor,
   type Carry,
   faultOf,
+  mustFit,
   startsAtOnce,
   stateOf,
   taskOf,
@@ -66,6 +67,7 @@ async function mayReachNodes(task: TaskPlan, actor: Actor, signal: AbortSignal):
 async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<TargetState[]> {
   const fault = faultOf(actor, task)
   const found = await actor.findTargets(task, 0, signal)
+  mustFit(task, [], found)
   if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
   if (fault.hands === 'kube') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
   // In series each target is a wave of its own.

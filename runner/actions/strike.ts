@@ -6,7 +6,7 @@ import type { Action } from '../engine/decide.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { KubeFault } from '../faults/kube-fault.ts'
 import { explain, userOf } from '../run/rights.ts'
-import { type Actor, type Carry, faultOf, stateOf, taskOf } from './actor.ts'
+import { type Actor, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
 
 /** API calls of one wave that are under way at the same time. */
 const atOnce = 20
@@ -24,6 +24,7 @@ export const strike: Carry<Extract<Action, { do: 'strike' }>> = async (action, a
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
   if (recorded().length === 0) {
     const targets = await actor.findTargets(task, action.wave, io.signal)
+    mustFit(task, stateOf(actor, task.name).targets, targets)
     io.emit({ fact: 'targeted', task: task.name, wave: action.wave, targets })
   }
   await actor.durable(io.signal)
@@ -99,31 +100,48 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
   const limit = AbortSignal.timeout(fault.settleMs(task.params as never))
   const signal = AbortSignal.any([io.signal, limit])
   const follow = async (target: TargetState): Promise<void> => {
-    try {
-      const { kube } = actor.context
-      const as = userOf(actor.account)
-      const since = actor.since.get(target.podUid)
-      actor.since.delete(target.podUid)
-      const proof = await fault.settled(target, task.params as never, {
-        kube,
-        as,
-        signal,
-        ...(since ? { since } : {}),
-      })
-      io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
-    } catch (error) {
-      if (io.signal.aborted) return
-      if (!limit.aborted) throw error
-      const { code, message } = notSeen(target, fault.settleMs(task.params as never))
-      io.emit({
-        fact: 'inject-failed',
-        task: task.name,
-        target: target.id,
-        trouble: { code, reason: message, target: target.id },
-      })
-    }
+    const proof = await proofOf(target, task, actor, signal)
+    if (proof) return io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
+    if (io.signal.aborted) return
+    const { code, message } = notSeen(target, fault.settleMs(task.params as never))
+    io.emit({
+      fact: 'inject-failed',
+      task: task.name,
+      target: target.id,
+      trouble: { code, reason: message, target: target.id },
+    })
   }
   await pool.addAll(struck.map((target) => () => follow(target)))
+}
+
+/** Pause before the API server is asked again after a failure, milliseconds. */
+const askAgainMs = 1000
+
+/**
+ * Null when the signal came first. An API server that does not answer, or a watch that broke, is asked again:
+ * what was struck is not undone by that.
+ */
+async function proofOf(
+  target: TargetState,
+  task: TaskPlan,
+  actor: Actor,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { kube, clock } = actor.context
+  while (!signal.aborted) {
+    const since = actor.since.get(target.podUid)
+    actor.since.delete(target.podUid)
+    const from = since ? { since } : {}
+    const world = { kube, as: userOf(actor.account), signal, ...from }
+    try {
+      return await kubeFaultOf(task).settled(target, task.params as never, world)
+    } catch (error) {
+      if (signal.aborted) return null
+      actor.log.warn({ err: error, target: target.id }, 'a target could not be looked at; again')
+      await clock.sleep(askAgainMs, signal).catch(() => {})
+    }
+  }
+  return null
 }
 
 const notSeen = (target: TargetState, ms: number): ChaosError =>

@@ -124,7 +124,8 @@ export class NodeSession {
     const targets = this.#mine()
       .filter((t) => t.state === 'targeted' && t.wave < task.wave)
       .map((t) => t.id)
-    if (targets.length === 0 || this.#links.order.start === 'now') return
+    // A pod that started by itself takes no notice; the one that replaces it waits for this.
+    if (targets.length === 0) return
     await this.#send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
   }
 
