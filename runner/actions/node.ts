@@ -93,9 +93,8 @@ export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io
   const concerned = all.filter((s) => nodes.has(s.node))
   await Promise.all(concerned.map((s) => s.armed(io.signal)))
   io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
-  // The wave is on record before any node is told: who takes over repeats it instead of starting another.
-  if (concerned.every((s) => s.startsByItself)) return
-  await actor.durable(actor.signal)
+  // Not waited for: the targets are on record since they were chosen, and the act itself is in the node's journal.
+  // Who takes over says it again, and a program that has dealt with a target does not hear it.
   await Promise.all(concerned.map((s) => s.pushGo()))
 }
 

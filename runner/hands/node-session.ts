@@ -84,11 +84,6 @@ export class NodeSession {
     return this.#links.order.node
   }
 
-  /** Its order travels in the pod: nobody has to tell it to go. */
-  get startsByItself(): boolean {
-    return this.#links.order.start === 'now'
-  }
-
   /** Begins once; later calls do nothing. */
   begin(): void {
     this.#running ??= this.#run().catch((error: unknown) => {

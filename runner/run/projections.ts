@@ -21,9 +21,10 @@ const block = 1000
 
 /** Tells the peers what the facts of one run mean: executionData to kserver, lines to the log-service. */
 export class Projections {
+  /** of all lives of all runs here: a run that comes back to this runner goes on above what it has offered */
+  static #offered = 0
   #peers: Peers
   #plan: Plan
-  #seq = 0
   #last = ''
   #created: boolean
   #open = new Set<string>()
@@ -69,16 +70,13 @@ export class Projections {
     return { ...task, streamPosition: next }
   }
 
-  /** The same snapshot once more, marked as the last one. */
-  finish(state: RunState): void {
-    this.#report(state, true)
-  }
-
-  #report(state: RunState, completed = false): void {
+  #report(state: RunState): void {
     const { reporter, infraId, scope } = this.#peers
     if (!reporter) return
     const create = !this.#created
     const data = executionDataOf(this.#plan, state, create ? 'CREATE' : 'UPDATE')
+    // The verdict stands: kserver hears that at once, not only when the last fault pod has gone.
+    const completed = state.finishedAt !== undefined
     const text = `${completed}${JSON.stringify(data)}`
     if (text === this.#last) return
     this.#last = text
@@ -92,12 +90,12 @@ export class Projections {
       runId: state.runId,
     }
     const body = encodeTaskResponse(ids, data, completed)
-    this.#seq++
+    Projections.#offered++
     reporter.offer({
       run: state.runId,
       infra: infraId,
       scope,
-      seq: this.#seq,
+      seq: Projections.#offered,
       create,
       completed,
       body,

@@ -204,8 +204,6 @@ export class Run {
     await claimed
     await this.#closeProbes()
     await this.#keeper.durable(signal)
-    const state = this.#loop?.state
-    if (state) this.#projections.finish(state)
     const { context, resource } = this.#parts
     await letGo(context.kube, { resource, seen: this.#seen }, signal)
   }

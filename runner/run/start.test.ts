@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { planOf, runState, taskPlan, taskState } from '../engine/testing.ts'
+import { planOf, runState, target, taskPlan, taskState } from '../engine/testing.ts'
 import { abortOf, claimOf, finalizer } from './claim.ts'
 import type { Experiment } from './resource.ts'
-import { findingOf, isEcho, tooLarge } from './start.ts'
+import { endedByEdit, findingOf, isEcho, isOther, tooLarge } from './start.ts'
 
 const experiment = (
   over: Partial<Experiment['metadata']> = {},
@@ -83,6 +83,21 @@ describe('echoes of what this runner has written', () => {
     ['a claim of another runner for the next run', withRun(over, claim('pod-2/x')), false],
     ['the next run of another runner', withRun(next, claim('pod-2/x')), false],
   ])('%s', (_name, object, echo) => expect(isEcho(object, 'r', me)).toBe(echo))
+})
+
+describe('a spec that was edited in mid-run', () => {
+  it('is told by the tasks that it no longer has', () => {
+    expect(isOther(planOf([taskPlan('a'), taskPlan('b')]), open)).toBe(false)
+    expect(isOther(planOf([taskPlan('b')]), open)).toBe(true)
+    expect(isOther(planOf([taskPlan('a', { fault: 'pod-delete' })]), open)).toBe(true)
+  })
+  it('ends its run, and says what is not known', () => {
+    const held = target('t', { state: 'injected', containerId: 'c' })
+    const ended = endedByEdit(runState([taskState('a', { targets: [held], startedAt: 1 })]), 5000)
+    expect(ended).toMatchObject({ finishedAt: 5000, tasks: [{ stage: 'done', finishedAt: 5000 }] })
+    expect(ended.tasks[0]?.targets[0]?.state).toBe('owed')
+    expect(ended.tasks[0]?.trouble?.reason).toMatch(/edited in mid-run/)
+  })
 })
 
 describe('what status has no room for', () => {

@@ -1,5 +1,10 @@
 import type { Plan, Refusal } from '../../model/plan.ts'
-import { type RunState, runStateSchema, type TaskState } from '../../model/state.ts'
+import {
+  type RunState,
+  runStateSchema,
+  type TargetState,
+  type TaskState,
+} from '../../model/state.ts'
 import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
 import type { Experiment } from './resource.ts'
 
@@ -58,6 +63,33 @@ export function tooLarge({ tasks }: Plan): Refusal[] {
   if (!crowded) return []
   const reason = `task ${crowded.name} has ${crowded.probes.length} probes, at most ${maxProbes} fit`
   return [{ path: 'spec', reason, suggestion }]
+}
+
+/** Whether the document no longer holds the tasks of this run: it was edited after the run began. */
+export const isOther = (plan: Plan, { tasks }: RunState): boolean =>
+  tasks.some((t) => !plan.tasks.some((p) => p.name === t.name && p.faultWritten === t.fault))
+
+const editedReason =
+  'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do; fault pods end by their own deadline. Start a new run, and edit it only when it has ended'
+
+/** What is held on a node is not seen to end any more. */
+const unseen = (target: TargetState): TargetState =>
+  target.containerId && (target.state === 'injected' || target.state === 'lost')
+    ? { ...target, state: 'owed', remaining: [`look at container ${target.id}`] }
+    : target
+
+/** The end of a run whose document is gone: said, never guessed. */
+export function endedByEdit(state: RunState, at: number): RunState {
+  const end = (task: TaskState): TaskState => ({
+    ...task,
+    stage: 'done',
+    finishedAt: at,
+    trouble: task.trouble ?? { code: 'GENERIC_ERROR', reason: editedReason },
+    targets: task.targets.map(unseen),
+    ...(task.startedAt === undefined ? { skipped: true } : {}),
+  })
+  const tasks = state.tasks.map((task) => (task.stage === 'done' ? task : end(task)))
+  return { ...state, tasks, finishedAt: state.finishedAt ?? at }
 }
 
 /** Whether the object still shows the moment before the end of run `finished`, which this runner wrote. */

@@ -10,7 +10,7 @@ import type { Census } from './heartbeat.ts'
 import { StatusKeeper } from './keeper.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
-import { findingOf, isEcho, newRun, refusedRun, tooLarge } from './start.ts'
+import { endedByEdit, findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
 
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
@@ -194,7 +194,9 @@ export class Supervisor {
     const resource = resourceOf(kind, object)
     if (state.refused) return this.#refuse(resource, object, state)
     const compiled = compile(kind, object, context.faults)
-    if (!compiled.ok) return this.#complain(object, compiled.refusals[0]?.reason ?? 'not readable')
+    if (this.#closing) return
+    if (!compiled.ok || isOther(compiled.plan, state))
+      return this.#refuse(resource, object, endedByEdit(state, context.clock.now()))
     await this.#carry(
       new Run({ context, plan: compiled.plan, resource, object, state, adopted: true }),
       object,
