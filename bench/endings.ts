@@ -23,7 +23,9 @@ export async function abort(place: Place, sheet: Sheet, n: number): Promise<void
     await place.api.patch(`${experiments}/${name}`, { metadata: { annotations } })
     const seen = await place.runs.until('the abort is seen', 5_000, () => {
       const shows = place.runs.history.findLast(
-        ({ object }) => object.metadata.name === name && object.metadata.annotations,
+        ({ object }) =>
+          object.metadata.name === name &&
+          object.metadata.annotations?.['chaos.chaosplane.io/abort'] === 'true',
       )
       return shows?.at
     })

@@ -81,7 +81,7 @@ export async function cold(place: Place, sheet: Sheet, n: number): Promise<void>
     const count = ownRequests(events)
     sheet.add('requests-cpu', total(count))
     if (n === 0) sheet.note(`requests of a pod-cpu-hog: ${said(count)}`)
-    lastReport(place, sheet, name)
+    await reportsOf(place, sheet, name)
   } finally {
     trace.close()
   }
@@ -137,6 +137,9 @@ export async function behindProbe(place: Place, sheet: Sheet, n: number): Promis
     sheet.add('probe', rise - go)
     sheet.add('second', next - fall)
     await place.verdictAt(name)
+    const { tasks } = place.runs.get('v2', name).status.run
+    sheet.add('probe-go', tasks[0].chaosAt - go)
+    sheet.add('second-go', tasks[1].chaosAt - fall)
   } finally {
     one.close()
     two.close()
@@ -152,13 +155,23 @@ function remember(place: Place, sheet: Sheet, key: 'armed' | 'holding'): void {
   sheet.add(`${key}-pss`, pss)
 }
 
-function lastReport({ recorder, runs }: Place, sheet: Sheet, name: string): void {
+/** The first report of a run, and the one that closes it, which waits until its fault pods are gone. */
+async function reportsOf({ recorder, runs }: Place, sheet: Sheet, name: string): Promise<void> {
   const { run, experimentRunId } = runs.get('v2', name).status
-  const reports = recorder.requests('/task/response/').filter(({ n, answered }) => {
-    if (answered !== '200') return false
-    const { args } = JSON.parse(recorder.body(n).toString('utf8'))
-    return args.workflowRunID === experimentRunId && String(args.completed) === 'true'
-  })
-  const first = reports[0]
-  if (first) sheet.add('kserver', first.at - run.finishedAt)
+  const end = now() + 10_000
+  for (;;) {
+    const reports = recorder
+      .requests('/task/response/')
+      .filter(({ answered }) => answered === '200')
+      .map(({ n, at }) => ({ at, ...JSON.parse(recorder.body(n).toString('utf8')) }))
+      .filter(({ args }) => args.workflowRunID === experimentRunId)
+    const last = reports.find(({ args }) => String(args.completed) === 'true')
+    if (last) {
+      sheet.add('kserver-first', reports[0].at - run.startedAt)
+      sheet.add('kserver', last.at - run.finishedAt)
+      return
+    }
+    if (now() > end) throw new Error(`${name}: no completed report came within 10 s`)
+    await delay(50)
+  }
 }
