@@ -4,10 +4,12 @@ import type { ProbeState, Stage, TargetState } from '../../model/state.ts'
 
 export type ProbePhase = 'pre' | 'during' | 'post'
 
-/** Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive twice. `rollback`: an abort condition asked for the normal end, early. */
+/** Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive twice. `pod`: the fault pod that said it. */
 export type Fact = {
   at: number
-} /** `rollback`: an abort condition asked for the normal end, early */ & (
+  pod?: string
+} & /** `rollback`: an abort condition asked for the normal end, early */
+(
   | { fact: 'aborted'; by: string; rollback?: boolean }
   /** the probes of every task are known */
   | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }

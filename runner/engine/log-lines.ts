@@ -63,7 +63,8 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
   if ('task' in fact) {
     const task = plan.tasks.find((t) => t.name === fact.task)
     const line = task && (table[fact.fact] as Say<TaskFact>)(fact, task.faultWritten)
-    return line ? [{ task: fact.task, ...line }] : []
+    const pod = fact.fact === 'pod-created' ? undefined : fact.pod
+    return line ? [{ task: fact.task, ...line, ...(pod ? { pod } : {}) }] : []
   }
   const open = state.tasks.filter((t) => t.startedAt !== undefined && !t.finishedAt)
   if (fact.fact === 'aborted')

@@ -339,7 +339,7 @@ export class NodeSession {
     const { order, emit } = this.#links
     if (event.event === 'armed') this.#armed.add(event.target)
     const fact = factOf(event, order.task)
-    emit(fact.fact === 'said' ? { ...fact, pod } : fact)
+    emit({ ...fact, pod })
     emit({ fact: 'acknowledged', task: order.task, node: order.node, seq: event.seq })
     this.#wakeArmed()
   }
