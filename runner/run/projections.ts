@@ -27,6 +27,8 @@ export class Projections {
   #plan: Plan
   #last = ''
   #created: boolean
+  /** the last report was given out: nothing may follow it */
+  #completed = false
   #open = new Set<string>()
   #closed = new Set<string>()
   #reserved = new Map<string, number>()
@@ -77,6 +79,8 @@ export class Projections {
     const data = executionDataOf(this.#plan, state, create ? 'CREATE' : 'UPDATE')
     // The verdict stands: kserver hears that at once, not only when the last fault pod has gone.
     const completed = state.finishedAt !== undefined
+    if (this.#completed) return
+    this.#completed = completed
     const text = `${completed}${JSON.stringify(data)}`
     if (text === this.#last) return
     this.#last = text
