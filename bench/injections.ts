@@ -137,9 +137,9 @@ export async function behindProbe(place: Place, sheet: Sheet, n: number): Promis
     sheet.add('probe', rise - go)
     sheet.add('second', next - fall)
     await place.verdictAt(name)
-    const { tasks } = place.runs.get('v2', name).status.run
-    sheet.add('probe-go', tasks[0].chaosAt - go)
-    sheet.add('second-go', tasks[1].chaosAt - fall)
+    const [first, second] = place.runs.get('v2', name).status.run.tasks
+    sheet.add('probe-go', first.chaosAt - go)
+    sheet.add('second-go', second.chaosAt - fall)
   } finally {
     one.close()
     two.close()
