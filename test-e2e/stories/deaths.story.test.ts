@@ -106,7 +106,8 @@ it('runner and program killed together: guard and journal clean up alone', async
   const status = await story.finished()
   const [only, ...more] = holdsOf(cpu)
   expect(more).toEqual([])
-  expect((only?.to ?? 0) - killed).toBeLessThan(guardMs)
+  // Guard, or the journal when the container is started again: either way long before the stressor's own limit.
+  expect((only?.to ?? 0) - killed).toBeLessThan(4000)
   expect(status.verdict).toBe('Error')
   expect(status.run.adoptions).toBe(1)
   expect(await story.residue()).toEqual([])
