@@ -12,7 +12,7 @@ import { type CommandPodParts, createCommandPods } from './pods.ts'
 
 const namespace = 'cmd-probe'
 const path = resourcePath({ ...pods, namespace })
-const signal = AbortSignal.timeout(120_000)
+const signal = AbortSignal.timeout(300_000)
 const call = { signal }
 let kube: KubeClient
 const stopKubelet = new AbortController()
@@ -40,10 +40,16 @@ async function standInForKubelet(until: AbortSignal): Promise<void> {
     phase: 'Running',
     containerStatuses: [{ name: 'probe', ready: true, state: { running: {} } }],
   }
-  for (;;) {
-    for await (const { type, object } of kube.watch(path, { signal: until }))
-      if (type === 'ADDED' && !object.metadata.labels?.['stuck'])
-        await kube.mergePatch(`${path}/${object.metadata.name}/status`, { status: running }, call)
+  const say = ({ metadata }: KubeObject) =>
+    kube.mergePatch(`${path}/${metadata.name}/status`, { status: running }, call)
+  while (!until.aborted) {
+    try {
+      for await (const { type, object } of kube.watch(path, { signal: until }))
+        if (type === 'ADDED' && !object.metadata.labels?.['stuck']) await say(object)
+    } catch {
+      // The pod may be gone before it is said to run; the next watch begins with those that are there.
+      await systemClock.sleep(20, until).catch(() => {})
+    }
   }
 }
 
