@@ -36,6 +36,8 @@ export default defineConfig({
           include: ['test-e2e/stories/**/*.story.test.ts'],
           exclude: outside,
           testTimeout: 240_000,
+          // Bounds in real time on a machine that may be busy: once more, and the report says so.
+          retry: 1,
           hookTimeout: 300_000,
           fileParallelism: false,
           globalSetup: ['test-e2e/setup/installed-cluster.ts'],
