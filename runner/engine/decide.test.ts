@@ -114,14 +114,17 @@ describe('loops after chaos', () => {
 })
 
 describe('arming early', () => {
-  const step1 = (fault: string, names: string[]) => {
+  const step1 = (fault: string, names: string[], injections = 1) => {
     const first = taskPlan('first', { fault })
     first.selection.workloads[0] = { kind: 'deployment', namespace: 'demo', names, labels: '' }
-    const state = taskState('first', { ...inChaos, fault, wave: 1, targets: [target('z')] })
+    const over = { ...inChaos, fault, wave: 1, targets: [target('z')], injections }
+    const state = taskState('first', over)
     return wants(planOf([first, taskPlan('hog')]), runState([state, taskState('hog')]))
   }
   it('prepares the next step while this one holds', () =>
     expect(step1('pod-cpu-hog', ['hog'])).toContain('prepare hog'))
+  it('lets this step hit first', () =>
+    expect(step1('pod-cpu-hog', ['hog'], 0)).not.toContain('prepare hog'))
   it('does not choose pods that the running step replaces', () => {
     expect(step1('pod-delete', ['hog'])).not.toContain('prepare hog')
     expect(step1('pod-delete', ['other'])).toContain('prepare hog')

@@ -108,7 +108,7 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
     for (const view of views) add(decision, view.plan.name, decideTask(view))
     reached = views.every((v) => v.state.stage === 'done')
     // The next step is armed while this one holds, so that it can start at once.
-    if (!reached && views.every((v) => isPast(v.state, 'chaos')) && !ending) {
+    if (!reached && views.every(hasHit) && !ending) {
       reached = false
       continue
     }
@@ -146,6 +146,9 @@ const order: Stage[] = [
 ]
 const isPast = (task: TaskState, stage: Stage): boolean =>
   order.indexOf(task.stage) >= order.indexOf(stage)
+
+/** Before the first hit of this step nothing else may compete for the node. */
+const hasHit = (v: View): boolean => isPast(v.state, 'chaos') && v.state.injections > 0
 
 /** Pods that the running step still replaces are not chosen beforehand: they would be gone when their turn comes. */
 const earlyWants = (views: View[], current: View[]): Action[] =>

@@ -8,8 +8,7 @@ export type ProbePhase = 'pre' | 'during' | 'post'
 export type Fact = {
   at: number
   pod?: string
-} & /** `rollback`: an abort condition asked for the normal end, early */
-(
+} /** `rollback`: an abort condition asked for the normal end, early */ & (
   | { fact: 'aborted'; by: string; rollback?: boolean }
   /** the probes of every task are known */
   | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }
