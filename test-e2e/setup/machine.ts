@@ -4,11 +4,11 @@ import { waitForLock } from '../cluster/lock.ts'
 import { run, type Say, succeeds } from '../cluster/shell.ts'
 import { buildBinary } from './build-binary.ts'
 
-/** Debian packages behind the local cluster and the image build. */
+/** Debian packages behind the local cluster, the image build, and the fault program's tests on this machine's cgroups. */
 const packages = [
   ...['containerd', 'runc', 'containernetworking-plugins', 'iptables', 'nftables', 'conntrack'],
   ...['socat', 'ethtool', 'iproute2', 'procps', 'openssl', 'ca-certificates'],
-  ...['buildah', 'debootstrap', 'busybox-static', 'gcc', 'libc6-dev'],
+  ...['buildah', 'debootstrap', 'busybox-static', 'gcc', 'libc6-dev', 'stress-ng'],
 ]
 
 const otherWays = `What else would do:
