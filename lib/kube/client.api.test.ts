@@ -147,7 +147,9 @@ describe('an account', () => {
       },
       call,
     )
-    await expect(client.list(room.all, { ...call, as: account })).resolves.toBeDefined()
+    // The authorizer hears of a new binding a moment after it is stored.
+    const listed = () => client.list(room.all, { ...call, as: account }).then(() => true)
+    await expect.poll(() => listed().catch(() => false), { timeout: 10_000 }).toBe(true)
     const creating = client.create(room.all, named('not-mine'), { ...call, as: account })
     await expect(creating).rejects.toMatchObject({ status: 403, reason: 'Forbidden' })
     await expect(creating).rejects.toThrow(/create.*things.*kube-client.*grant/s)
