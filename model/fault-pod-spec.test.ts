@@ -25,6 +25,7 @@ const parts = (more: Partial<FaultPodParts> = {}): FaultPodParts => ({
   imagePullPolicy: 'IfNotPresent',
   capabilities: ['SYS_PTRACE'],
   settings: {},
+  reserve: true,
   labels: {},
   owner: null,
   priorityClassName: null,
@@ -65,8 +66,15 @@ describe('the fault pod', () => {
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'], add: ['SYS_PTRACE'] },
       })
-      expect(container).not.toHaveProperty('resources')
     }
+  })
+
+  it('asks for a little CPU and memory, without limits, so that a full node does not starve its revert', () => {
+    const [program, guard] = made().spec.containers
+    expect(program?.['resources']).toEqual({ requests: { cpu: '50m', memory: '48Mi' } })
+    expect(guard?.['resources']).toEqual({ requests: { cpu: '50m', memory: '16Mi' } })
+    for (const container of made({ reserve: false }).spec.containers)
+      expect(container).not.toHaveProperty('resources')
   })
 
   it('may escalate only where the API server would refuse the contrary', () => {

@@ -40,6 +40,8 @@ export type FaultPodParts = {
   capabilities: readonly string[]
   /** what the experiment may say about the pod */
   settings: PodSettings
+  /** whether it asks the node for CPU and memory; a node that has none to give refuses such a pod */
+  reserve: boolean
   /** added to our own labels, which win */
   labels: Readonly<Record<string, string>>
   /** the runner's Deployment: an owner in another namespace would get the pod deleted */
@@ -72,26 +74,45 @@ const securityContext = (capabilities: readonly string[]) => ({
   seLinuxOptions: { type: 'spc_t' },
 })
 
+/**
+ * Without requests a pod is BestEffort and gets next to no CPU on a node that its own fault has filled:
+ * the revert would be late just when it counts. No limits: they would only slow it down.
+ */
+const reserved = {
+  [faultContainer]: { requests: { cpu: '50m', memory: '48Mi' } },
+  [guardContainer]: { requests: { cpu: '50m', memory: '16Mi' } },
+}
+
 function containers(parts: FaultPodParts): object[] {
   const { order, image, imagePullPolicy, capabilities, settings } = parts
+  const resources = (name: keyof typeof reserved) => {
+    const chosen = settings.resources ?? (parts.reserve ? reserved[name] : undefined)
+    return chosen ? { resources: chosen } : {}
+  }
   const journal = { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) }
   const common = {
     image,
     imagePullPolicy,
     securityContext: securityContext(capabilities),
-    ...(settings.resources ? { resources: settings.resources } : {}),
   }
   // The program first: while the runtime makes the guard's container, the program starts up. It waits for the guard.
   return [
     {
       ...common,
+      ...resources(faultContainer),
       name: faultContainer,
       command: ['node', '/app/fault-pod.cjs'],
       env: [{ name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) }, journal],
       stdin: true,
       stdinOnce: false,
     },
-    { ...common, name: guardContainer, command: ['sh', '/app/guard.sh'], env: [journal] },
+    {
+      ...common,
+      ...resources(guardContainer),
+      name: guardContainer,
+      command: ['sh', '/app/guard.sh'],
+      env: [journal],
+    },
   ]
 }
 

@@ -216,7 +216,7 @@ const pullPolicyOf = (policy: string): 'Always' | 'IfNotPresent' | 'Never' =>
 const podMaker =
   ({ parts: { settings }, owner }: World): RunnerContext['pods'] =>
   (task, run) =>
-  (order, name) =>
+  (order, name, { reserve }) =>
     faultPod({
       name,
       namespace: settings.namespace,
@@ -225,6 +225,7 @@ const podMaker =
       imagePullPolicy: pullPolicyOf(settings.imagePullPolicy),
       capabilities: faultCatalogue[task.fault]?.capabilities ?? [],
       settings: task.pods,
+      reserve,
       labels: {
         'chaos.chaosplane.io/kind': run.kind,
         'chaos.chaosplane.io/namespace': run.namespace,

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The guard of a fault pod: undoes what the fault program can no longer undo.
-# It runs the undo files of the journal when the program's end of the FIFO closes (it died), one second
-# after a TERM, and one second after the program's own deadline (a stopped program closes nothing).
+# It runs the undo files of the journal when the program's end of the FIFO closes (it died), when it finds
+# them open and no program that lives, one second after a TERM, and one second after the program's own
+# deadline (a stopped program closes nothing).
 # CHAOSPLANE_JOURNAL: the journal's folder on the host. CHAOSPLANE_HOST_ROOT: where the host's files begin.
 
 if [ -z "${CHAOSPLANE_HOST_ROOT+set}" ]; then
@@ -66,6 +67,23 @@ watch_deadline() {
   alarm=$!
 }
 
+# True while the program of this journal runs, known by pid and start time (fields 1 and 20 after the name
+# in /proc/<pid>/stat are state and start time). Guard and program share the host's pids.
+lives() {
+  read -r pid start 2>/dev/null <"$J/program" || return 1
+  stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
+  # shellcheck disable=SC2086
+  set -- ${stat##*) }
+  [ "$1" != Z ] && [ "$1" != X ] && [ "${20}" = "$start" ]
+}
+
+# Undoes what no program looks after. One that lives but has not reached us is only slow: the alarm bounds it.
+undo_absent() {
+  sleep 1
+  while lives; do sleep 0.2; done
+  undo absent "$J"/go-*.sh
+}
+
 leave() {
   [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
   # a journal without events is only what this guard made while it waited for a program
@@ -84,11 +102,12 @@ trap on_term TERM INT
 mkdir -p "$J"
 [ -p "$J/guard" ] || mkfifo -m 600 "$J/guard" 2>/dev/null
 while :; do
-  # something is open although no program has reached us yet: one that lives is here at once
+  # something is open although no program has reached us yet
   absent=
   if ls "$J"/go-*.sh >/dev/null 2>&1; then
-    (sleep 1 && undo absent "$J"/go-*.sh) &
+    undo_absent &
     absent=$!
+    watch_deadline
   fi
   # blocks until a program opens the other end
   exec 3<"$J/guard"

@@ -82,7 +82,9 @@ export class Hold {
         event: 'lost',
         target: this.target,
         heldMs: this.#heldMs(guarded),
-        reason: woken.reason ?? 'the effect ended by itself',
+        reason: guarded
+          ? `the guard put it back, as it found no program at work (${guarded.why})`
+          : (woken.reason ?? 'the effect ended by itself'),
       })
     const proof = await this.#revert()
     const by = this.#world.guardNote()

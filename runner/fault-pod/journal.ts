@@ -105,6 +105,11 @@ export class Journal {
     if (text !== '' && !text.endsWith('\n')) writeSync(this.#events, '\n')
   }
 
+  /** Names the program that looks after this journal: guard.sh tells by it whether it lives. */
+  own(pid: number, startTicks: number): void {
+    this.#replace('program', `${pid} ${startTicks}\n`)
+  }
+
   get acknowledged(): number {
     return Number(readText(join(this.dir, 'acknowledged')) ?? 0)
   }

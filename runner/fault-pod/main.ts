@@ -91,11 +91,13 @@ function prepare(order: NodeOrder): Program {
   if (!folder)
     throw new Error('CHAOSPLANE_JOURNAL is not set: the fault pod was not made by this version.')
   const journal = new Journal(host.root + folder)
+  const hands = new Hands(host.root, env)
+  journal.own(process.pid, hands.process(process.pid)?.startTicks ?? 0)
   const now = () => Date.now()
   return new Program({
     order,
     fault,
-    hands: new Hands(host.root, env),
+    hands,
     journal,
     channel: new Channel(journal, print, now),
     find: (target) => findTarget(target, host, enter),

@@ -297,6 +297,39 @@ describe.skipIf(why !== '')(
       },
     )
 
+    story(
+      'a guard that comes late leaves a live program alone',
+      { holdMs: 20_000 },
+      async ({ pod, container }) => {
+        pod.startProgram()
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.program?.kill('SIGSTOP')
+        pod.startGuard()
+        await sleep(2500)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        pod.program?.kill('SIGCONT')
+        await sleep(300)
+        expect(container.strangers().length).toBeGreaterThan(0)
+        expect(pod.names()).not.toContain('lost')
+      },
+    )
+
+    story(
+      'a program that was stopped before its guard came is undone at its deadline',
+      { holdMs: 1200 },
+      async ({ pod, container }) => {
+        pod.startProgram()
+        const { endsAt } = await pod.event('injected')
+        pod.program?.kill('SIGSTOP')
+        pod.startGuard()
+        const notes = () => parseGuardNotes(readText(join(pod.journal, 'guard.log')) ?? '')
+        await until(8000, () => notes().length > 0)
+        expect(notes()[0]).toMatchObject({ why: 'deadline' })
+        expect(notes()[0]?.at).toBeGreaterThan(endsAt)
+        await gone(container, 1000)
+      },
+    )
+
     const unified = noUnified()
     it.skipIf(unified !== '').concurrent(
       `cgroup version 2, out of a cgroup namespace of its own${unified && ` (skipped: ${unified})`}`,

@@ -12,7 +12,14 @@ import type { TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { isEnded } from '../engine/reduce.ts'
 import { factOf } from './node-facts.ts'
-import { containerOf, isTerminal, type Pod, podWhen, startTrouble } from './pod-cache.ts'
+import {
+  containerOf,
+  isTerminal,
+  nodeIsFull,
+  type Pod,
+  podWhen,
+  startTrouble,
+} from './pod-cache.ts'
 
 /** A stream to the program in a pod. */
 export type Attached = {
@@ -32,7 +39,8 @@ export type SessionParts = {
   clock: Clock
   log: Log
   namespace: string
-  podOf(order: NodeOrder, name: string): object
+  /** `reserve`: whether the pod asks the node for CPU and memory */
+  podOf(order: NodeOrder, name: string, how: { reserve: boolean }): object
   /** cleanupPolicy */
   retain: boolean
 }
@@ -218,21 +226,26 @@ export class NodeSession {
 
   async #run(): Promise<void> {
     const signal = this.#end.signal
+    let reserve = true
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const { order } = this.#links
       const name = podName(order, attempt)
       this.#name = name
-      await this.#create(name, attempt)
+      await this.#create(name, attempt, reserve)
       const pod = await this.#started(name)
       if (pod && !isTerminal(pod)) await this.#serve(name, signal)
       if (this.#quitting) return
       if (this.#open().length === 0 && this.#links.task().chaosAt !== undefined) return
       signal.throwIfAborted()
+      const full = pod !== undefined && nodeIsFull(pod)
+      if (full) reserve = false
       this.#links.emit({
         fact: 'said',
         task: order.task,
         level: 'warn',
-        text: `fault pod ${name} has gone before its work was done; another one looks after its targets`,
+        text: full
+          ? `node ${order.node} has nothing to reserve for fault pod ${name} (${pod.status?.reason}); the next one asks for nothing`
+          : `fault pod ${name} has gone before its work was done; another one looks after its targets`,
       })
     }
     throw new ChaosError({
@@ -241,7 +254,7 @@ export class NodeSession {
     })
   }
 
-  async #create(name: string, attempt: number): Promise<void> {
+  async #create(name: string, attempt: number, reserve: boolean): Promise<void> {
     const { kube, namespace, cache } = this.#parts
     const { order, task, emit, durable } = this.#links
     const signal = this.#end.signal
@@ -253,7 +266,9 @@ export class NodeSession {
     const start = attempt === 1 ? order.start : 'wait'
     const path = resourcePath({ ...pods, namespace })
     try {
-      await kube.create(path, this.#parts.podOf({ ...order, start }, name), { signal })
+      await kube.create(path, this.#parts.podOf({ ...order, start }, name, { reserve }), {
+        signal,
+      })
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }

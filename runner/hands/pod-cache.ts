@@ -53,6 +53,10 @@ export function podWhen(
 export const isTerminal = (pod: Pod): boolean =>
   pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
 
+/** kubelet refused the pod, as its requests do not fit on the node beside those of the others. */
+export const nodeIsFull = (pod: Pod): boolean =>
+  pod.status?.phase === 'Failed' && /^OutOf(cpu|memory)$/.test(pod.status.reason ?? '')
+
 export const containerOf = (pod: Pod, name: string): ContainerStatus | undefined =>
   pod.status?.containerStatuses?.find((c) => c.name === name)
 

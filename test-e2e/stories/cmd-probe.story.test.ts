@@ -10,7 +10,7 @@ beforeAll(async () => {
   await world.target('cmd-probed', 2)
   await world.apply(probeRights)
 })
-afterAll(() => world.end())
+afterAll(() => world?.end())
 
 /** What the page about rights says that a cmd probe needs in the experiment's own namespace. */
 const probeRights = {

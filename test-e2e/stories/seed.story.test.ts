@@ -34,7 +34,7 @@ beforeAll(async () => {
   await world.apply(text, '--server-side')
   await story.finished()
 })
-afterAll(() => world.end())
+afterAll(() => world?.end())
 
 it('deletes real pods at the interval, one at a time, by their uid', () => {
   const [first] = story.run.tasks

@@ -24,7 +24,7 @@ beforeAll(async () => {
   world = await World.begin()
   await Promise.all(apps.map((app) => world.target(app, app === 'kill' ? 2 : 1)))
 })
-afterAll(() => world.end())
+afterAll(() => world?.end())
 
 function cpuOf(app: string): CpuWatch {
   const [watch] = world.watchCpu(app).values()

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inject } from 'vitest'
+import { inject, onTestFailed } from 'vitest'
 import { demoDocuments, loadDeployment } from '../../cli/start/demo.ts'
 import type { Cluster, InstalledCluster } from '../cluster/cluster.ts'
 import { run } from '../cluster/shell.ts'
@@ -147,15 +147,37 @@ export class World {
     return watches
   }
 
-  /** Creates an experiment, for a story to follow. */
+  /** Creates an experiment, for a story to follow. One of this name that a failed try has left is removed first. */
   async run(document: Json): Promise<Story> {
+    await this.#forget(this.follow(document))
     const story = this.follow(document)
+    this.#tellOnFailure(story)
     await this.api.create(story.path.slice(0, story.path.lastIndexOf('/')), document)
     return story
   }
 
   follow(document: Json): Story {
     return new Story(this, document)
+  }
+
+  async #forget(earlier: Story): Promise<void> {
+    if (!(await this.api.get(earlier.path))) return
+    await this.api.remove(earlier.path)
+    await earlier.until('gone, after an earlier try', 60_000, ({ object }) => object === undefined)
+  }
+
+  /** Prints all that the API says of a run whose test fails. */
+  #tellOnFailure(story: Story): void {
+    try {
+      onTestFailed(() => {
+        const pods = story.run ? this.faultPods(story.run.runId).map(({ status }) => status) : []
+        console.error(
+          JSON.stringify({ experiment: story.path, status: story.status, pods }, null, 1),
+        )
+      })
+    } catch {
+      // made in a hook, where there is no test yet: `until` tells
+    }
   }
 
   /** Pods, stressors and journals of one run that are still there. */
@@ -233,7 +255,9 @@ export class Story {
   }
   /** every state that was seen of it, with its time */
   get history() {
-    return this.#follower.history.filter(({ object }) => object.metadata.name === this.#name)
+    return this.#follower.history.filter(
+      ({ object, at }) => object.metadata.name === this.#name && at >= this.createdAt,
+    )
   }
 
   async until<T>(what: string, ms: number, look: (story: Story) => T | undefined | false) {
