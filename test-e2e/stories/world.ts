@@ -169,11 +169,11 @@ export class World {
   /** Prints all that the API says of a run whose test fails. */
   #tellOnFailure(story: Story): void {
     try {
-      onTestFailed(() => {
+      onTestFailed(({ task }) => {
+        const errors = task.result?.errors?.map(({ message }) => message)
         const pods = story.run ? this.faultPods(story.run.runId).map(({ status }) => status) : []
-        console.error(
-          JSON.stringify({ experiment: story.path, status: story.status, pods }, null, 1),
-        )
+        const { path, status } = story
+        console.error(JSON.stringify({ errors, experiment: path, status, pods }, null, 1))
       })
     } catch {
       // made in a hook, where there is no test yet: `until` tells
