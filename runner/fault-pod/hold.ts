@@ -21,7 +21,8 @@ export type HoldWorld = {
 const verifyLimitMs = 3000
 const verifyEveryMs = 4
 const aliveEveryMs = 200
-const proofLimitMs = 1000
+/** a killed process of a starved cgroup may need seconds of waiting before it gets the CPU time to die */
+const proofLimitMs = 5000
 /** the hold counts from the effect, but no later than this after the act: what is started carries its own limit */
 export const latestStartMs = 500
 

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -163,7 +164,9 @@ export class Journal {
 
   /** Everything is reverted, reported and acknowledged: the node keeps nothing. */
   remove(): void {
-    rmSync(this.dir, { recursive: true, force: true })
+    // rmSync ends early and silently when the guard removes its FIFO at the same moment
+    for (let left = 5; left > 0 && existsSync(this.dir); left--)
+      rmSync(this.dir, { recursive: true, force: true })
     removeEmpty(dirname(this.dir), 4)
   }
 

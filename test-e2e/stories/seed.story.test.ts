@@ -29,10 +29,17 @@ let cpu: ReturnType<World['watchCpu']>
 
 beforeAll(async () => {
   world = await World.begin()
-  story = world.follow(parse(text))
-  cpu = world.watchCpu('podtato-left-leg')
-  await world.apply(text, '--server-side')
-  await story.finished()
+  // A machine that sets its clock or stands still in mid-run upsets every duration: then the run is repeated.
+  for (let tries = 3; tries > 0; tries--) {
+    story = world.follow(parse(text))
+    await world.forget(story)
+    cpu = world.watchCpu('podtato-left-leg')
+    await world.apply(text, '--server-side')
+    const status = await story.finished()
+    const upsets = world.clock.since(story.createdAt)
+    if (upsets.length === 0 || status.verdict === 'Pass') return
+    console.error('the machine was upset; the run is repeated', JSON.stringify(upsets))
+  }
 })
 afterAll(() => world?.end())
 

@@ -9,6 +9,7 @@ import { attachCluster } from '../cluster/throw-away.ts'
 import { Recorder } from '../recorder/recorder.ts'
 import { Api, type Follower, type Json } from '../watchers/api.ts'
 import { CpuWatch, podGroup, processesIn, stressorsIn } from '../watchers/cgroups.ts'
+import { ClockWatch } from '../watchers/clock.ts'
 
 const chart = join(import.meta.dirname, '../../config/chart')
 const recorderPort = 18080
@@ -34,6 +35,7 @@ export class World {
   readonly recorder: Recorder
   readonly pods: Follower
   readonly experiments: Follower[]
+  readonly clock = new ClockWatch()
   readonly #closers: (() => void)[] = []
   clusterId = ''
 
@@ -71,6 +73,7 @@ export class World {
   async end(): Promise<void> {
     for (const close of this.#closers) close()
     this.pods.close()
+    this.clock.close()
     for (const follower of this.experiments) follower.close()
     this.api.close()
     await this.recorder.stop()
@@ -149,7 +152,7 @@ export class World {
 
   /** Creates an experiment, for a story to follow. One of this name that a failed try has left is removed first. */
   async run(document: Json): Promise<Story> {
-    await this.#forget(this.follow(document))
+    await this.forget(this.follow(document))
     const story = this.follow(document)
     this.#tellOnFailure(story)
     await this.api.create(story.path.slice(0, story.path.lastIndexOf('/')), document)
@@ -160,7 +163,8 @@ export class World {
     return new Story(this, document)
   }
 
-  async #forget(earlier: Story): Promise<void> {
+  /** Removes an experiment and waits until it is gone. */
+  async forget(earlier: Story): Promise<void> {
     if (!(await this.api.get(earlier.path))) return
     await this.api.remove(earlier.path)
     await earlier.until('gone, after an earlier try', 60_000, ({ object }) => object === undefined)
@@ -173,7 +177,8 @@ export class World {
         const errors = task.result?.errors?.map(({ message }) => message)
         const pods = story.run ? this.faultPods(story.run.runId).map(({ status }) => status) : []
         const { path, status } = story
-        console.error(JSON.stringify({ errors, experiment: path, status, pods }, null, 1))
+        const upsets = this.clock.since(story.createdAt)
+        console.error(JSON.stringify({ errors, upsets, experiment: path, status, pods }, null, 1))
       })
     } catch {
       // made in a hook, where there is no test yet: `until` tells

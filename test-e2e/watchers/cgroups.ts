@@ -35,13 +35,17 @@ export function podGroup(nodes: string[], uid: string): string | undefined {
   return undefined
 }
 
-/** Processes in a cgroup and below it, with their command lines. */
-export function processesIn(group: string): { pid: number; command: string }[] {
-  return all(group)
+const pidsIn = (group: string): number[] =>
+  all(group)
     .flatMap((folder) => read(join(folder, 'cgroup.procs')).split('\n'))
     .filter((pid) => pid !== '')
+    .map(Number)
+
+/** Processes in a cgroup and below it, with their command lines. */
+export function processesIn(group: string): { pid: number; command: string }[] {
+  return pidsIn(group)
     .map((pid) => ({
-      pid: Number(pid),
+      pid,
       command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim(),
     }))
     .filter(({ command }) => command !== '')
@@ -70,12 +74,14 @@ export class CpuWatch {
   constructor(nodes: string[], uid: string) {
     const group = podGroup(nodes, uid)
     if (group === undefined) throw new Error(`no cgroup of pod ${uid} on ${nodes.join(', ')}`)
-    const look = () =>
-      this.#samples.push({
-        at: Date.now(),
-        cpuMs: cpuMs(group),
-        stressed: stressorsIn(group).length > 0,
-      })
+    // A process that executes another program or ends has no command line for a moment: it is known by its pid.
+    const known = new Set<number>()
+    const look = () => {
+      for (const { pid } of stressorsIn(group)) known.add(pid)
+      const there = known.size > 0 ? pidsIn(group) : []
+      for (const pid of known) if (!there.includes(pid)) known.delete(pid)
+      this.#samples.push({ at: Date.now(), cpuMs: cpuMs(group), stressed: known.size > 0 })
+    }
     look()
     this.#timer = setInterval(look, 20)
   }
