@@ -97,6 +97,7 @@ it('a fault program that dies is cleaned up by its guard at once: cut short is a
   expect((only?.to ?? 0) - killed).toBeLessThan(guardMs)
   expect(status.verdict).toBe('Error')
   expect(status.tasks[0].failStep).toContain('cut short')
+  expect(status.tasks[0].failStep).toContain('the guard undid its injection')
   expect(await story.residue()).toEqual([])
 })
 

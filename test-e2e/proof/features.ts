@@ -1,0 +1,448 @@
+/** One place in the source where a feature is taken out. */
+export type Edit = { file: string; from: string; to: string }
+
+/** A feature, how it is switched off, and the stories that must fail then. */
+export type Feature = {
+  name: string
+  /** what is wrong with the product once it is switched off */
+  without: string
+  edits: Edit[]
+  /** file under `test-e2e/stories` without its ending, and titles of tests in it */
+  stories: { file: string; titles: string[] }[]
+}
+
+const abortStories = [
+  'aborted while armed: nothing is injected',
+  'aborted while injecting: whatever came of it is put back',
+  'aborted while holding: the CPU comes back at once',
+]
+const guardOff: Edit = {
+  file: 'runner/fault-pod/guard.sh',
+  from: '  undo eof "$J"/go-*.sh\n',
+  to: '  :\n',
+}
+
+/**
+ * Every story and what it stands for. Each entry is tried by `npm run proof`: the feature is switched off in a copy
+ * of the source, an image is built of it, and the stories named here must fail on a cluster that runs that image.
+ */
+export const features: Feature[] = [
+  {
+    name: 'CHAOS_INTERVAL',
+    without: 'deletions follow each other ten times as fast',
+    edits: [
+      {
+        file: 'runner/run/run.ts',
+        from: '    offset += interval\n',
+        to: '    offset += interval / 10\n',
+      },
+    ],
+    stories: [
+      { file: 'seed', titles: ['deletes real pods at the interval, one at a time, by their uid'] },
+    ],
+  },
+  {
+    name: 'joining the cgroup of the target',
+    without: 'the stressor burns in the fault pod itself',
+    edits: [
+      {
+        file: 'runner/faults/pod-cpu-hog/node.ts',
+        from: 'plan.target.cgroups.map((group) => hands.hostRoot + group)\n    hands',
+        to: '[] as string[]\n    hands',
+      },
+    ],
+    stories: [
+      {
+        file: 'seed',
+        titles: [
+          'burns CPU in the cgroup of the target and of nobody else, for as long as was asked',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'removing fault pods',
+    without: 'the end is told, and the fault pods stay',
+    edits: [
+      {
+        file: 'runner/actions/node.ts',
+        from: 'sessions.map((s) => s.close(io.signal))',
+        to: 'sessions.map(async () => {})',
+      },
+    ],
+    stories: [
+      {
+        file: 'seed',
+        titles: ['ends with the verdict Pass and the score 100, and leaves nothing'],
+      },
+    ],
+  },
+  {
+    name: 'CREATE before UPDATE',
+    without: 'kserver hears of a run by an UPDATE',
+    edits: [
+      {
+        file: 'runner/run/projections.ts',
+        from: "create ? 'CREATE' : 'UPDATE'",
+        to: "create ? 'UPDATE' : 'UPDATE'",
+      },
+    ],
+    stories: [
+      {
+        file: 'seed',
+        titles: ['tells kserver CREATE, then UPDATE, in the published bytes, with completed last'],
+      },
+    ],
+  },
+  {
+    name: 'the last snapshot',
+    without: 'kserver is told that a run is complete with the state before',
+    edits: [
+      {
+        file: 'model/execution-data.ts',
+        from: '  const { wirePhase, message } = judgeRun(plan.dialect, run)\n',
+        to: '  const { wirePhase, message } = judgeRun(plan.dialect, { ...run, tasks: run.tasks.map((t) => t.stage === "done" ? { ...t, stage: "post-probes" as const } : t) })\n',
+      },
+    ],
+    stories: [{ file: 'seed', titles: ['reports the end as the graph says it'] }],
+  },
+  {
+    name: 'log lines of fault pods',
+    without: 'what the fault program says stays in its pod',
+    edits: [
+      {
+        file: 'runner/run/projections.ts',
+        from: '      if (this.#closed.has(key)) continue\n',
+        to: '      if (this.#closed.has(key) || line.pod) continue\n',
+      },
+    ],
+    stories: [
+      {
+        file: 'seed',
+        titles: [
+          'writes one log for each task, opened, in order, closed, with the words of the fault pods',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'keeping what a peer cannot take',
+    without: 'a failed delivery is given up at once',
+    edits: [
+      {
+        file: 'lib/peer.ts',
+        from: '        this.#wentDown(outcome, me)\n',
+        to: "        this.#wentDown(outcome, me)\n        return { kind: 'refused', status: 0, why: 'away' } as never\n",
+      },
+    ],
+    stories: [
+      { file: 'side-by-side', titles: ['peers that are away for 60 s cost nothing but lateness'] },
+    ],
+  },
+  {
+    name: 'every target of a wave',
+    without: 'only the first target is struck',
+    edits: [
+      {
+        file: 'runner/actions/strike.ts',
+        from: "recorded().filter((t) => t.state === 'targeted')",
+        to: "recorded().filter((t) => t.state === 'targeted').slice(0, 1)",
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['pod-kill with steady states: every pod that matches, once'],
+      },
+    ],
+  },
+  {
+    name: 'the length of a hold',
+    without: 'the fault is held for half as long as was asked',
+    edits: [
+      {
+        file: 'runner/fault-pod/hold.ts',
+        from: '+ this.#holdMs - this.#world.monotonic()',
+        to: '+ this.#holdMs / 2 - this.#world.monotonic()',
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['pod-cpu-stress: the load is in the target, for as long as was asked'],
+      },
+    ],
+  },
+  {
+    name: 'abort by annotation',
+    without: 'the annotation is not heard',
+    edits: [
+      {
+        file: 'runner/run/claim.ts',
+        from: '  if (said) return `annotation',
+        to: '  if (said && !said) return `annotation',
+      },
+    ],
+    stories: [{ file: 'side-by-side', titles: abortStories }],
+  },
+  {
+    name: 'the finalizer',
+    without: 'a deleted resource goes at once',
+    edits: [
+      {
+        file: 'runner/run/claim.ts',
+        from: '{ finalizers: [...finalizers, finalizer] }',
+        to: '{}',
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['deleted while holding: the resource stays until everything is put back'],
+      },
+    ],
+  },
+  {
+    name: 'stopOnFailure',
+    without: 'a failed probe stops nothing',
+    edits: [
+      {
+        file: 'runner/actions/probe.ts',
+        from: "'failed' && probe.run.stopOnFailure",
+        to: "'failed' && probe.run.stopOnFailure === null",
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['a failed SOT probe with stopOnFailure: nothing is injected'],
+      },
+    ],
+  },
+  {
+    name: 'the verdict of a failed probe',
+    without: 'the hypothesis does not count',
+    edits: [
+      {
+        file: 'model/verdict.ts',
+        from: 'const probes = task.probes.filter(isHypothesis)\n',
+        to: 'const probes = task.probes.filter((p) => isHypothesis(p) && p.verdict === "Passed")\n',
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['a failed SOT probe without it: the run goes on and fails'],
+      },
+      { file: 'cmd-probe', titles: ['whose comparison is false fail the run'] },
+    ],
+  },
+  {
+    name: 'the look for the service account',
+    without: 'an account that a binding names passes, there or not',
+    edits: [
+      {
+        file: 'runner/run/rights.ts',
+        from: '  if (await kube.find(path, { signal })) return\n',
+        to: '  if (path) return\n',
+      },
+    ],
+    stories: [{ file: 'side-by-side', titles: ['a missing account is named'] }],
+  },
+  {
+    name: "the account's own rights",
+    without: 'the runner acts with its own rights',
+    edits: [
+      {
+        file: 'runner/run/rights.ts',
+        from: '  if (review.status?.allowed) return\n',
+        to: '  if (review) return\n',
+      },
+      {
+        file: 'lib/kube/client.ts',
+        from: "'impersonate-user': as }",
+        to: "'x-would-be': as }",
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: [
+          'an account without rights: pod-delete says verb, resource and namespace',
+          'an account without rights: pod-cpu-hog says verb, resource and namespace',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'a selection must find something',
+    without: 'a workload that does not exist is an empty set',
+    edits: [
+      {
+        file: 'model/selection.ts',
+        from: '  if (missing.length > 0)\n    throw refuse(\n      `there is no ${kind}',
+        to: '  if (missing.length < 0)\n    throw refuse(\n      `there is no ${kind}',
+      },
+      {
+        file: 'model/selection.ts',
+        from: '  if (found.length === 0)\n    throw refuse(\n      `no pod',
+        to: '  if (found.length < 0)\n    throw refuse(\n      `no pod',
+      },
+    ],
+    stories: [{ file: 'side-by-side', titles: ['a target that does not exist'] }],
+  },
+  {
+    name: 'references are resolved first',
+    without: 'an unknown probe of a later task stops that task only',
+    edits: [
+      {
+        file: 'runner/run/run.ts',
+        from: "{ fact: 'prepare-failed', task, trouble, fatal: true }",
+        to: "{ fact: 'prepare-failed', task, trouble, fatal: false }",
+      },
+      {
+        file: 'runner/actions/prepare.ts',
+        from: "['MISSING_ACCOUNT', 'UNKNOWN_PROBE']",
+        to: "['MISSING_ACCOUNT']",
+      },
+    ],
+    stories: [
+      {
+        file: 'side-by-side',
+        titles: ['an unknown probe reference: nothing is injected anywhere'],
+      },
+    ],
+  },
+  {
+    name: 'names that are nearly right',
+    without: 'a refusal does not say what was meant',
+    edits: [
+      {
+        file: 'model/compile/faults.ts',
+        from: 'elsewhere ?? nearest(written, known)',
+        to: 'elsewhere',
+      },
+    ],
+    stories: [
+      { file: 'side-by-side', titles: ['an unknown fault is refused with path and suggestion'] },
+    ],
+  },
+  {
+    name: 'one pod for all commands',
+    without: 'each command probe has a pod of its own',
+    edits: [
+      {
+        file: 'runner/probes/command/pods.ts',
+        from: '    if (known) return known\n',
+        to: '    if (known && names.size < 0) return known\n',
+      },
+    ],
+    stories: [
+      {
+        file: 'cmd-probe',
+        titles: ['share one pod without token, root or volume, which is gone at the end'],
+      },
+    ],
+  },
+  {
+    name: 'a command that cannot run is no answer',
+    without: 'the output of a failed command is compared',
+    edits: [
+      {
+        file: 'runner/probes/command/index.ts',
+        from: '  if (exitCode !== 0) {',
+        to: '  if (exitCode < 0) {',
+      },
+    ],
+    stories: [
+      {
+        file: 'cmd-probe',
+        titles: ['whose command cannot be run are an Error, not a Fail, and nothing is struck'],
+      },
+    ],
+  },
+  {
+    name: 'adoption',
+    without: 'nobody takes the run of a dead runner over',
+    edits: [
+      {
+        file: 'runner/run/supervisor.ts',
+        from: "this.#context.namespace) === 'dead'",
+        to: "this.#context.namespace) === ('never' as string)",
+      },
+    ],
+    stories: [
+      {
+        file: 'deaths',
+        titles: [
+          'a runner that dies in mid-hold is replaced: same deadline, no second injection, one verdict',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'the guard',
+    without: 'nobody hears the end of the fault program on the node',
+    edits: [guardOff],
+    stories: [
+      {
+        file: 'deaths',
+        titles: [
+          'a fault program that dies is cleaned up by its guard at once: cut short is an Error',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'guard and journal',
+    without: 'nobody undoes what a killed program has left',
+    edits: [
+      guardOff,
+      {
+        file: 'runner/fault-pod/program.ts',
+        from: '    await sweepOwn({',
+        to: '    if (past.acted === null) await sweepOwn({',
+      },
+    ],
+    stories: [
+      {
+        file: 'deaths',
+        titles: ['runner and program killed together: guard and journal clean up alone'],
+      },
+    ],
+  },
+  {
+    name: 'taking the lead over',
+    without: 'a standby waits for a lease that never ends',
+    edits: [
+      {
+        file: 'lib/kube/lease.ts',
+        from: '    if (!holder || holder === this.#o.identity || this.#dead.has(holder)) return 0\n    return Math.max(0, this.#movedAt + this.#timing.durationMs - this.#monotonic())',
+        to: '    if (!holder || holder === this.#o.identity) return 0\n    return 60_000',
+      },
+    ],
+    stories: [
+      {
+        file: 'deaths',
+        titles: ['an operator that dies leaves the lead to the other, and the verdict is written'],
+      },
+    ],
+  },
+  {
+    name: 'the deadline on the node',
+    without: 'the fault program waits to be told the end',
+    edits: [
+      {
+        file: 'runner/fault-pod/hold.ts',
+        from: "setTimeout(() => this.end({ end: 'deadline' }), ms)",
+        to: "setTimeout(() => this.end({ end: 'deadline' }), ms + 60_000)",
+      },
+    ],
+    stories: [
+      {
+        file: 'deaths',
+        titles: ['an API server that dies in mid-hold delays the verdict, not the end of the hold'],
+      },
+    ],
+  },
+]
