@@ -16,11 +16,11 @@ const abortStories = [
   'aborted while injecting: whatever came of it is put back',
   'aborted while holding: the CPU comes back at once',
 ]
-const guardOff: Edit = {
+const guardOff: Edit[] = ['eof', 'absent'].map((why) => ({
   file: 'runner/fault-pod/guard.sh',
-  from: '  undo eof "$J"/go-*.sh\n',
+  from: `  undo ${why} "$J"/go-*.sh\n`,
   to: '  :\n',
-}
+}))
 
 /**
  * Every story and what it stands for. Each entry is tried by `npm run proof`: the feature is switched off in a copy
@@ -250,18 +250,30 @@ export const features: Feature[] = [
     stories: [{ file: 'side-by-side', titles: ['a missing account is named'] }],
   },
   {
-    name: "the account's own rights",
+    name: 'impersonation',
     without: 'the runner acts with its own rights',
     edits: [
-      {
-        file: 'runner/run/rights.ts',
-        from: '  if (review.status?.allowed) return\n',
-        to: '  if (review) return\n',
-      },
       {
         file: 'lib/kube/client.ts',
         from: "'impersonate-user': as }",
         to: "'x-would-be': as }",
+      },
+    ],
+    stories: [
+      {
+        file: 'seed',
+        titles: ['acts with the rights of the account that the experiment names, and no others'],
+      },
+    ],
+  },
+  {
+    name: 'naming a missing right',
+    without: 'the words of the API server are all that is said',
+    edits: [
+      {
+        file: 'runner/run/rights.ts',
+        from: '  if (!isForbidden(error)) return error\n',
+        to: '  if (error) return error\n',
       },
     ],
     stories: [
@@ -280,8 +292,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'model/selection.ts',
-        from: '  if (missing.length > 0)\n    throw refuse(\n      `there is no ${kind}',
-        to: '  if (missing.length < 0)\n    throw refuse(\n      `there is no ${kind}',
+        from: '  if (missing.length > 0)\n    throw refuse(\n      `there is no $',
+        to: '  if (missing.length < 0)\n    throw refuse(\n      `there is no $',
       },
       {
         file: 'model/selection.ts',
@@ -332,9 +344,9 @@ export const features: Feature[] = [
     without: 'each command probe has a pod of its own',
     edits: [
       {
-        file: 'runner/probes/command/pods.ts',
-        from: '    if (known) return known\n',
-        to: '    if (known && names.size < 0) return known\n',
+        file: 'runner/probes/command/pod.ts',
+        from: ": 'inline'\n",
+        to: ': String(Math.random())\n',
       },
     ],
     stories: [
@@ -383,7 +395,7 @@ export const features: Feature[] = [
   {
     name: 'the guard',
     without: 'nobody hears the end of the fault program on the node',
-    edits: [guardOff],
+    edits: guardOff,
     stories: [
       {
         file: 'deaths',
@@ -397,7 +409,7 @@ export const features: Feature[] = [
     name: 'guard and journal',
     without: 'nobody undoes what a killed program has left',
     edits: [
-      guardOff,
+      ...guardOff,
       {
         file: 'runner/fault-pod/program.ts',
         from: '    await sweepOwn({',

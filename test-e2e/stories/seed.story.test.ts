@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { readAudit } from '../cluster/audit.ts'
 import type { Json } from '../watchers/api.ts'
 import { logOf, reportsOf } from '../watchers/peers.ts'
 import { peerWords, type Story, World } from './world.ts'
@@ -26,6 +27,8 @@ const text = published
 let world: World
 let story: Story
 let cpu: ReturnType<World['watchCpu']>
+/** where the audit log stood before the run */
+let audited = 0
 
 beforeAll(async () => {
   world = await World.begin()
@@ -34,6 +37,7 @@ beforeAll(async () => {
     story = world.follow(parse(text))
     await world.forget(story)
     cpu = world.watchCpu('podtato-left-leg')
+    audited = (await readAudit(world.installed.auditLog)).next
     await world.apply(text, '--server-side')
     const status = await story.finished()
     const upsets = world.clock.since(story.createdAt)
@@ -58,6 +62,22 @@ it('deletes real pods at the interval, one at a time, by their uid', () => {
   expect(times[1] - times[0]).toBeGreaterThan(1700)
   expect(times[1] - times[0]).toBeLessThan(2500)
   expect(times[2] - times[1]).toBeLessThan(2500)
+})
+
+it('acts with the rights of the account that the experiment names, and no others', async () => {
+  const { events } = await readAudit(world.installed.auditLog, audited)
+  const inDemo = events.filter(
+    ({ user, objectRef }) =>
+      objectRef?.namespace === 'demo' &&
+      user.username.startsWith('system:serviceaccount:chaosplane'),
+  )
+  const deletions = inDemo.filter(({ verb }) => verb === 'delete')
+  expect(deletions.map(({ objectRef }) => objectRef?.resource)).toEqual(['pods', 'pods', 'pods'])
+  expect(deletions.every(({ responseStatus }) => responseStatus?.code === 200)).toBe(true)
+  const acted = inDemo.filter(({ verb }) => !['list', 'watch', 'get'].includes(verb))
+  expect(new Set(acted.map(({ impersonatedUser }) => impersonatedUser?.username))).toEqual(
+    new Set(['system:serviceaccount:v2:litmus']),
+  )
 })
 
 it('burns CPU in the cgroup of the target and of nobody else, for as long as was asked', () => {
