@@ -112,7 +112,7 @@ const world: World = {
     pod('web-1-a', rs('web-1')),
     pod('web-1-b', rs('web-1'), { node: 'n2' }),
     pod('web-1-c', rs('web-1'), { labels: { app: 'web', tier: 'front' } }),
-    pod('web-1-gone', rs('web-1'), { deleting: true }),
+    pod('web-7-never', rs('web-1'), { deleting: true }),
     pod('web-1-done', rs('web-1'), { phase: 'Succeeded' }),
     pod('web-1-ours', rs('web-1'), { labels: { app: 'web', [faultPodLabels.run]: 'r' } }),
     pod('other-1-a', rs('other-1')),
@@ -146,6 +146,16 @@ const find = (s: Selection, of = world, seed = 1) =>
   findTargets(s, lookAt(of), seededChance(seed, ''))
 const names = async (s: Selection, of = world): Promise<string[]> =>
   (await find(s, of)).map((t) => `${t.namespace}/${t.pod}`).sort()
+
+it('a later wave passes over named pods that are gone, and says when none is left', async () => {
+  const later = (s: Selection) =>
+    findTargets(s, { ...lookAt(world), later: true }, seededChance(1, ''))
+  const some = selection([{}], { pods: ['web-1-a', 'web-7-never'] })
+  await expect(find(some)).rejects.toThrow('there is no pod web-7-never')
+  expect((await later(some)).map((t) => t.pod)).toEqual(['web-1-a'])
+  const none = later(selection([{}], { pods: ['web-7-never'] }))
+  await expect(none).rejects.toThrow('none of the pods web-7-never is left')
+})
 
 describe('choosing targets', () => {
   const cases: [string, Selection, string[]][] = [
@@ -293,8 +303,8 @@ describe('refusals', () => {
     ],
     [
       'a pod that is being deleted',
-      selection([{}], { pods: ['web-1-gone'] }),
-      /web-1-gone .* being deleted/,
+      selection([{}], { pods: ['web-7-never'] }),
+      /web-7-never .* being deleted/,
     ],
     [
       'one of our own pods',

@@ -11,6 +11,8 @@ import type { Selection, WorkloadKind, WorkloadSelector } from './plan.ts'
 export type Look = {
   get<T>(kind: string, namespace: string, name: string): Promise<T | undefined>
   list<T>(kind: string, namespace: string, labels: string): Promise<T[]>
+  /** a later wave: pods named one by one that are gone by now are passed over */
+  later?: boolean
 }
 
 export type FoundTarget = {
@@ -113,6 +115,7 @@ async function podsByName(look: Look, namespace: string, names: string[]): Promi
       : await look.list<SeenPod>('pod', namespace, '')
   const byName = new Map(seen.flatMap((pod) => (pod ? [[pod.metadata.name, pod]] : [])))
   const missing = names.filter((name) => !byName.has(name))
+  if (look.later) return [...byName.values()].filter(isCandidate)
   if (missing.length > 0)
     throw refuse(
       `there is no pod ${missing.join(', ')} in the namespace ${namespace}: correct the name, or select a workload`,
@@ -310,6 +313,7 @@ function chosen(selection: Selection, found: Found[], chance: () => number): Fou
 async function namedPods(selection: Selection, look: Look): Promise<FoundTarget[]> {
   const namespace = selection.workloads[0]?.namespace ?? ''
   const pods = await podsByName(look, namespace, [...new Set(selection.pods)])
+  if (pods.length === 0) throw refuse(`none of the pods ${selection.pods.join(', ')} is left`)
   return pods.map((pod) => {
     const owner = controllerOf(pod)
     return targetOf(owner ? { pod, owner } : { pod }, selection.container)

@@ -29,7 +29,12 @@ export function happeningsOf(seen: Seen): Told[] {
     ...checks(run),
     ...(isSpecChanged(seen) ? [warn('SpecChanged', specChangedText)] : []),
     ...(run.abort
-      ? [warn('AbortTriggered', `Ended early by ${run.abort.by}; everything is put back.`)]
+      ? [
+          warn(
+            'AbortTriggered',
+            `Ended early by ${run.abort.by}; what was injected is being put back.`,
+          ),
+        ]
       : []),
     ...(isOwed(run) ? [warn('RollbackFailed', owedText(run))] : []),
     ...(isAbandoned(seen) ? [warn('RunnerGone', abandonedText(run))] : []),

@@ -32,6 +32,8 @@ export type Actor = {
   accountExists(signal: AbortSignal): Promise<void>
   probes: ReadonlyMap<string, readonly ProbePlan[]>
   probeIo(task: TaskPlan): ProbeIo
+  /** hides the secrets of the run's probes in what is told of them */
+  mask(text: string): string
   /** from which version a struck target can be followed, by target id; lost with the runner, then it is looked up */
   since: Map<string, string>
   /** fault pods of a task by node */

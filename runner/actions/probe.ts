@@ -12,14 +12,23 @@ function probeOf(actor: Actor, task: string, name: string): ProbePlan {
 }
 
 type Io = Parameters<Carry<Action>>[2]
-type Judged = { task: string; probe: ProbePlan; phase: ProbePhase }
+type Judged = { task: string; probe: ProbePlan; phase: ProbePhase; mask(text: string): string }
+
+/** What is told of an outcome: never a secret of the probe. */
+function masked(outcome: ProbeOutcome, mask: (text: string) => string): ProbeOutcome {
+  const detail = mask(outcome.detail)
+  if (outcome.outcome === 'passed') return { ...outcome, detail }
+  const { trouble } = outcome
+  return { ...outcome, detail, trouble: { ...trouble, reason: mask(trouble.reason) } }
+}
 
 function tell(
   io: Io,
-  { task, probe, phase }: Judged,
-  outcome: ProbeOutcome,
+  { task, probe, phase, mask }: Judged,
+  judged: ProbeOutcome,
   evaluations = 1,
 ): void {
+  const outcome = masked(judged, mask)
   io.emit({
     fact: 'probed',
     task,
@@ -43,7 +52,8 @@ const recoveryPollMs = 1000
 export const probe: Carry<Extract<Action, { do: 'probe' }>> = async (action, actor, io) => {
   const plan = probeOf(actor, action.task, action.probe)
   const task = taskOf(actor, action.task)
-  const judged: Judged = { task: task.name, probe: plan, phase: action.phase }
+  const { mask } = actor
+  const judged: Judged = { task: task.name, probe: plan, phase: action.phase, mask }
   const recovery = action.phase === 'post' ? actor.plan.recoveryMs : null
   const end = actor.clock.now() + (recovery ?? 0)
   for (let evaluations = 1; ; evaluations++) {
@@ -55,26 +65,49 @@ export const probe: Carry<Extract<Action, { do: 'probe' }>> = async (action, act
   }
 }
 
+/** A loop that passes says so at its first evaluation, and then at most this often, milliseconds. */
+const progressMs = 5000
+
 /** A probe that is evaluated again and again while chaos runs, judged when it ends. */
 export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, actor, io) => {
   const plan = probeOf(actor, action.task, action.probe)
   const task = taskOf(actor, action.task)
-  const judged: Judged = { task: task.name, probe: plan, phase: 'during' }
-  let evaluations = 0
+  const { mask, clock } = actor
+  const judged: Judged = { task: task.name, probe: plan, phase: 'during', mask }
+  let [evaluations, told, toldAt] = [0, 0, Number.NEGATIVE_INFINITY]
+  // What was seen so far is on record, so that whoever takes the run over can judge by it.
+  const progress = (outcome: ProbeOutcome): void => {
+    evaluations++
+    if (plan.mode === 'AbortWhen' || outcome.outcome !== 'passed') return
+    if (clock.now() - toldAt < progressMs) return
+    const { detail } = masked(outcome, mask)
+    io.emit({
+      fact: 'probed',
+      task: task.name,
+      probe: plan.name,
+      phase: 'during',
+      outcome: 'passed',
+      detail,
+      evaluations: evaluations - told,
+      final: false,
+    })
+    told = evaluations
+    toldAt = clock.now()
+  }
   const ended = await watchProbe(plan, actor.probeIo(task), {
     signal: io.signal,
-    onOutcome: () => evaluations++,
+    onOutcome: progress,
   })
   if (plan.mode === 'AbortWhen') {
     if (ended?.outcome === 'passed') {
       const rollback = plan.action === 'rollback'
       io.emit({ fact: 'aborted', by: `abort condition ${plan.name}`, rollback })
-    } else if (ended) tell(io, judged, ended, evaluations)
+    } else if (ended) tell(io, judged, ended, evaluations - told)
     return
   }
   const passed: ProbeOutcome = {
     outcome: 'passed',
     detail: `${evaluations} evaluations, all passed`,
   }
-  tell(io, judged, ended ?? passed, evaluations)
+  tell(io, judged, ended ?? passed, evaluations - told)
 }

@@ -23,7 +23,7 @@ export const strike: Carry<Extract<Action, { do: 'strike' }>> = async (action, a
   const recorded = (): TargetState[] =>
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
   if (recorded().length === 0) {
-    const targets = await actor.findTargets(task, action.wave, io.signal)
+    const targets = await whoIsThere(task, action.wave, actor, io)
     mustFit(task, stateOf(actor, task.name).targets, targets)
     io.emit({ fact: 'targeted', task: task.name, wave: action.wave, targets })
   }
@@ -38,6 +38,37 @@ export const strike: Carry<Extract<Action, { do: 'strike' }>> = async (action, a
 }
 
 type Io = Parameters<typeof strike>[2]
+
+/** Pause before pods that are being replaced are looked for again, milliseconds. */
+const lookAgainMs = 500
+
+/**
+ * The targets of a wave. Those of a later one may just be on their way back: they are waited for until the duration
+ * is over, and a wave that finds none strikes none.
+ */
+async function whoIsThere(
+  task: TaskPlan,
+  wave: number,
+  actor: Actor,
+  io: Io,
+): Promise<TargetState[]> {
+  const { clock } = actor
+  const end = (stateOf(actor, task.name).chaosAt ?? clock.now()) + task.durationMs
+  for (let told = false; ; told = true) {
+    try {
+      return await actor.findTargets(task, wave, io.signal)
+    } catch (error) {
+      const none = error instanceof ChaosError && error.code === 'TARGET_SELECTION_ERROR'
+      if (wave === 0 || !none || io.signal.aborted) throw error
+      if (!told) {
+        const text = `[Target]: nobody to strike now: ${error.message}`
+        io.emit({ fact: 'said', task: task.name, level: 'warn', text })
+      }
+      if (clock.now() + lookAgainMs >= end) return []
+      await clock.sleep(lookAgainMs, io.signal)
+    }
+  }
+}
 
 async function oneByOne(
   targets: TargetState[],
@@ -78,7 +109,8 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Io): P
     io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
   } catch (error) {
     if (io.signal.aborted) return
-    const right = { verb: 'delete', resource: 'pods', namespace: target.namespace }
+    const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
+    const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
     const trouble = troubleOf(explain(error, account, right), 'CHAOS_INJECT_ERROR')
     io.emit({
       fact: 'inject-failed',
@@ -100,10 +132,10 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
   const limit = AbortSignal.timeout(fault.settleMs(task.params as never))
   const signal = AbortSignal.any([io.signal, limit])
   const follow = async (target: TargetState): Promise<void> => {
-    const proof = await proofOf(target, task, actor, signal)
+    const { proof, blind } = await proofOf(target, task, actor, signal)
     if (proof) return io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
     if (io.signal.aborted) return
-    const { code, message } = notSeen(target, fault.settleMs(task.params as never))
+    const { code, message } = notSeen(target, fault.settleMs(task.params as never), blind)
     io.emit({
       fact: 'inject-failed',
       task: task.name,
@@ -117,8 +149,11 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
 /** Pause before the API server is asked again after a failure, milliseconds. */
 const askAgainMs = 1000
 
+/** How a target was seen to be complete; without that, why it could not be looked at last. */
+type Looked = { proof?: string; blind?: string }
+
 /**
- * Null when the signal came first. An API server that does not answer, or a watch that broke, is asked again:
+ * No proof when the signal came first. An API server that does not answer, or a watch that broke, is asked again:
  * what was struck is not undone by that.
  */
 async function proofOf(
@@ -126,27 +161,32 @@ async function proofOf(
   task: TaskPlan,
   actor: Actor,
   signal: AbortSignal,
-): Promise<string | null> {
+): Promise<Looked> {
   const { kube, clock } = actor.context
+  let blind: string | undefined
   while (!signal.aborted) {
     const since = actor.since.get(target.podUid)
     actor.since.delete(target.podUid)
     const from = since ? { since } : {}
     const world = { kube, as: userOf(actor.account), signal, ...from }
     try {
-      return await kubeFaultOf(task).settled(target, task.params as never, world)
+      return { proof: await kubeFaultOf(task).settled(target, task.params as never, world) }
     } catch (error) {
-      if (signal.aborted) return null
+      // a look that the limit cut off says nothing new about why
+      if (signal.aborted) break
+      blind = error instanceof Error ? error.message : String(error)
       actor.log.warn({ err: error, target: target.id }, 'a target could not be looked at; again')
       await clock.sleep(askAgainMs, signal).catch(() => {})
     }
   }
-  return null
+  return blind === undefined ? {} : { blind }
 }
 
-const notSeen = (target: TargetState, ms: number): ChaosError =>
+const notSeen = (target: TargetState, ms: number, blind: string | undefined): ChaosError =>
   new ChaosError({
     code: 'EFFECT_NOT_SEEN',
     target: target.id,
-    reason: `${target.id} was still there ${ms / 1000} s after its deletion was accepted; look for a finalizer that holds it`,
+    reason: blind
+      ? `whether ${target.id} is gone could not be seen within ${ms / 1000} s after its deletion was accepted: ${blind}`
+      : `${target.id} was still there ${ms / 1000} s after its deletion was accepted; look for a finalizer that holds it`,
   })

@@ -43,7 +43,9 @@ const table: Table = {
   'pod-created': ({ pod }) => info(`[Pod]: fault pod ${pod}`),
   closed: () => info('[Pod]: fault pods are gone'),
   targeted: ({ targets, wave }) =>
-    info(`[Target]: round ${wave + 1}: ${targets.map((t) => t.id).join(', ')}`),
+    targets.length > 0
+      ? info(`[Target]: round ${wave + 1}: ${targets.map((t) => t.id).join(', ')}`)
+      : null,
   'wave-sent': () => null,
   armed: ({ target }) => info(`[Armed]: ${target}`),
   injected: ({ target, evidence }) => info(`[Injected]: ${target}: ${evidence}`),

@@ -74,7 +74,8 @@ export async function findTargetsOf(
   parts: LookParts & { seed: number },
 ): Promise<TargetState[]> {
   const chance = seededChance(parts.seed, `${task.name}/${wave}`)
-  const found = await findTargets(task.selection, lookAs(parts), chance)
+  const look = { ...lookAs(parts), later: wave > 0 }
+  const found = await findTargets(task.selection, look, chance)
   const inContainer = faultCatalogue[task.fault]?.hands === 'node'
   return found.map((t): TargetState => {
     if (inContainer && !t.containerId)

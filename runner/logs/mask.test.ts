@@ -12,9 +12,8 @@ it.each([
   expect(createMasker([secret, 'a b&c/d'])(text)).toBe(masked)
 })
 
-it('every line of a secret of several lines is masked, also when it was added later', () => {
-  const mask = createMasker([])
-  mask.add(['-----BEGIN KEY-----\nMIIEvQIBADAN\n-----END KEY-----'])
+it('every line of a secret of several lines is masked', () => {
+  const mask = createMasker(['-----BEGIN KEY-----\nMIIEvQIBADAN\n-----END KEY-----'])
   expect(mask('got MIIEvQIBADAN')).toBe(`got ${MASK}`)
 })
 
@@ -25,6 +24,10 @@ it('the longer of two secrets that begin alike is masked whole', () => {
 it.each([
   ['password=topsecret rest', `password=${MASK} rest`],
   ['DB_PASSWORD: "top secret", user: bob', `DB_PASSWORD: "${MASK}", user: bob`],
+  [String.raw`{"password": "a\"b"}`, `{"password": "${MASK}"}`],
+  ['pwd=hunter2; Cookie: session=abc', `pwd=${MASK}; Cookie: ${MASK}`],
+  ['got eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0 back', `got ${MASK} back`],
+  ['ghp_0123456789abcdefghijKLMN', MASK],
   ['{"token":"abc","name":"n"}', `{"token":"${MASK}","name":"n"}`],
   [String.raw`"{\"apiKey\":\"abc\",\"n\":1}"`, String.raw`"{\"apiKey\":\"${MASK}\",\"n\":1}"`],
   ['Authorization: Bearer eyJhbGciOi.x.y next', `Authorization: Bearer ${MASK} next`],

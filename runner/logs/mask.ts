@@ -1,19 +1,15 @@
 /** Replaces secrets in a text. */
-export type Masker = {
-  (text: string): string
-  /** Secrets that became known later, for example those of a probe. */
-  add(secrets: Iterable<string>): void
-}
+export type Masker = (text: string) => string
 
 export const MASK = '********'
 
 /** Shorter values would mask ordinary words. */
 const SHORTEST = 4
 
-const name = String.raw`[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?)[\w.-]*`
+const name = String.raw`[\w.-]*(?:passw(?:or)?d|pwd|passphrase|cookie|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?)[\w.-]*`
 /** `password=…`, `"token": "…"`, `--api-key …`; the value ends with its quote, or at a space, comma, semicolon or ampersand. */
 const named = new RegExp(
-  String.raw`((?:"${name}"|'${name}'|\\"${name}\\"|\b${name})\s*[:=]\s*)(\\"(?:(?!\\").)*\\"|"[^"]*"|'[^']*'|[^\s,;&"'}]+)`,
+  String.raw`((?:"${name}"|'${name}'|\\"${name}\\"|\b${name})\s*[:=]\s*)(\\"(?:(?!\\").)*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}]+)`,
   'gi',
 )
 const flagged = new RegExp(String.raw`(--${name}[ \t]+)([^\s"'-]\S*)`, 'gi')
@@ -22,8 +18,11 @@ const authorization = /(authorization["'\\]*\s*[:=]\s*["'\\]*(?:[a-z]+[ \t]+)?)[
 const scheme = /\b(bearer|basic)([ \t]+)[\w.~+/=-]{8,}/gi
 /** `scheme://user:password@host` */
 const userInfo = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*:)[^\s/@]+@/gi
+/** Tokens that tell by their shape: a JWT, those of GitHub. */
+const shaped = /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_\w{20,}/g
 /** One cheap look decides whether the patterns are worth their time: most lines hold none of these. */
-const suspicious = /passw|passphrase|secret|token|key|credential|authorization|bearer|basic|:\/\//i
+const suspicious =
+  /passw|pwd|cookie|eyJ|gh[pousr]_|passphrase|secret|token|key|credential|authorization|bearer|basic|:\/\//i
 
 const quoted = (value: string): string => {
   const quote = /^(\\"|"|')/.exec(value)?.[0] ?? ''
@@ -33,6 +32,7 @@ const quoted = (value: string): string => {
 function maskPatterns(text: string): string {
   return text
     .replace(authorization, `$1${MASK}`)
+    .replace(shaped, MASK)
     .replace(scheme, `$1$2${MASK}`)
     .replace(userInfo, `$1${MASK}@`)
     .replace(named, (_whole, before: string, value: string) => before + quoted(value))
@@ -58,18 +58,12 @@ const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, St
 
 /** Masks these secrets wherever they stand, and whatever stands behind a name such as password, token or authorization. */
 export function createMasker(secrets: Iterable<string>): Masker {
-  const known = new Set<string>()
-  let exact: RegExp | undefined
-  const add = (more: Iterable<string>): void => {
-    for (const secret of more) for (const shape of shapesOf(secret)) known.add(shape)
-    // the longest first, or a secret that begins like another would leave its end behind
-    const shapes = [...known].sort((a, b) => b.length - a.length).map(escaped)
-    exact = shapes.length > 0 ? new RegExp(shapes.join('|'), 'g') : undefined
-  }
-  add(secrets)
-  const mask = (text: string): string => {
+  const known = new Set([...secrets].flatMap(shapesOf))
+  // the longest first, or a secret that begins like another would leave its end behind
+  const shapes = [...known].sort((a, b) => b.length - a.length).map(escaped)
+  const exact = shapes.length > 0 ? new RegExp(shapes.join('|'), 'g') : undefined
+  return (text) => {
     const without = exact ? text.replace(exact, MASK) : text
     return suspicious.test(without) ? maskPatterns(without) : without
   }
-  return Object.assign(mask, { add })
 }

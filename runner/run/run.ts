@@ -11,7 +11,9 @@ import type { Fact, FactBody } from '../engine/fact.ts'
 import { RunLoop } from '../engine/loop.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf } from '../hands/look.ts'
+import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
+import { secretsOf } from '../probes/secrets.ts'
 import { abortOf, claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import { StatusKeeper } from './keeper.ts'
@@ -157,6 +159,7 @@ export class Run {
       },
       probes: resolved.plans,
       probeIo: (task) => this.#probeIo(task, account),
+      mask: createMasker(secretsOf([...resolved.plans.values()].flat())),
       sessions: new Map(),
       since: new Map(),
       findTargets: (task, wave, s) =>

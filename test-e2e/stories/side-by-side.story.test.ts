@@ -18,11 +18,12 @@ const apps = [
   'sot-stop',
   'sot-on',
   'norights',
+  'named',
 ]
 
 beforeAll(async () => {
   world = await World.begin()
-  await Promise.all(apps.map((app) => world.target(app, app === 'kill' ? 2 : 1)))
+  await Promise.all(apps.map((app) => world.target(app, ['kill', 'named'].includes(app) ? 2 : 1)))
 })
 afterAll(() => world?.end())
 
@@ -217,6 +218,19 @@ describe.concurrent('side by side', () => {
     const status = await story.finished()
     expect(status).toMatchObject({ phase: 'Completed_With_Probe_Failure', verdict: 'Fail' })
     expect(new Set(struck('sot-on')).size).toBe(1)
+    expect(await story.residue()).toEqual([])
+  })
+
+  it('TARGET_PODS: the named pod and no other; when it is gone there is nobody left to strike', async ({
+    expect,
+  }) => {
+    const [named, other] = world.podsOf('named').map(({ metadata }) => metadata.name)
+    const env = { TARGET_PODS: named, CHAOS_INTERVAL: 2 }
+    const story = await world.run(experiment('named-pod', [podDelete('named', 5, { env })]))
+    const status = await story.finished()
+    expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+    expect([...new Set(struck('named'))]).toEqual([named])
+    expect(world.podsOf('named').map(({ metadata }) => metadata.name)).toContain(other)
     expect(await story.residue()).toEqual([])
   })
 
