@@ -112,7 +112,7 @@ const world: World = {
     pod('web-1-a', rs('web-1')),
     pod('web-1-b', rs('web-1'), { node: 'n2' }),
     pod('web-1-c', rs('web-1'), { labels: { app: 'web', tier: 'front' } }),
-    pod('web-7-never', rs('web-1'), { deleting: true }),
+    pod('web-1-gone', rs('web-1'), { deleting: true }),
     pod('web-1-done', rs('web-1'), { phase: 'Succeeded' }),
     pod('web-1-ours', rs('web-1'), { labels: { app: 'web', [faultPodLabels.run]: 'r' } }),
     pod('other-1-a', rs('other-1')),
@@ -150,11 +150,11 @@ const names = async (s: Selection, of = world): Promise<string[]> =>
 it('a later wave passes over named pods that are gone, and says when none is left', async () => {
   const later = (s: Selection) =>
     findTargets(s, { ...lookAt(world), later: true }, seededChance(1, ''))
-  const some = selection([{}], { pods: ['web-1-a', 'web-7-never'] })
-  await expect(find(some)).rejects.toThrow('there is no pod web-7-never')
+  const some = selection([{}], { pods: ['web-1-a', 'web-1-lost'] })
+  await expect(find(some)).rejects.toThrow('there is no pod web-1-lost')
   expect((await later(some)).map((t) => t.pod)).toEqual(['web-1-a'])
-  const none = later(selection([{}], { pods: ['web-7-never'] }))
-  await expect(none).rejects.toThrow('none of the pods web-7-never is left')
+  const none = later(selection([{}], { pods: ['web-1-lost'] }))
+  await expect(none).rejects.toThrow('none of the pods web-1-lost is left')
 })
 
 describe('choosing targets', () => {
@@ -303,8 +303,8 @@ describe('refusals', () => {
     ],
     [
       'a pod that is being deleted',
-      selection([{}], { pods: ['web-7-never'] }),
-      /web-7-never .* being deleted/,
+      selection([{}], { pods: ['web-1-gone'] }),
+      /web-1-gone .* being deleted/,
     ],
     [
       'one of our own pods',
