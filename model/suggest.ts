@@ -19,8 +19,12 @@ export function distance(a: string, b: string): number {
   return last[b.length] ?? 0
 }
 
+/** Nobody misspells a longer word; comparing it would only cost time. */
+const longestWord = 64
+
 /** The known word that was probably meant, or null when none is near. Case and the separators - and _ do not count. */
 export function nearest(written: string, known: readonly string[]): string | null {
+  if (written.length > longestWord) return null
   const plain = (word: string): string => word.toLowerCase().replaceAll(/[-_ ]/g, '')
   const short = plain(written)
   let best: { word: string; at: number } | null = null
@@ -36,6 +40,8 @@ export function nearest(written: string, known: readonly string[]): string | nul
 
 /** A sentence for a refusal: the word that was probably meant, else all that are known. */
 export function suggest(written: string, known: readonly string[]): string {
+  if (known.length === 0)
+    return 'there is nothing of that kind yet: write it first, or leave this out'
   const word = nearest(written, known)
   return word === null ? `use one of: ${known.join(', ')}` : `did you mean ${word}?`
 }

@@ -54,6 +54,22 @@ function labelsOf(target: Spec['target'], problems: Problems): string {
   }
 }
 
+const targetKeys = ['kind', 'namespace', 'labelSelector', 'names', 'mode', 'value']
+const actionKeys = ['type', 'parameters', 'duration']
+
+/** Tools that write this document know `mode` and `value`; to read `one` as all would hit more than was asked. */
+function refuseShare(target: Spec['target'], problems: Problems): void {
+  const mode = String(target['mode'] ?? '').trim()
+  if (mode !== '' && mode.toLowerCase() !== 'all')
+    problems.refuse(
+      'spec.target.mode',
+      `${JSON.stringify(mode)} is not built: every pod that matches is hit`,
+      'name the pods in spec.target.names, or leave mode out and select fewer by labels',
+    )
+  else if (!saysNothing(target['value']))
+    problems.note('spec.target.value is not read: every pod that matches is hit.')
+}
+
 function selectionOf(target: Spec['target'], container: string, problems: Problems): Selection {
   const namespace = target.namespace?.trim() ?? ''
   if (target.kind === 'Node')
@@ -107,6 +123,9 @@ function refuseUnknownParameters(values: Tunables, known: string[], problems: Pr
 
 function noteUnused(spec: Spec, problems: Problems): void {
   unknownKeys(spec, { path: 'spec', known: specKeys, problems })
+  unknownKeys(spec.target, { path: 'spec.target', known: targetKeys, problems })
+  unknownKeys(spec.action, { path: 'spec.action', known: actionKeys, problems })
+  refuseShare(spec.target, problems)
   if (spec.rollback?.enabled === false)
     problems.note('spec.rollback.enabled: false is not followed; what was done is always undone.')
   if (!saysNothing(spec.rollback?.timeout))

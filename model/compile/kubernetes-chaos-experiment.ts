@@ -6,6 +6,7 @@ import { suggest } from '../suggest.ts'
 import { podSettings } from './components.ts'
 import { faultNamed } from './faults.ts'
 import { modeOf, readProbe } from './probe.ts'
+import type { At } from './probe-inputs.ts'
 import {
   isObject,
   type Json,
@@ -158,9 +159,21 @@ function readTask(task: Json, context: Context) {
     probes,
     pods: podSettings(chaos, { path: at, problems }),
     weight: weight(task, chaos, context),
-    written: trimmed(chaos['experiment'] ?? chaos['fault']),
+    written: faultNameOf(chaos, { path: at, problems }),
     ...readEnv(chaos['env'], { path: `${at}.env`, problems }),
   }
+}
+
+/** `experiment` in documents of today, `fault` in those of others; either will do. */
+function faultNameOf(chaos: Json, { path, problems }: At): string {
+  const [experiment, fault] = [trimmed(chaos['experiment']), trimmed(chaos['fault'])]
+  if (experiment !== '' && fault !== '' && experiment !== fault)
+    problems.refuse(
+      `${path}.fault`,
+      `it says ${JSON.stringify(fault)}, and experiment says ${JSON.stringify(experiment)}`,
+      'name the fault once',
+    )
+  return experiment || fault
 }
 
 function compileTask(task: Json, context: Context): TaskPlan | null {

@@ -1,4 +1,5 @@
 import { parse } from 'yaml'
+import { longestMs } from '../duration.ts'
 import type { Refusal } from '../plan.ts'
 import { type ProbeMode, type ProbePlan, probeModes, type RunProperties } from '../probe.ts'
 import { suggest } from '../suggest.ts'
@@ -125,6 +126,12 @@ function runOf(envelope: Json, at: At): RunProperties {
     return at.problems.span(`${there.path}.${key}`, run[key], unset) ?? unset
   }
   const delaySeconds = run['initialDelaySeconds']
+  if (typeof delaySeconds === 'number' && delaySeconds * 1000 > longestMs)
+    at.problems.refuse(
+      `${there.path}.initialDelaySeconds`,
+      'it is longer than 576h, the longest that is kept',
+      'write for example 5',
+    )
   const timeoutMs = span(['probeTimeout', 'timeout'], defaultRun.timeoutMs)
   if (timeoutMs < 1)
     at.problems.refuse(

@@ -99,7 +99,9 @@ function k8sOf(probe: Written, context: Context): K8sInputs {
   const known = ['resource', 'namespace', 'labelSelector', 'fieldSelector', 'condition']
   unknownKeys(k8s, { path: `${path}.k8s`, known, problems })
   const resource = (k8s.resource ?? '').trim().toLowerCase()
-  const found = resources[resource] ?? resources[`${resource}s`]
+  const [found] = [resource, `${resource}s`].flatMap((name) =>
+    Object.hasOwn(resources, name) ? [resources[name]] : [],
+  )
   if (found === undefined)
     problems.refuse(
       `${path}.k8s.resource`,
@@ -110,7 +112,7 @@ function k8sOf(probe: Written, context: Context): K8sInputs {
   return {
     group: found?.group ?? '',
     version: 'v1',
-    resource: resources[resource] ? resource : `${resource}s`,
+    resource: Object.hasOwn(resources, resource) ? resource : `${resource}s`,
     namespace: found?.cluster ? '' : k8s.namespace?.trim() || namespace,
     resourceNames: [],
     fieldSelector: k8s.fieldSelector ?? '',

@@ -1,3 +1,4 @@
+import { longestMs } from '../duration.ts'
 import { BadTunable, type FaultDefinition, type Tunables } from '../fault.ts'
 import type { TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
@@ -35,7 +36,11 @@ export const commonTunables = [
     default: 'false',
     text: 'true: targets must be running and ready before and after. Also the field defaultHealthCheck.',
   },
-  { name: 'STATUS_CHECK_DELAY', default: '2', text: 'Seconds before the health check.' },
+  {
+    name: 'STATUS_CHECK_DELAY',
+    default: '2',
+    text: 'Seconds between two looks of the health check.',
+  },
   { name: 'STATUS_CHECK_TIMEOUT', default: '180', text: 'Seconds that the health check may take.' },
   {
     name: 'TARGET_WORKLOAD_KIND',
@@ -78,7 +83,7 @@ export function readEnv(
   env: unknown,
   at: At,
 ): { values: Tunables; pathOf: (name: string) => string } {
-  const values: Record<string, string> = {}
+  const values: Record<string, string> = Object.create(null)
   const places = new Map<string, number>()
   for (const [i, entry] of (Array.isArray(env) ? env : []).entries()) {
     const path = `${at.path}[${i}]`
@@ -112,7 +117,7 @@ function readEntry(entry: Json, { at, index, values, places }: Into): void {
     return
   }
   const text = String(value)
-  if (values[name] !== undefined && values[name] !== text)
+  if (places.has(name) && values[name] !== text)
     problems.note(`${path}: ${name} is given twice; the last one counts.`)
   values[name] = text
   places.set(name, index)
@@ -174,13 +179,17 @@ function shareOf(
   const given = percentageNames.filter((name) => textOf(values, name) !== '')
   const [name, ...others] = given
   if (name === undefined) return 'one'
-  const other = others.find((o) => textOf(values, o) !== textOf(values, name))
+  const bare = (of: string): string => textOf(values, of).replace(/\s*%$/, '')
+  const other = others.find((o) => Number(bare(o)) !== Number(bare(name)))
   if (other !== undefined)
     throw new BadTunable(other, `it says something else than ${name}`, 'give the percentage once')
-  const text = textOf(values, name).replace(/\s*%$/, '')
-  const percent = Number(text)
-  if (text === '' || !Number.isInteger(percent) || percent < 0)
-    throw new BadTunable(name, `${JSON.stringify(values[name])} is no percentage`, 'write 0 to 100')
+  const percent = Number(bare(name))
+  if (!/^\d{1,9}$/.test(bare(name)))
+    throw new BadTunable(
+      name,
+      `${JSON.stringify(values[name])} is not a whole number of percent`,
+      'write 0 to 100',
+    )
   if (percent > 100) problems.note(`${pathOf(name)}: ${percent} percent is read as 100.`)
   return percent === 0 ? 'one' : Math.min(percent, 100)
 }
@@ -205,7 +214,7 @@ function healthOf(values: Tunables, fields: HealthFields): TaskPlan['healthCheck
       ? 'DEFAULT_APP_HEALTH_CHECK'
       : 'DEFAULT_HEALTH_CHECK'
   const seconds = (value: unknown, unset: number): number =>
-    typeof value === 'number' && value >= 0 ? value * 1000 : unset
+    typeof value === 'number' && value >= 0 ? Math.min(value * 1000, longestMs) : unset
   const delayMs = duration(values, {
     name: 'STATUS_CHECK_DELAY',
     minMs: 0,

@@ -31,7 +31,7 @@ const expression = z
   .describe('One condition on a label.')
 
 const target = z
-  .object({
+  .looseObject({
     kind: z.enum(['Pod', 'Node']).describe('What is hit: Pod or Node.'),
     namespace: z.string().max(63).optional().describe('Namespace of the pods.'),
     labelSelector: z
@@ -106,7 +106,7 @@ const abortCondition = z
   .describe('A bad state that ends the experiment.')
 
 const action = z
-  .object({
+  .looseObject({
     type: z.string().min(1).max(253).describe('Name of the action, for example pod-kill.'),
     parameters: anything('Parameters of the action; text, numbers or true and false.'),
     duration: duration('Overrides spec.duration.').optional(),

@@ -102,7 +102,7 @@ const components = z
     sidecar: listOf(sidecar, 20, 'Sidecars; a log watcher is accepted and not used.'),
     statusCheckTimeouts: z
       .looseObject({
-        delay: z.int().nullish().describe('Seconds before the health check.'),
+        delay: z.int().nullish().describe('Seconds between two looks of the health check.'),
         timeout: z.int().nullish().describe('Seconds that it may take.'),
       })
       .nullish()

@@ -7,6 +7,8 @@ import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } f
 
 /** An armed program that nobody speaks to ends itself after the run's longest wait and this, milliseconds. */
 const armedMarginMs = 600_000
+/** A longer timer fires at once. */
+const longestTimerMs = 2 ** 31 - 1
 
 function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Actor): NodeOrder {
   const { context, resource } = actor
@@ -43,7 +45,10 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
     })),
     holdMs: task.durationMs,
     start: atOnce ? 'now' : 'wait',
-    armedForMs: armedMarginMs + task.rampMs + task.durationMs * state.targets.length,
+    armedForMs: Math.min(
+      longestTimerMs,
+      armedMarginMs + task.rampMs + task.durationMs * state.targets.length,
+    ),
   }
 }
 

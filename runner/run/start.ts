@@ -33,6 +33,9 @@ type Birth = {
   previousRunIds: string[]
 }
 
+/** A document can hold texts of any length; status cannot. */
+const brief = (text: string): string => (text.length > 1000 ? `${text.slice(0, 999)}…` : text)
+
 /** The state of a run that begins. */
 export function newRun(plan: Plan | null, birth: Birth): RunState {
   const { at, ...rest } = birth
@@ -40,7 +43,7 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
     ...rest,
     notifyId: '',
     startedAt: at,
-    notes: (plan?.notes ?? []).slice(0, 50),
+    notes: (plan?.notes ?? []).slice(0, 50).map(brief),
     tasks: (plan?.tasks ?? []).map((t) => newTask(t.name, t.faultWritten, t.weight)),
     adoptions: 0,
   }
@@ -48,7 +51,12 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
 
 /** The state of a document that cannot be run. */
 export function refusedRun(refusals: Refusal[], birth: Birth): RunState {
-  return { ...newRun(null, birth), refused: refusals.slice(0, 20), finishedAt: birth.at }
+  const refused = refusals.slice(0, 20).map(({ path, reason, suggestion }) => ({
+    path: brief(path),
+    reason: brief(reason),
+    suggestion: brief(suggestion),
+  }))
+  return { ...newRun(null, birth), refused, finishedAt: birth.at }
 }
 
 const maxTasks = 100
