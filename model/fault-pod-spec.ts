@@ -150,7 +150,8 @@ export function faultPod(parts: FaultPodParts): object {
       terminationGracePeriodSeconds: 5,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      dnsPolicy: 'Default',
+      // network faults look names up as the target would
+      dnsPolicy: 'ClusterFirst',
       tolerations: [{ operator: 'Exists' }, ...(settings.tolerations ?? [])],
       ...(parts.priorityClassName ? { priorityClassName: parts.priorityClassName } : {}),
       ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets } : {}),

@@ -114,7 +114,7 @@ function destinationsOf(
 /** Reads the filter of a KubernetesChaosExperiment. Throws BadTunable. */
 export function filterOf(tunables: Tunables): NetworkFilter {
   const device = textOf(tunables, 'NETWORK_INTERFACE') || 'eth0'
-  if (!/^[A-Za-z0-9_.@-]{1,15}$/.test(device))
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(device))
     throw new BadTunable(
       'NETWORK_INTERFACE',
       `${JSON.stringify(device)} is not the name of an interface`,

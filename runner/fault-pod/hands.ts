@@ -1,10 +1,12 @@
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, readdirSync, readlinkSync } from 'node:fs'
 import { delimiter } from 'node:path'
-import type { Command, NodeHands, ProcessFacts } from '../faults/node-fault.ts'
+import type { Answer, Command, NodeHands, ProcessFacts } from '../faults/node-fault.ts'
 import { parseStat } from './cgroup.ts'
 import { readText } from './host.ts'
 
 const tickMs = 10
+/** no command that is waited for takes longer, milliseconds */
+const commandLimitMs = 5000
 
 const may = (path: string, mode: number): boolean => {
   try {
@@ -44,14 +46,21 @@ function processors(): number {
 export class Hands implements NodeHands {
   readonly hostRoot: string
   readonly #env: Record<string, string | undefined>
+  readonly #nodePids: readonly number[]
   readonly #ends = new Map<string, string>()
   /** pid and start time of what was killed: while it dies its environment is gone, but it is still there */
   readonly #killed = new Map<number, number>()
   /** told at once when a started command ends */
   onEnd: (mark: string) => void = () => {}
 
-  constructor(hostRoot: string, env: Record<string, string | undefined>) {
+  /** `nodePids`: processes of the node itself, by which its own namespaces are known */
+  constructor(
+    hostRoot: string,
+    env: Record<string, string | undefined>,
+    nodePids: readonly number[] = [1],
+  ) {
     this.hostRoot = hostRoot
+    this.#nodePids = nodePids
     this.#env = env
   }
 
@@ -83,6 +92,46 @@ export class Hands implements NodeHands {
     pids.delete('')
     pids.delete('0')
     return [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
+  }
+
+  netns(pid: number): string | null {
+    try {
+      return readlinkSync(`/proc/${pid}/ns/net`)
+    } catch {
+      return null
+    }
+  }
+
+  inNetns(netns: string): number | null {
+    const found = readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid) && this.netns(pid) === netns)
+      .flatMap((pid) => processFacts(pid) ?? [])
+      .sort((a, b) => a.startTicks - b.startTicks)
+    return found[0]?.pid ?? null
+  }
+
+  nodeNetns(): string[] {
+    return this.#nodePids.flatMap((pid) => this.netns(pid) ?? [])
+  }
+
+  ask(command: Command, input?: string): Answer {
+    return this.run(command, input)
+  }
+
+  run([program, ...args]: Command, input?: string): Answer {
+    const { spawnSync } = process.getBuiltinModule('node:child_process')
+    const { status, stdout, stderr, error } = spawnSync(program, args, {
+      encoding: 'utf8',
+      timeout: commandLimitMs,
+      env: { PATH: this.#env['PATH'] },
+      ...(input === undefined ? {} : { input }),
+    })
+    return {
+      ok: status === 0,
+      stdout: stdout ?? '',
+      stderr: error ? error.message : (stderr ?? ''),
+    }
   }
 
   start(command: Command, mark: string): void {

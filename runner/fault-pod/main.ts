@@ -91,7 +91,7 @@ function prepare(order: NodeOrder): Program {
   if (!folder)
     throw new Error('CHAOSPLANE_JOURNAL is not set: the fault pod was not made by this version.')
   const journal = new Journal(host.root + folder)
-  const hands = new Hands(host.root, env)
+  const hands = new Hands(host.root, env, [1, host.pid])
   journal.own(process.pid, hands.process(process.pid)?.startTicks ?? 0)
   const now = () => Date.now()
   return new Program({

@@ -2,9 +2,11 @@
 import type { FaultCatalogue } from '../../model/fault.ts'
 import { podCpuHog } from './pod-cpu-hog/index.ts'
 import { podDelete } from './pod-delete/index.ts'
+import { podNetworkLoss } from './pod-network-loss/index.ts'
 
 /** All faults by canonical id. */
 export const faultCatalogue: FaultCatalogue = {
   'pod-cpu-hog': podCpuHog,
   'pod-delete': podDelete,
+  'pod-network-loss': podNetworkLoss,
 }

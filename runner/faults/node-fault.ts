@@ -29,6 +29,9 @@ export type ProcessFacts = {
   cpuMs: number
 }
 
+/** What a command that was waited for said. */
+export type Answer = { ok: boolean; stdout: string; stderr: string }
+
 /** Reading methods: planning and proof can do no harm with them. */
 export type NodeLook = {
   /** where the host's files begin: empty on a machine, `/proc/<pid>/root` in a pod */
@@ -41,6 +44,14 @@ export type NodeLook = {
   /** processor numbers that are online */
   processors(): number
   process(pid: number): ProcessFacts | null
+  /** the network namespace of a process as the kernel names it (`net:[4026531840]`), null when it is gone */
+  netns(pid: number): string | null
+  /** a process that lives in this network namespace, the oldest; null when nobody does */
+  inNetns(netns: string): number | null
+  /** network namespaces of the node itself: nothing may be done in these for the sake of a pod */
+  nodeNetns(): string[]
+  /** runs a command that reads only, or that acts on nothing but what it makes itself; waited for */
+  ask(command: Command, input?: string): Answer
   /** pids in the cgroups whose environment carries the mark, zombies excluded */
   marked(cgroups: readonly string[], mark: string): number[]
 }
@@ -49,6 +60,8 @@ export type NodeHands = NodeLook & {
   /** starts a command in its own session with the mark in its environment; its end is told by `ended` */
   start(command: Command, mark: string): void
   kill(pid: number): void
+  /** runs a command that acts; waited for */
+  run(command: Command, input?: string): Answer
   /** why the command started with this mark ended, null while it runs */
   ended(mark: string): string | null
 }

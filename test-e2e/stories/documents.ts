@@ -86,3 +86,12 @@ export const chaosExperiment = (name: string, target: string, spec: Json) => ({
     ...spec,
   },
 })
+
+/** Packets that one pod of `target` sends are lost. */
+export const networkLoss = (target: string, seconds: number, more: Partial<Task> = {}): Task => ({
+  name: `lose-${target}`.slice(0, 40),
+  fault: 'pod-network-loss',
+  target,
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
+})

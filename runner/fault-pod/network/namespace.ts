@@ -1,0 +1,88 @@
+import { isIP } from 'node:net'
+import type { NetworkFilter } from '../../../model/network.ts'
+import {
+  type Command,
+  type FoundTarget,
+  type NodeLook,
+  NodeTrouble,
+} from '../../faults/node-fault.ts'
+import type { Destination } from './ruleset.ts'
+
+/** The network namespace of a pod: it belongs to the sandbox, so a container that crashes does not take it away. */
+export type PodNetwork = { netns: string; pid: number; startTicks: number }
+
+/** Finds the pod's network; throws NodeTrouble when it is the node's own. */
+export function podNetwork(target: FoundTarget, look: NodeLook): PodNetwork {
+  const netns = look.netns(target.pid)
+  if (!netns)
+    throw new NodeTrouble('TARGET_SELECTION_ERROR', `${target.id} has ended; select a running pod.`)
+  if (look.nodeNetns().includes(netns))
+    throw new NodeTrouble(
+      'TARGET_SELECTION_ERROR',
+      `${target.id} uses the network of its node (hostNetwork): what is done to it would be done to the whole node. Select a pod with a network of its own.`,
+    )
+  const pid = look.inNetns(netns) ?? target.pid
+  return { netns, pid, startTicks: look.process(pid)?.startTicks ?? 0 }
+}
+
+/** Throws NodeTrouble when the pod has no such interface. */
+export function mustHave(device: string, target: FoundTarget, look: NodeLook): void {
+  const text = look.read(`/proc/${target.pid}/net/dev`) ?? ''
+  const found = text
+    .split('\n')
+    .flatMap((line) => (line.includes(':') ? [line.slice(0, line.indexOf(':')).trim()] : []))
+  if (found.includes(device)) return
+  throw new NodeTrouble(
+    'TARGET_SELECTION_ERROR',
+    `${target.id} has no interface ${device}; it has ${found.join(', ') || 'none'}. Name one in NETWORK_INTERFACE.`,
+  )
+}
+
+/** `inner` in the network namespace of a living process. */
+export const inNetwork = (pid: number, inner: Command): Command => [
+  'nsenter',
+  `--net=/proc/${pid}/ns/net`,
+  '--',
+  ...inner,
+]
+
+/** Whether somebody still lives in the namespace. */
+export const stillThere = ({ netns, pid, startTicks }: PodNetwork, look: NodeLook): boolean =>
+  look.process(pid)?.startTicks === startTicks || look.inNetns(netns) !== null
+
+const families = { 4: 4, 6: 6 } as const
+
+const familyOf = (address: string): 4 | 6 | null =>
+  families[isIP(address.split('/')[0] ?? '') as 4 | 6] ?? null
+
+/** A name without a point is looked up where the target would: in its own namespace. */
+function addressesOf(host: string, target: FoundTarget, look: NodeLook): string[] {
+  const full = host.includes('.') ? host : `${host}.${target.id.split('/')[0]}.svc`
+  const { stdout } = look.ask(['getent', 'ahosts', full])
+  const found = stdout.split('\n').flatMap((line) => line.split(/\s+/)[0] || [])
+  if (found.length > 0) return [...new Set(found)]
+  throw new NodeTrouble(
+    'CHAOS_INJECT_ERROR',
+    `The name ${full} cannot be looked up from the node of ${target.id}: correct DESTINATION_HOSTS, or write addresses in DESTINATION_IPS.`,
+  )
+}
+
+/** Addresses of all destinations, names looked up now. */
+export const destinationsOf = (
+  filter: NetworkFilter,
+  target: FoundTarget,
+  look: NodeLook,
+): Destination[] =>
+  filter.destinations.flatMap(({ host, ports }) => {
+    const own = familyOf(host)
+    const addresses = own ? [host] : addressesOf(host, target, look)
+    return addresses.map((address) => ({ address, ports, family: own ?? familyOf(address) ?? 4 }))
+  })
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+
+/** Shell lines that leave the pid of a process in this namespace in `$pid`, and end well when there is none. */
+export const enterByShell = (netns: string): string[] => [
+  `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${quote(netns.replace(/[[\]]/g, '\\$&'))} 2>/dev/null | head -n 1)`,
+  `[ -n "$at" ] || exit 0`,
+]
