@@ -155,10 +155,7 @@ export class Program {
       const planned = chosen.map((place, index): Planned => {
         const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
         const found: FoundTarget = { ...place, mark }
-        return {
-          found,
-          plan: fault.plan(found, params, Object.assign(Object.create(hands), { holdMs })),
-        }
+        return { found, plan: fault.plan(found, { params, holdMs }, hands) }
       })
       const guardAt = now() + holdMs + latestStartMs + guardMarginMs
       const undos = planned.map(({ plan }) => fault.undo(plan))

@@ -87,7 +87,7 @@ export type NodeFault<Params, Plan> = {
   /** what is there to act with, in words; throws NodeTrouble when it is not */
   facility(target: FoundTarget, look: NodeLook): string
   /** reads only; JSON that holds all that inject, revert and undo need */
-  plan(target: FoundTarget, params: Params, look: NodeLook & { holdMs: number }): Plan
+  plan(target: FoundTarget, asked: { params: Params; holdMs: number }, look: NodeLook): Plan
   inject(plan: Plan, hands: NodeHands): void
   /** null: no effect seen yet */
   verify(plan: Plan, look: NodeLook): Effect | null

@@ -40,11 +40,11 @@ export const podCpuHogNode = defineNodeFault<Params, Plan>({
     return `stress-ng, ${target.cgroups.length} cgroup(s) writable`
   },
 
-  plan: (target, params, look) => ({
+  plan: (target, { params, holdMs }, look) => ({
     target,
     workers: params.workers === 0 ? look.processors() : params.workers,
     loadPercent: params.loadPercent,
-    timeoutS: ownTimeLimit(look.holdMs),
+    timeoutS: ownTimeLimit(holdMs),
   }),
 
   inject(plan, hands) {

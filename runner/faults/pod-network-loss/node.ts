@@ -70,7 +70,7 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
     )
   },
 
-  plan(target, { lossPercent, filter }, look) {
+  plan(target, { params: { lossPercent, filter } }, look) {
     const network = podNetwork(target, look)
     mustHave(filter.interface, target, look)
     const aim = { ...filter, destinations: destinationsOf(filter, target, look) }
