@@ -3,7 +3,8 @@ import type { ProbeState, RunState, TargetState, TaskState } from '../../model/s
 import type { Fact } from './fact.ts'
 
 const maxTargets = 200
-const short = (text: string, max: number): string =>
+/** The beginning of a text: documents and answers can be of any length, status cannot. */
+export const short = (text: string, max: number): string =>
   text.length > max ? `${text.slice(0, max - 1)}…` : text
 const brief = (trouble: Trouble): Trouble => ({ ...trouble, reason: short(trouble.reason, 2000) })
 

@@ -5,6 +5,7 @@ import {
   type TargetState,
   type TaskState,
 } from '../../model/state.ts'
+import { short } from '../engine/reduce.ts'
 import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
 import type { Experiment } from './resource.ts'
 
@@ -33,8 +34,7 @@ type Birth = {
   previousRunIds: string[]
 }
 
-/** A document can hold texts of any length; status cannot. */
-const brief = (text: string): string => (text.length > 1000 ? `${text.slice(0, 999)}…` : text)
+const brief = (text: string): string => short(text, 1000)
 
 /** The state of a run that begins. */
 export function newRun(plan: Plan | null, birth: Birth): RunState {

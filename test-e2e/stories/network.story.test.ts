@@ -34,8 +34,6 @@ beforeAll(async () => {
 })
 afterAll(() => world?.end())
 
-const injected = (story: Story) =>
-  story.until('an injection', 30_000, ({ targets }) => targets.some((t) => t.state === 'injected'))
 let port = 20_000
 const heard = (from: Place, to = hearer, count = 400, at = port++) =>
   datagrams(from, to, { count, port: at })
@@ -57,7 +55,7 @@ describe.concurrent('packets', () => {
     const before = network(place)
     expect(await heard(place)).toEqual({ sent: 400, received: 400 })
     const story = await world.run(experiment('lose-all', [networkLoss('whole', 6)]))
-    await injected(story)
+    await story.injected()
     expect(await heard(place)).toEqual({ sent: 400, received: 0 })
     // the other way they still go
     expect(await heard(hearer, place)).toEqual({ sent: 400, received: 400 })
@@ -73,7 +71,7 @@ describe.concurrent('packets', () => {
     const before = network(place)
     const env = { NETWORK_PACKET_LOSS_PERCENTAGE: 50 }
     const story = await world.run(experiment('lose-half', [networkLoss('half', 6, { env })]))
-    await injected(story)
+    await story.injected()
     const { sent, received } = await heard(place, hearer, 1000)
     expect(sent).toBe(1000)
     // 1000 fair coins fall outside of this once in ten thousand years of tests
@@ -88,7 +86,7 @@ describe.concurrent('packets', () => {
     const before = network(place)
     const env = { DESTINATION_IPS: `${hearer.address}|7001|7100-7200` }
     const story = await world.run(experiment('lose-aimed', [networkLoss('aimed', 8, { env })]))
-    await injected(story)
+    await story.injected()
     expect(await heard(place, hearer, 100, 7001)).toEqual({ sent: 100, received: 0 })
     expect(await heard(place, hearer, 100, 7150)).toEqual({ sent: 100, received: 0 })
     expect(await heard(place, hearer, 100, 7002)).toEqual({ sent: 100, received: 100 })
@@ -101,7 +99,7 @@ describe.concurrent('packets', () => {
     const place = placeOf('orphan')
     const before = network(place)
     const story = await world.run(experiment('lose-orphan', [networkLoss('orphan', 40)]))
-    await injected(story)
+    await story.injected()
     expect((await heard(place)).received).toBe(0)
     const [pod] = world.faultPods(story.run.runId)
     world.kill(pod, 'fault-pod.cjs')
@@ -116,11 +114,9 @@ describe.concurrent('packets', () => {
     const place = placeOf('quit')
     const before = network(place)
     const story = await world.run(experiment('lose-quit', [networkLoss('quit', 60)]))
-    await injected(story)
+    await story.injected()
     expect(network(place)).not.toBe(before)
-    await world.api.patch(story.path, {
-      metadata: { annotations: { 'chaos.chaosplane.io/abort': 'true' } },
-    })
+    await story.abort()
     await expect.poll(() => network(place), { timeout: 2000, interval: 20 }).toBe(before)
     expect(await story.finished()).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
     await clean({ story, place, before }, expect)

@@ -42,12 +42,6 @@ const struck = (app: string): string[] =>
         (type === 'DELETED' || object.metadata.deletionTimestamp),
     )
     .map(({ object }) => object.metadata.name)
-const abort = (story: Story) =>
-  world.api.patch(story.path, {
-    metadata: { annotations: { 'chaos.chaosplane.io/abort': 'true' } },
-  })
-const injected = (story: Story) =>
-  story.until('an injection', 30_000, ({ targets }) => targets.some((t) => t.state === 'injected'))
 
 async function stoppedCleanly(story: Story, expect: ExpectStatic): Promise<Json> {
   const status = await story.finished()
@@ -151,7 +145,7 @@ describe.concurrent('side by side', () => {
     await story.until('a running fault pod', 30_000, ({ run }) =>
       world.faultPods(run?.runId).some(({ status }) => status.phase === 'Running'),
     )
-    await abort(story)
+    await story.abort()
     await stoppedCleanly(story, expect)
     expect(cpu.holds()).toEqual([])
     expect(story.object.metadata.annotations?.['chaos.chaosplane.io/abort']).toBe(undefined)
@@ -165,7 +159,7 @@ describe.concurrent('side by side', () => {
       30_000,
       ({ run }) => run && world.faultPods(run.runId).length > 0,
     )
-    await abort(story)
+    await story.abort()
     await stoppedCleanly(story, expect)
     for (const { from, to } of cpu.holds()) expect((to ?? Infinity) - from).toBeLessThan(5000)
   })
@@ -173,9 +167,9 @@ describe.concurrent('side by side', () => {
   it('aborted while holding: the CPU comes back at once', async ({ expect }) => {
     const cpu = cpuOf('held')
     const story = await world.run(experiment('abort-held', [gentle('held', 60)]))
-    await injected(story)
+    await story.injected()
     const asked = Date.now()
-    await abort(story)
+    await story.abort()
     await stoppedCleanly(story, expect)
     const [hold, ...more] = cpu.holds()
     expect(more).toEqual([])
@@ -187,7 +181,7 @@ describe.concurrent('side by side', () => {
   }) => {
     const cpu = cpuOf('dropped')
     const story = await world.run(experiment('delete-held', [gentle('dropped', 60)]))
-    await injected(story)
+    await story.injected()
     const { runId } = story.run
     const { targets } = story
     const asked = Date.now()

@@ -273,6 +273,18 @@ export class Story {
     }
   }
 
+  injected() {
+    return this.until('an injection', 30_000, ({ targets }) =>
+      targets.some((t) => t.state === 'injected'),
+    )
+  }
+
+  /** Asks for the early end by annotation. */
+  abort() {
+    const annotations = { 'chaos.chaosplane.io/abort': 'true' }
+    return this.#world.api.patch(this.path, { metadata: { annotations } })
+  }
+
   /** The verdict is written and the resource let go. */
   finished(ms = 60_000): Promise<Json> {
     return this.until('finished, with a verdict and without finalizer', ms, ({ object }) => {

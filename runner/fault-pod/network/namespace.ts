@@ -6,6 +6,7 @@ import {
   type NodeLook,
   NodeTrouble,
 } from '../../faults/node-fault.ts'
+import { shellQuote } from '../../faults/shell-quote.ts'
 import type { Destination } from './ruleset.ts'
 
 /** The network namespace of a pod: it belongs to the sandbox, so a container that crashes does not take it away. */
@@ -46,9 +47,9 @@ export const inNetwork = (pid: number, inner: Command): Command => [
   ...inner,
 ]
 
-/** Whether somebody still lives in the namespace. */
-export const stillThere = ({ netns, pid, startTicks }: PodNetwork, look: NodeLook): boolean =>
-  look.process(pid)?.startTicks === startTicks || look.inNetns(netns) !== null
+/** A pid by which the network can be entered now; null when nobody lives there any more. */
+export const doorOf = ({ netns, pid, startTicks }: PodNetwork, look: NodeLook): number | null =>
+  look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns)
 
 const families = { 4: 4, 6: 6 } as const
 
@@ -79,10 +80,8 @@ export const destinationsOf = (
     return addresses.map((address) => ({ address, ports, family: own ?? familyOf(address) ?? 4 }))
   })
 
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
-
 /** Shell lines that leave the pid of a process in this namespace in `$pid`, and end well when there is none. */
 export const enterByShell = (netns: string): string[] => [
-  `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${quote(netns.replace(/[[\]]/g, '\\$&'))} 2>/dev/null | head -n 1)`,
+  `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${shellQuote(netns.replace(/[[\]]/g, '\\$&'))} 2>/dev/null | head -n 1)`,
   `[ -n "$at" ] || exit 0`,
 ]

@@ -1,4 +1,5 @@
 import type { Command } from '../node-fault.ts'
+import { shellQuote } from '../shell-quote.ts'
 
 export type Stress = {
   workers: number
@@ -43,8 +44,6 @@ export const joinedCommand = (
 /** Whole seconds, at least half a second beyond the latest end of the hold and at most 2 s beyond it. */
 export const ownTimeLimit = (holdMs: number): number => Math.ceil((holdMs + 1000) / 1000)
 
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
-
 /**
  * Kills what carries the mark in these cgroups until nothing does. The cgroup bounds the search
  * and the mark decides: a process of the target, or one that got a reused pid, is never hit.
@@ -53,10 +52,10 @@ export const undoStress = (cgroups: readonly string[], mark: string): string[] =
   `left=1; tries=0`,
   `while [ "$left" = 1 ] && [ "$tries" -lt 40 ]; do`,
   `  left=0; tries=$((tries + 1))`,
-  `  pids=$(for g in ${cgroups.map(quote).join(' ')}; do cat "$H$g/cgroup.procs" 2>/dev/null; done | sort -u)`,
+  `  pids=$(for g in ${cgroups.map(shellQuote).join(' ')}; do cat "$H$g/cgroup.procs" 2>/dev/null; done | sort -u)`,
   `  [ -n "$pids" ] || break`,
   `  files=$(for p in $pids; do echo "/proc/$p/environ"; done)`,
-  `  for f in $(grep -lsxzF ${quote(`CHAOSPLANE_MARK=${mark}`)} $files); do`,
+  `  for f in $(grep -lsxzF ${shellQuote(`CHAOSPLANE_MARK=${mark}`)} $files); do`,
   `    p=\${f#/proc/}; kill -9 "\${p%/environ}" 2>/dev/null; left=1`,
   `  done`,
   `  [ "$left" = 0 ] || [ "$tries" -lt 3 ] || sleep 0.02`,

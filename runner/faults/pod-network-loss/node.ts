@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import type { NetworkFilter } from '../../../model/network.ts'
 import {
   destinationsOf,
+  doorOf,
   enterByShell,
   inNetwork,
   mustHave,
   type PodNetwork,
   podNetwork,
-  stillThere,
 } from '../../fault-pod/network/namespace.ts'
 import { chainLines, countOf, egressTable } from '../../fault-pod/network/ruleset.ts'
 import { defineNodeFault, type NodeLook, NodeTrouble } from '../node-fault.ts'
@@ -27,12 +27,6 @@ const nft = (pid: number, ...args: string[]) => inNetwork(pid, ['nft', ...args])
 
 const verdictOf = (percent: number): string =>
   percent === 100 ? 'counter drop' : `numgen random mod 100 < ${percent} counter drop`
-
-/** A pid by which the namespace can be entered now. */
-const door = ({ network }: Plan, look: NodeLook): number | null =>
-  look.process(network.pid)?.startTicks === network.startTicks
-    ? network.pid
-    : look.inNetns(network.netns)
 
 const listed = (plan: Plan, pid: number, look: NodeLook): string | null => {
   const { ok, stdout } = look.ask(nft(pid, '-j', 'list', 'table', 'netdev', plan.table))
@@ -61,7 +55,7 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
         'nft is not in the image of the fault pod: use the image that belongs to this version.',
       )
     // in a namespace that is made for it and gone with it
-    const trial = egressTable('chaosplane_trial', 'lo', chainLines(trialAim, verdictOf(50)))
+    const trial = egressTable('chaosplane_trial', 'lo', [verdictOf(50)])
     const { ok, stderr } = look.ask(['unshare', '--net', 'nft', '-f', '-'], trial)
     if (ok) return 'nftables, egress hook'
     throw new NodeTrouble(
@@ -81,14 +75,14 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
   },
 
   inject(plan, hands) {
-    const pid = door(plan, hands)
+    const pid = doorOf(plan.network, hands)
     if (pid === null) throw new NodeTrouble('CHAOS_INJECT_ERROR', 'The pod has ended.')
     const { ok, stderr } = hands.run(nft(pid, '-f', '-'), plan.ruleset)
     if (!ok) throw new NodeTrouble('CHAOS_INJECT_ERROR', `nft refused the rules: ${stderr.trim()}`)
   },
 
   verify(plan, look) {
-    const pid = door(plan, look)
+    const pid = doorOf(plan.network, look)
     const packets = pid === null ? null : countOf(listed(plan, pid, look) ?? '')
     if (packets === null) return null
     const evidence = `${plan.lossPercent} % of what leaves ${plan.device} and is aimed at is dropped by table ${plan.table}; ${packets} packets so far`
@@ -96,15 +90,15 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
   },
 
   alive: (plan, _effect, look) =>
-    stillThere(plan.network, look) ? null : 'the pod has ended, and its network with it',
+    doorOf(plan.network, look) === null ? 'the pod has ended, and its network with it' : null,
 
   revert(plan, hands) {
-    const pid = door(plan, hands)
+    const pid = doorOf(plan.network, hands)
     if (pid !== null) hands.run(nft(pid, 'delete', 'table', 'netdev', plan.table))
   },
 
   proof(plan, look) {
-    const pid = door(plan, look)
+    const pid = doorOf(plan.network, look)
     if (pid === null) return { proof: "the pod's network namespace no longer exists" }
     const { ok, stdout, stderr } = look.ask(nft(pid, 'list', 'tables'))
     if (ok && !stdout.split('\n').some((line) => line.endsWith(` ${plan.table}`)))
@@ -120,10 +114,3 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
     `! echo "$tables" | grep -q ' ${table}$'`,
   ],
 })
-
-const trialAim = {
-  interface: 'lo',
-  destinations: [],
-  sourcePorts: { list: [], except: false },
-  destinationPorts: { list: [], except: false },
-}
