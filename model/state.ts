@@ -16,12 +16,15 @@ export const troubleSchema = z.object({
 export const targetStates = ['targeted', 'injected', 'reverted', 'lost', 'failed', 'owed'] as const
 export const targetSchema = z
   .object({
-    id: z.string().describe('namespace/pod or namespace/pod/container.'),
-    namespace: z.string().describe('Namespace of the target.'),
-    pod: z.string().describe('Name of the pod.'),
-    podUid: z
+    id: z
       .string()
-      .describe('UID of the pod: nothing is ever done to another pod of the same name.'),
+      .describe('namespace/pod, namespace/pod/container, node/name, or kind/namespace/name.'),
+    kind: z.string().max(63).describe('Pod, Node, or the kind of a workload.'),
+    namespace: z.string().describe('Namespace of the target, empty for a node.'),
+    name: z.string().describe('Name of the target.'),
+    uid: z
+      .string()
+      .describe('UID of the target: nothing is ever done to another object of the same name.'),
     container: z.string().optional().describe('Name of the container.'),
     containerId: z.string().optional().describe('Id of the container without its runtime prefix.'),
     node: z.string().optional().describe('Node that the pod runs on.'),

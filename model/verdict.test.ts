@@ -58,8 +58,9 @@ const owed: TaskState['targets'] = [
   {
     id: 'demo/a',
     namespace: 'demo',
-    pod: 'a',
-    podUid: 'u',
+    kind: 'Pod',
+    name: 'a',
+    uid: 'u',
     wave: 0,
     state: 'owed',
     remaining: ['kill 7'],

@@ -11,8 +11,9 @@ const finalizer = 'chaos.chaosplane.io/run'
 const target = (change: Partial<TargetState> = {}): TargetState => ({
   id: 'demo/a',
   namespace: 'demo',
-  pod: 'a',
-  podUid: 'u',
+  kind: 'Pod',
+  name: 'a',
+  uid: 'u',
   wave: 0,
   state: 'injected',
   ...change,
@@ -278,7 +279,7 @@ describe('writing', () => {
 
   test('figures alone are written seldom', () => {
     const object = written(experiment(runOf()))
-    const more = { ...task(), targets: [target(), target({ id: 'demo/b', pod: 'b' })] }
+    const more = { ...task(), targets: [target(), target({ id: 'demo/b', name: 'b' })] }
     const grown = { ...object, status: { ...object.status, run: runOf({ tasks: [more] }) } }
     const memory: Memory = { ...newMemory(), writtenAt: start }
     const now = start + 1_000

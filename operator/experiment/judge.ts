@@ -61,7 +61,7 @@ function affectedBy({ tasks }: RunState): string[] {
   const touched = tasks.flatMap(({ targets }) =>
     targets
       .filter(({ state }) => state !== 'targeted' && state !== 'failed')
-      .map(({ namespace, pod }) => `Pod/${namespace}/${pod}`),
+      .map(({ kind, namespace, name }) => [kind, namespace, name].filter(Boolean).join('/')),
   )
   return [...new Set(touched)].slice(-maxAffected)
 }

@@ -39,8 +39,9 @@ export const runOf = (of: Experiment, change: Partial<RunState>): RunState => ({
 export const target = {
   id: 'demo/a',
   namespace: 'demo',
-  pod: 'a',
-  podUid: 'u',
+  kind: 'Pod',
+  name: 'a',
+  uid: 'u',
   node: 'n1',
   wave: 0,
   state: 'injected' as const,

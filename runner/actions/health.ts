@@ -14,7 +14,7 @@ type Limits = NonNullable<TaskPlan['healthCheck']>
 
 /** The default health check: every target is Running and Ready within the timeout, looked at every delay. */
 export async function waitHealthy(
-  targets: Pick<TargetState, 'namespace' | 'pod'>[],
+  targets: Pick<TargetState, 'namespace' | 'name'>[],
   { delayMs, timeoutMs }: Limits,
   { actor, signal }: { actor: Actor; signal: AbortSignal },
 ): Promise<void> {
@@ -25,14 +25,14 @@ export async function waitHealthy(
       targets.map(async (t) => ({
         target: t,
         pod: await kube.find<Ready>(
-          resourcePath({ ...pods, namespace: t.namespace, name: t.pod }),
+          resourcePath({ ...pods, namespace: t.namespace, name: t.name }),
           {
             signal,
           },
         ),
       })),
     )
-    const sick = seen.filter(({ pod }) => !isReady(pod)).map(({ target }) => target.pod)
+    const sick = seen.filter(({ pod }) => !isReady(pod)).map(({ target }) => target.name)
     if (sick.length === 0) return
     if (clock.now() >= end)
       throw new ChaosError({

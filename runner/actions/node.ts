@@ -38,8 +38,8 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
     targets: targets.map((t) => ({
       id: t.id,
       namespace: t.namespace,
-      pod: t.pod,
-      podUid: t.podUid,
+      pod: t.name,
+      podUid: t.uid,
       container: t.container ?? '',
       containerId: t.containerId ?? '',
     })),

@@ -105,7 +105,7 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Io): P
       as: userOf(account),
       signal: io.signal,
     })
-    if (since) actor.since.set(target.podUid, since)
+    if (since) actor.since.set(target.uid, since)
     io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
   } catch (error) {
     if (io.signal.aborted) return
@@ -165,8 +165,8 @@ async function proofOf(
   const { kube, clock } = actor.context
   let blind: string | undefined
   while (!signal.aborted) {
-    const since = actor.since.get(target.podUid)
-    actor.since.delete(target.podUid)
+    const since = actor.since.get(target.uid)
+    actor.since.delete(target.uid)
     const from = since ? { since } : {}
     const world = { kube, as: userOf(actor.account), signal, ...from }
     try {

@@ -88,8 +88,9 @@ export const runState = (tasks: TaskState[], over: Partial<RunState> = {}): RunS
 export const target = (id: string, over: Partial<TargetState> = {}): TargetState => ({
   id,
   namespace: 'demo',
-  pod: id,
-  podUid: `uid-${id}`,
+  kind: 'Pod',
+  name: id,
+  uid: `uid-${id}`,
   node: 'n1',
   wave: 0,
   state: 'targeted',

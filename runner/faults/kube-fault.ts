@@ -1,7 +1,8 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
+import type { TargetState } from '../../model/state.ts'
 
 /** A target of an API-level fault. */
-export type KubeTarget = { id: string; namespace: string; pod: string; podUid: string }
+export type KubeTarget = Pick<TargetState, 'id' | 'kind' | 'namespace' | 'name' | 'uid'>
 
 /** How the effect was seen, and the version of the object from which it can be followed. */
 export type Struck = { evidence: string; since?: string }

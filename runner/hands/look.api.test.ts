@@ -156,7 +156,7 @@ const chosen = async (id: WorkloadKind, account = 'picker') => {
     seed: 1,
     signal,
   })
-  return found.map((t) => t.pod).sort()
+  return found.map((t) => t.name).sort()
 }
 
 beforeAll(async () => {

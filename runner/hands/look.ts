@@ -84,7 +84,15 @@ export async function findTargetsOf(
         reason: `container ${t.container} of pod ${t.namespace}/${t.pod} is not running; wait until it is`,
       })
     const { namespace, pod, podUid, node } = t
-    const base = { namespace, pod, podUid, node, wave, state: 'targeted' as const }
+    const base = {
+      kind: 'Pod',
+      namespace,
+      name: pod,
+      uid: podUid,
+      node,
+      wave,
+      state: 'targeted' as const,
+    }
     return inContainer
       ? {
           ...base,

@@ -49,7 +49,7 @@ afterAll(() => world?.end())
 
 it('deletes real pods at the interval, one at a time, by their uid', () => {
   const [first] = story.run.tasks
-  const struck = first.targets.map((t: Json) => t.podUid)
+  const struck = first.targets.map((t: Json) => t.uid)
   const gone = world.pods.history.filter(
     ({ object, type }) => type === 'DELETED' && struck.includes(object.metadata.uid),
   )
@@ -83,7 +83,7 @@ it('acts with the rights of the account that the experiment names, and no others
 it('burns CPU in the cgroup of the target and of nobody else, for as long as was asked', () => {
   const [target] = story.run.tasks[1].targets
   const holds = [...cpu].flatMap(([pod, watch]) => watch.holds().map((h) => ({ ...h, pod })))
-  expect(holds.map(({ pod }) => pod)).toEqual([target.pod])
+  expect(holds.map(({ pod }) => pod)).toEqual([target.name])
   const [hold] = holds as [(typeof holds)[0]]
   expect((hold.to ?? 0) - hold.from).toBeGreaterThan(4800)
   expect((hold.to ?? 0) - hold.from).toBeLessThan(6000)

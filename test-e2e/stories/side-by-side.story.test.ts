@@ -111,7 +111,7 @@ describe.concurrent('side by side', () => {
     )
     const status = await story.finished(90_000)
     expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
-    expect(story.targets.map((t) => t.podUid).sort()).toEqual(before.sort())
+    expect(story.targets.map((t) => t.uid).sort()).toEqual(before.sort())
     const left = world.podsOf('kill').map(({ metadata }) => metadata.uid)
     expect(before.filter((uid) => left.includes(uid))).toEqual([])
     expect(status.run.tasks[0].probes.map((p: Json) => p.verdict)).toEqual(['Passed', 'Passed'])

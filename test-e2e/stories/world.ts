@@ -190,8 +190,8 @@ export class World {
     const { nodes } = this.installed
     const selector = `labelSelector=chaos.chaosplane.io/run=${runId}`
     const { items } = await this.api.get(`/api/v1/pods?${selector}`)
-    const stress = targets.flatMap(({ podUid, id }: Json) => {
-      const group = podGroup(nodes, podUid)
+    const stress = targets.flatMap(({ uid, id }: Json) => {
+      const group = podGroup(nodes, uid)
       return group ? stressorsIn(group).map(({ pid }) => `stressor ${pid} in ${id}`) : []
     })
     const journals = nodes

@@ -48,8 +48,9 @@ export const probe = (change: Partial<ProbeState> = {}): ProbeState => ({
 export const target = (pod: string, change: Partial<TargetState> = {}): TargetState => ({
   id: `demo/${pod}`,
   namespace: 'demo',
-  pod,
-  podUid: `uid-${pod}`,
+  kind: 'Pod',
+  name: pod,
+  uid: `uid-${pod}`,
   wave: 0,
   state: 'targeted',
   ...change,

@@ -131,7 +131,7 @@ function targetView(target: TargetState, runStart: number): TargetView {
   const since = (at: number | undefined): number | null =>
     at === undefined ? null : Math.max(0, at - runStart)
   return {
-    key: `${target.podUid}/${target.id}/${target.wave}`,
+    key: `${target.uid}/${target.id}/${target.wave}`,
     id: target.id,
     node: target.node ?? '',
     state: target.state,

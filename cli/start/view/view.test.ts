@@ -142,7 +142,7 @@ describe('plain lines', () => {
 
   it('tells two records of one name apart', () => {
     const first = target('hats-a', { state: 'reverted' })
-    const second = { ...target('hats-a', { state: 'targeted', wave: 1 }), podUid: 'other' }
+    const second = { ...target('hats-a', { state: 'targeted', wave: 1 }), uid: 'other' }
     const old = later([task('del', { targets: [first] })])
     expect(changes(old, later([task('del', { targets: [first, second] })]))).toEqual([
       '0:03  del: target demo/hats-a targeted',

@@ -18,17 +18,17 @@ export const podDelete: KubeFault<Params> = {
       const going = await kube.remove(pathOf(target), {
         as,
         signal,
-        uid: target.podUid,
+        uid: target.uid,
         ...(gracePeriodSeconds === null ? {} : { gracePeriodSeconds }),
       })
       return {
-        evidence: `DELETE accepted for uid ${target.podUid}`,
+        evidence: `DELETE accepted for uid ${target.uid}`,
         ...(going && isStillThere(going) ? { since: going.metadata.resourceVersion } : {}),
       }
     } catch (error) {
       // The answer to an earlier attempt may have been lost: the pod with this uid is gone, which is the effect.
       if (isNotFound(error) || isConflict(error))
-        return { evidence: `pod with uid ${target.podUid} is gone` }
+        return { evidence: `pod with uid ${target.uid} is gone` }
       throw error
     }
   },
@@ -47,8 +47,8 @@ export const podDelete: KubeFault<Params> = {
 const isStillThere = ({ metadata }: KubeObject): boolean =>
   (metadata.deletionGracePeriodSeconds ?? 0) > 0
 
-const pathOf = ({ namespace, pod }: KubeTarget): string =>
-  resourcePath({ ...pods, namespace, name: pod })
+const pathOf = ({ namespace, name }: KubeTarget): string =>
+  resourcePath({ ...pods, namespace, name })
 
 /** Looks once, then follows the pod; null when the watch ended without an answer. */
 async function goneOf(
@@ -57,18 +57,18 @@ async function goneOf(
   signal: AbortSignal,
 ): Promise<string | null> {
   const seen = since ? null : await kube.find<KubeObject>(pathOf(target), { signal })
-  if (seen === undefined) return `pod ${target.pod} no longer exists`
-  if (seen && seen.metadata.uid !== target.podUid) return replaced(target, seen)
+  if (seen === undefined) return `pod ${target.name} no longer exists`
+  if (seen && seen.metadata.uid !== target.uid) return replaced(target, seen)
   const path = resourcePath({ ...pods, namespace: target.namespace })
   const watch = kube.watch(path, {
     signal,
     resourceVersion: seen?.metadata.resourceVersion ?? since ?? '',
-    query: { fieldSelector: `metadata.name=${target.pod}`, timeoutSeconds: '300' },
+    query: { fieldSelector: `metadata.name=${target.name}`, timeoutSeconds: '300' },
   })
   try {
     for await (const { type, object } of watch) {
-      if (type === 'DELETED') return `pod ${target.pod} no longer exists`
-      if (type === 'ADDED' && object.metadata.uid !== target.podUid) return replaced(target, object)
+      if (type === 'DELETED') return `pod ${target.name} no longer exists`
+      if (type === 'ADDED' && object.metadata.uid !== target.uid) return replaced(target, object)
     }
   } catch (error) {
     if (!isExpired(error)) throw error
@@ -77,4 +77,4 @@ async function goneOf(
 }
 
 const replaced = (target: KubeTarget, by: KubeObject): string =>
-  `pod ${target.pod} with uid ${target.podUid} is gone; uid ${by.metadata.uid} took its name`
+  `pod ${target.name} with uid ${target.uid} is gone; uid ${by.metadata.uid} took its name`
