@@ -72,7 +72,15 @@ export type NodeEvent = Stamp &
     /** the effect ended before its time: the target restarted or the injected process died */
     | { event: 'lost'; target: string; heldMs: number; reason: string }
     /** the facility was read again and is as it was (`proof` says how), or the target no longer exists */
-    | { event: 'reverted'; target: string; why: HoldEnd; heldMs: number; proof: string }
+    | {
+        event: 'reverted'
+        target: string
+        why: HoldEnd
+        heldMs: number
+        proof: string
+        /** it was told to stop before anything was done to the target */
+        untouched?: true
+      }
     /** still owed, with the commands that remain for a human */
     | { event: 'revert-failed'; target: string; reason: string; remaining: string[] }
     | { event: 'log'; level: 'info' | 'warn' | 'error'; text: string }

@@ -13,7 +13,15 @@ export const troubleSchema = z.object({
   target: z.string().optional().describe('The target that it concerns.'),
 })
 
-export const targetStates = ['targeted', 'injected', 'reverted', 'lost', 'failed', 'owed'] as const
+export const targetStates = [
+  'targeted',
+  'injected',
+  'reverted',
+  'lost',
+  'failed',
+  'owed',
+  'untouched',
+] as const
 export const targetSchema = z
   .object({
     id: z
@@ -32,7 +40,7 @@ export const targetSchema = z
     state: z
       .enum(targetStates)
       .describe(
-        'targeted: recorded, not touched; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet.',
+        'targeted: recorded, its turn has not come; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet; untouched: the task ended before its turn, nothing was done to it.',
       ),
     injectedAt: millis.optional(),
     endsAt: millis.optional().describe('Deadline that the node itself keeps.'),

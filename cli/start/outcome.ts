@@ -63,10 +63,11 @@ export function outcomeLines(seen: Seen, found: Found): Line[] {
 
 function restoredLines(seen: Seen, found: Found): Line[] {
   const targets = (seen.run?.tasks ?? []).flatMap((task) => task.targets)
+  const touched = targets.filter((t) => t.state !== 'untouched')
   const back = targets.filter((t) => t.state === 'reverted')
   const open = targets.filter((t) => t.state === 'owed' || t.state === 'injected')
   return [
-    mark(open.length === 0, `${back.length} of ${targets.length} targets proven to be as before`),
+    mark(open.length === 0, `${back.length} of ${touched.length} targets proven to be as before`),
     ...open.map(
       (t): Line => [[`    ${t.id} is ${t.state}: ${(t.remaining ?? []).join('; ')}`, 'bad']],
     ),

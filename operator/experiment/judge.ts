@@ -1,6 +1,6 @@
 import { isoSeconds } from '../../model/conditions.ts'
 import type { Plan } from '../../model/plan.ts'
-import type { RunState, TaskState } from '../../model/state.ts'
+import type { RunState, TargetState, TaskState } from '../../model/state.ts'
 import { judgeRun } from '../../model/verdict.ts'
 import type { Judged } from './observe.ts'
 
@@ -56,11 +56,13 @@ function enteredRecovery({ tasks }: RunState): number | undefined {
   return task?.stage === 'done' || isRecovering ? task?.chaosEndedAt : undefined
 }
 
+const untouched = new Set<TargetState['state']>(['targeted', 'failed', 'untouched'])
+
 /** What was really touched: recorded but untouched targets are not in it. */
 function affectedBy({ tasks }: RunState): string[] {
   const touched = tasks.flatMap(({ targets }) =>
     targets
-      .filter(({ state }) => state !== 'targeted' && state !== 'failed')
+      .filter(({ state }) => !untouched.has(state))
       .map(({ kind, namespace, name }) => [kind, namespace, name].filter(Boolean).join('/')),
   )
   return [...new Set(touched)].slice(-maxAffected)

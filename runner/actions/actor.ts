@@ -36,10 +36,15 @@ export type Actor = {
   mask(text: string): string
   /** from which version a struck target can be followed, by target id; lost with the runner, then it is looked up */
   since: Map<string, string>
+  /** strikes of this runner, by task and wave */
+  strikes: Map<string, Strike>
   /** fault pods of a task by node */
   sessions: Map<string, Map<string, NodeSession>>
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>
 }
+
+/** What a strike has begun to hit, and when no call of it is under way any more. */
+export type Strike = { begun: Set<string>; ended: Promise<void> }
 
 export type Carry<A extends Action> = (
   action: A,

@@ -5,10 +5,22 @@ import { check } from './health.ts'
 import { attend, close, go, stop } from './node.ts'
 import { prepare } from './prepare.ts'
 import { probe, watch } from './probe.ts'
-import { settle, strike } from './strike.ts'
+import { settle, spare, strike } from './strike.ts'
 
 type Table = { [K in Action['do']]: Carry<Extract<Action, { do: K }>> }
-const table: Table = { prepare, check, probe, watch, attend, strike, settle, go, stop, close }
+const table: Table = {
+  prepare,
+  check,
+  probe,
+  watch,
+  attend,
+  strike,
+  spare,
+  settle,
+  go,
+  stop,
+  close,
+}
 
 /** Does what the engine wants, by the name of the action. */
 export const carryOut =

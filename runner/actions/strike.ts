@@ -17,8 +17,27 @@ export function kubeFaultOf(task: TaskPlan): KubeFault<never> {
   return fault
 }
 
+/** What is under way when a strike is called off has this long to come to its end, milliseconds. */
+const graceMs = 1000
+
+const keyOf = ({ task, wave }: { task: string; wave: number }): string => `${task}/${wave}`
+
 /** One wave of an API-level fault: choose (unless chosen), record durably, then act. */
 export const strike: Carry<Extract<Action, { do: 'strike' }>> = async (action, actor, io) => {
+  const begun = actor.strikes.get(keyOf(action))?.begun ?? new Set<string>()
+  const ended = strikeWave(action, actor, { ...io, begun })
+  actor.strikes.set(keyOf(action), { begun, ended: ended.catch(() => {}) })
+  await ended
+}
+
+type Io = Parameters<typeof strike>[2]
+type StrikeIo = Io & { begun: Set<string> }
+
+async function strikeWave(
+  action: { task: string; wave: number },
+  actor: Actor,
+  io: StrikeIo,
+): Promise<void> {
   const task = taskOf(actor, action.task)
   const recorded = (): TargetState[] =>
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
@@ -37,7 +56,26 @@ export const strike: Carry<Extract<Action, { do: 'strike' }>> = async (action, a
   if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: task.name, wave: action.wave })
 }
 
-type Io = Parameters<typeof strike>[2]
+/**
+ * The end of a strike that was called off, by this runner or by the death of the one before: what was hit is on
+ * record, the rest was never touched.
+ */
+export const spare: Carry<Extract<Action, { do: 'spare' }>> = async (action, actor, io) => {
+  const task = taskOf(actor, action.task)
+  const own = actor.strikes.get(keyOf(action))
+  await own?.ended
+  const { kube } = actor.context
+  const mayBeHit = (id: string): boolean =>
+    actor.state().adoptions > 0 || own?.begun.has(id) === true
+  const inDoubt = stateOf(actor, task.name).targets.filter(
+    (t) => t.wave === action.wave && t.state === 'targeted' && mayBeHit(t.id),
+  )
+  for (const target of inDoubt) {
+    const evidence = await kubeFaultOf(task).struck(target, { kube, signal: io.signal })
+    if (evidence) io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
+  }
+  if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: task.name, wave: action.wave })
+}
 
 /** Pause before pods that are being replaced are looked for again, milliseconds. */
 const lookAgainMs = 500
@@ -74,19 +112,19 @@ async function oneByOne(
   targets: TargetState[],
   task: TaskPlan,
   actor: Actor,
-  io: Io,
+  io: StrikeIo,
 ): Promise<void> {
   const state = stateOf(actor, task.name)
   const end = (state.chaosAt ?? actor.clock.now()) + task.durationMs
   const pause = faultOf(actor, task).intervalMs?.(task.params, actor.context.random) ?? 0
   for (const [i, target] of targets.entries()) {
-    if (i > 0) await actor.clock.sleep(pause, io.signal)
+    const left = Math.max(0, end - actor.clock.now())
+    if (i > 0) await actor.clock.sleep(Math.min(pause, left), io.signal)
     // What the duration has no room for is not begun.
     if (actor.clock.now() >= end)
       return io.emit({
-        fact: 'inject-failed',
+        fact: 'failed',
         task: task.name,
-        target: target.id,
         trouble: {
           code: 'CUT_SHORT',
           target: target.id,
@@ -97,18 +135,22 @@ async function oneByOne(
   }
 }
 
-async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Io): Promise<void> {
+async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: StrikeIo): Promise<void> {
   const { context, account } = actor
+  if (io.signal.aborted) return
+  io.begun.add(target.id)
+  // Cut off at once, a deletion that was accepted would be taken for one that never happened.
+  const signal = AbortSignal.any([actor.signal, after(io.signal, graceMs)])
   try {
     const { evidence, since } = await kubeFaultOf(task).strike(target, task.params as never, {
       kube: context.kube,
       as: userOf(account),
-      signal: io.signal,
+      signal,
     })
     if (since) actor.since.set(target.uid, since)
     io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
   } catch (error) {
-    if (io.signal.aborted) return
+    if (signal.aborted) return
     const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
     const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
     const trouble = troubleOf(explain(error, account, right), 'CHAOS_INJECT_ERROR')
@@ -119,6 +161,15 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Io): P
       trouble: { ...trouble, target: target.id },
     })
   }
+}
+
+/** Aborted `ms` after the given signal. */
+function after(signal: AbortSignal, ms: number): AbortSignal {
+  const late = new AbortController()
+  const fire = (): void => void setTimeout(() => late.abort(signal.reason), ms).unref()
+  if (signal.aborted) fire()
+  else signal.addEventListener('abort', fire, { once: true })
+  return late.signal
 }
 
 /** Follows what was struck until the effect is complete, with a limit; beside the cadence of the waves. */

@@ -60,6 +60,23 @@ describe('an instant fault', () => {
     expect(
       decided(kill, runState([killState({ ...inChaos, wave: 3 })]), now + 30_000).moves,
     ).toEqual([{ task: 'kill', to: 'reverting' }]))
+  it('asks what became of a strike that was cut off, before it is over', () => {
+    const targets = [target('a', { state: 'injected' }), target('b')]
+    const over = { stage: 'reverting' as const, chaosAt: now, targets }
+    const abort = { abort: { by: 'me', at: now } }
+    expect(wants(kill, runState([killState(over)], abort))).toEqual([
+      'spare kill 0',
+      'settle kill 0',
+    ])
+    const asked = { ...over, wave: 1, targets: [target('b')] }
+    expect(decided(kill, runState([killState(asked)], abort)).moves[0]?.to).toBe('done')
+  })
+  it('asks nothing about targets when no strike had begun', () => {
+    const state = killState({ stage: 'reverting', targets: [target('a')] })
+    expect(decided(kill, runState([state], { abort: { by: 'me', at: now } })).moves[0]?.to).toBe(
+      'done',
+    )
+  })
   it('is not over before what was struck is gone', () => {
     const targets = [target('a', { state: 'injected' })]
     const state = killState({ stage: 'reverting', chaosAt: now, targets })

@@ -11,6 +11,8 @@ export type Action =
   /** keep the fault pods of the task there and listen to them */
   | { do: 'attend'; task: string }
   | { do: 'strike'; task: string; wave: number }
+  /** nothing more of the wave is struck: what is under way comes to its end */
+  | { do: 'spare'; task: string; wave: number }
   /** wait until what was struck is complete */
   | { do: 'settle'; task: string; wave: number }
   | { do: 'go'; task: string; wave: number }
@@ -265,6 +267,12 @@ const settle = (v: View): Action[] =>
     (wave): Action => ({ do: 'settle', task: v.plan.name, wave }),
   )
 
+/** A strike that was cut off may have hit targets that nobody has heard of yet. */
+const spare = (v: View): Action[] =>
+  v.state.chaosAt !== undefined && waiting(v.state.targets, v.state.wave).length > 0
+    ? [{ do: 'spare', task: v.plan.name, wave: v.state.wave }]
+    : []
+
 /** The targets of a wave that can still be hit. */
 const waiting = (targets: TargetState[], wave: number): TargetState[] =>
   targets.filter((t) => t.wave === wave && t.state === 'targeted')
@@ -296,7 +304,7 @@ function nextDeadline(v: View, open: TargetState[]): number {
 function reverting(v: View): TaskDecision {
   const { targets } = v.state
   if (v.shape.hands === 'kube') {
-    const want = settle(v)
+    const want = [...spare(v), ...settle(v)]
     return want.length > 0 ? { want } : afterRevert(v)
   }
   const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import { expect, it } from 'vitest'
-import { runStateSchema } from '../../model/state.ts'
+import { describe, expect, it } from 'vitest'
+import { type RunState, runStateSchema, type TargetState } from '../../model/state.ts'
 import { decide } from './decide.ts'
 import type { Fact, FactBody } from './fact.ts'
+import { linesOf } from './log-lines.ts'
 import { isEnded, reduce } from './reduce.ts'
 import { planOf, probeState, runState, shapeOf, target, taskPlan, taskState } from './testing.ts'
 
@@ -93,4 +94,51 @@ it('stores the first trouble, which is the cause', () => {
     state,
   )
   expect(next.tasks[0]?.trouble).toEqual(first)
+})
+
+describe('targets whose turn never came', () => {
+  const end = (targets: TargetState[], facts: FactBody[] = []) => {
+    const state = runState([taskState('hog', { targets, startedAt: 1, chaosAt: 1, wave: 1 })])
+    const all: FactBody[] = [...facts, { fact: 'moved', task: 'hog', to: 'done' }]
+    return all.reduce((s, body) => reduce(s, { ...body, at: 9 } as Fact), state)
+  }
+  const states = (state: RunState) => state.tasks[0]?.targets.map((t) => t.state)
+  const told: FactBody = {
+    fact: 'reverted',
+    task: 'hog',
+    target: 'b',
+    proof: 'nothing was injected',
+    heldMs: 0,
+    untouched: true,
+  }
+
+  it('say so when their task ends, in status and log', () => {
+    const state = end([target('a', { state: 'reverted' }), target('b', { wave: 1 })])
+    expect(states(state)).toEqual(['reverted', 'untouched'])
+    expect(state.tasks[0]?.targets.every(isEnded)).toBe(true)
+    expect(runStateSchema.safeParse(state).success).toBe(true)
+    const fact = { fact: 'moved', task: 'hog', to: 'done', at: 9 } as const
+    const lines = linesOf(fact, planOf([taskPlan('hog')]), state)
+    expect(lines.map((l) => l.text)).toEqual([
+      '[Untouched]: the task ended before the turn of b',
+      '[End]: pod-cpu-hog FAULT END',
+    ])
+  })
+  it('say so when their node was told to stop first, and are not called put back', () => {
+    const state = end([target('b', { wave: 1 })], [told, told])
+    expect(states(state)).toEqual(['untouched'])
+    expect(linesOf({ ...told, at: 9 } as Fact, planOf([taskPlan('hog')]), state)).toEqual([])
+  })
+  it('do not hide an effect that is heard of later', () => {
+    const state = end([target('b', { wave: 1 })])
+    const hit: FactBody[] = [
+      { fact: 'injected', task: 'hog', target: 'b', evidence: 'seen' },
+      told,
+      { fact: 'reverted', task: 'hog', target: 'b', proof: 'gone' },
+    ]
+    const heard = hit.map((_, i) =>
+      states(hit.slice(0, i + 1).reduce((s, f) => reduce(s, { ...f, at: 10 } as Fact), state)),
+    )
+    expect(heard).toEqual([['injected'], ['injected'], ['reverted']])
+  })
 })

@@ -48,6 +48,8 @@ export type Fact = {
       proof: string
       heldMs?: number
       why?: HoldEnd
+      /** nothing was ever done to it */
+      untouched?: true
     }
   | { fact: 'revert-failed'; task: string; target: string; trouble: Trouble; remaining: string[] }
   | { fact: 'failed'; task: string; trouble: Trouble }

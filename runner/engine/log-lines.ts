@@ -52,12 +52,21 @@ const table: Table = {
   'inject-failed': ({ target, trouble }) =>
     error(`[Error]: ${target}: ${trouble.code}: ${trouble.reason}`),
   lost: ({ target, reason }) => error(`[Lost]: ${target}: ${reason}`),
-  reverted: ({ target, proof }) => info(`[Reverted]: ${target}: ${proof}`),
+  reverted: ({ target, proof, untouched }) =>
+    untouched ? null : info(`[Reverted]: ${target}: ${proof}`),
   'revert-failed': ({ target, trouble, remaining }) =>
     error(`[Owed]: ${target}: ${trouble.reason}; remaining: ${remaining.join(' && ')}`),
   failed: ({ trouble }) => error(`[Error]: ${trouble.code}: ${trouble.reason}`),
   acknowledged: () => null,
   said: ({ level, text, pod }) => ({ level, text, ...(pod ? { pod } : {}) }),
+}
+
+/** Targets whose turn never came, told at the end of their task. */
+function sparedLines({ task }: TaskFact, { tasks }: RunState): TaskLine[] {
+  const targets = tasks.find((t) => t.name === task)?.targets ?? []
+  const ids = targets.filter((t) => t.state === 'untouched').map((t) => t.id)
+  if (ids.length === 0) return []
+  return [{ task, ...info(`[Untouched]: the task ended before the turn of ${ids.join(', ')}`) }]
 }
 
 /** What a fact says in the log of its task, or of every task that is under way. */
@@ -66,7 +75,8 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
     const task = plan.tasks.find((t) => t.name === fact.task)
     const line = task && (table[fact.fact] as Say<TaskFact>)(fact, task.faultWritten)
     const pod = fact.fact === 'pod-created' ? undefined : fact.pod
-    return line ? [{ task: fact.task, ...line, ...(pod ? { pod } : {}) }] : []
+    const own = line ? [{ task: fact.task, ...line, ...(pod ? { pod } : {}) }] : []
+    return fact.fact === 'moved' && fact.to === 'done' ? [...sparedLines(fact, state), ...own] : own
   }
   const open = state.tasks.filter((t) => t.startedAt !== undefined && !t.finishedAt)
   if (fact.fact === 'aborted')

@@ -22,7 +22,11 @@ const bounded = (targets: TargetState[]): TargetState[] => {
 
 /** Nothing is owed for this target any more, and nothing will happen to it. */
 export const isEnded = (target: TargetState): boolean =>
-  target.state === 'reverted' || target.state === 'failed'
+  target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
+
+/** Nothing is known to have been done to it: what is heard later of an effect counts. */
+const isFresh = (target: TargetState | undefined): boolean =>
+  target?.state === 'targeted' || target?.state === 'untouched'
 
 const onTarget = (
   task: TaskState,
@@ -102,7 +106,7 @@ const folds: Folds = {
   armed: (task) => task,
   injected: (task, { target, evidence, endsAt, at }) => {
     const known = task.targets.findLast((t) => t.id === target)
-    if (known?.state !== 'targeted') return task
+    if (!isFresh(known)) return task
     return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
       ...t,
       state: 'injected',
@@ -113,7 +117,7 @@ const folds: Folds = {
   },
   'inject-failed': (task, { target, trouble }) =>
     withTrouble(
-      onTarget(task, target, (t) => (isEnded(t) ? t : { ...t, state: 'failed' })),
+      onTarget(task, target, (t) => (isEnded(t) && !isFresh(t) ? t : { ...t, state: 'failed' })),
       trouble,
     ),
   lost: (task, { target, reason, heldMs }) =>
@@ -123,20 +127,20 @@ const folds: Folds = {
       ),
       { code: 'CUT_SHORT', target, reason: `the fault was cut short on ${target}: ${reason}` },
     ),
-  reverted: (task, { target, proof, heldMs, at }) =>
-    onTarget(task, target, (t) =>
-      isEnded(t)
-        ? t
-        : {
-            ...t,
-            state: 'reverted',
-            revertedAt: at,
-            proof: short(proof, 500),
-            ...(t.heldMs === undefined && heldMs !== undefined
-              ? { heldMs: Math.max(0, Math.round(heldMs)) }
-              : {}),
-          },
-    ),
+  reverted: (task, { target, proof, heldMs, untouched, at }) =>
+    onTarget(task, target, (t) => {
+      if (untouched) return isFresh(t) ? { ...t, state: 'untouched' } : t
+      if (isEnded(t) && !isFresh(t)) return t
+      return {
+        ...t,
+        state: 'reverted',
+        revertedAt: at,
+        proof: short(proof, 500),
+        ...(t.heldMs === undefined && heldMs !== undefined
+          ? { heldMs: Math.max(0, Math.round(heldMs)) }
+          : {}),
+      }
+    }),
   'revert-failed': (task, { target, trouble, remaining }) =>
     withTrouble(
       onTarget(task, target, (t) => ({ ...t, state: 'owed', remaining: remaining.slice(0, 20) })),
@@ -153,7 +157,7 @@ const folds: Folds = {
   said: (task) => task,
 }
 
-/** A probe that was never judged says so; a task that never began is skipped. */
+/** A probe that was never judged says so, as does a target whose turn never came; a task that never began is skipped. */
 function done(task: TaskState, at: number): Partial<TaskState> {
   const probes = task.probes.map((p) =>
     p.verdict === 'Awaited'
@@ -167,9 +171,14 @@ function done(task: TaskState, at: number): Partial<TaskState> {
   return {
     finishedAt: at,
     probes,
+    targets: task.targets.map(spared),
     ...(task.startedAt === undefined ? { skipped: true } : {}),
   }
 }
+
+/** What is still only recorded when its task ends was never touched. */
+export const spared = (target: TargetState): TargetState =>
+  target.state === 'targeted' ? { ...target, state: 'untouched' } : target
 
 /** Tasks that are under way are cut off; those that are done keep their outcome. */
 const cutOff = (tasks: TaskState[], why: string): TaskState[] =>

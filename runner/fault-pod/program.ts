@@ -212,7 +212,7 @@ export class Program {
       this.#armed.delete(id)
       this.#settled.add(id)
       const proof = 'nothing was injected'
-      channel.emit({ event: 'reverted', target: id, why: end, heldMs: 0, proof })
+      channel.emit({ event: 'reverted', target: id, why: end, heldMs: 0, proof, untouched: true })
     }
   }
 

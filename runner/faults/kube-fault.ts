@@ -22,6 +22,8 @@ export type KubeFault<Params = Record<string, unknown>> = {
   id: string
   /** hits one target, idempotent for the same target */
   strike(target: KubeTarget, params: Params, io: KubeFaultIo): Promise<Struck>
+  /** whether an earlier call, whose answer nobody heard, has hit the target: how that was seen; null: it was not touched */
+  struck(target: KubeTarget, io: Omit<KubeFaultIo, 'as'>): Promise<string | null>
   /** waits until the effect is complete; resolves with the proof */
   settled(target: KubeTarget, params: Params, io: KubeFaultIo & { since?: string }): Promise<string>
   /** how long `settled` may take, milliseconds */

@@ -41,7 +41,7 @@ const translate: Translate = {
     heldMs,
     reason,
   }),
-  reverted: ({ target, at, heldMs, proof, why }, task) => ({
+  reverted: ({ target, at, heldMs, proof, why, untouched }, task) => ({
     fact: 'reverted',
     task,
     target,
@@ -49,6 +49,7 @@ const translate: Translate = {
     heldMs,
     proof,
     why,
+    ...(untouched ? { untouched } : {}),
   }),
   'revert-failed': ({ target, at, reason, remaining }, task) => ({
     fact: 'revert-failed',

@@ -160,6 +160,7 @@ export class Run {
       probes: resolved.plans,
       probeIo: (task) => this.#probeIo(task, account),
       mask: createMasker(secretsOf([...resolved.plans.values()].flat())),
+      strikes: new Map(),
       sessions: new Map(),
       since: new Map(),
       findTargets: (task, wave, s) =>

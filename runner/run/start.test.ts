@@ -100,6 +100,18 @@ describe('a spec that was edited in mid-run', () => {
   })
 })
 
+describe('targets of a run that was edited', () => {
+  it.each([
+    ['on a node, told to begin', { containerId: 'c' }, { wave: 1 }, 'owed'],
+    ['on a node, not told to begin', { containerId: 'c', wave: 1 }, { wave: 1 }, 'untouched'],
+    ['of a strike that had not begun', {}, {}, 'untouched'],
+    ['of a strike under way, of which nobody knows', {}, { chaosAt: 5 }, 'targeted'],
+  ])('%s', (_name, over, task, expected) => {
+    const state = taskState('a', { targets: [target('t', over)], startedAt: 1, ...task })
+    expect(endedByEdit(runState([state]), 5000).tasks[0]?.targets[0]?.state).toBe(expected)
+  })
+})
+
 describe('what status has no room for', () => {
   it('is refused with the number', () => {
     const many = Array.from({ length: 101 }, (_, i) => taskPlan(`t${i}`))

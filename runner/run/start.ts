@@ -5,7 +5,7 @@ import {
   type TargetState,
   type TaskState,
 } from '../../model/state.ts'
-import { short } from '../engine/reduce.ts'
+import { short, spared } from '../engine/reduce.ts'
 import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
 import type { Experiment } from './resource.ts'
 
@@ -80,11 +80,15 @@ export const isOther = (plan: Plan, { tasks }: RunState): boolean =>
 const editedReason =
   'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do; fault pods end by their own deadline. Start a new run, and edit it only when it has ended'
 
-/** What is held on a node is not seen to end any more. */
-const unseen = (target: TargetState): TargetState =>
-  target.containerId && (target.state === 'injected' || target.state === 'lost')
-    ? { ...target, state: 'owed', remaining: [`look at container ${target.id}`] }
-    : target
+/** What is held on a node is not seen to end any more; what was not yet told to begin never was touched. */
+function unseen(target: TargetState, task: TaskState): TargetState {
+  const told = target.wave < task.wave
+  const held = target.state === 'injected' || target.state === 'lost'
+  if (target.containerId && (held || (told && target.state === 'targeted')))
+    return { ...target, state: 'owed', remaining: [`look at container ${target.id}`] }
+  const begun = told || (target.wave === task.wave && task.chaosAt !== undefined)
+  return target.containerId || !begun ? spared(target) : target
+}
 
 /** The end of a run whose document is gone: said, never guessed. */
 export function endedByEdit(state: RunState, at: number): RunState {
@@ -93,7 +97,7 @@ export function endedByEdit(state: RunState, at: number): RunState {
     stage: 'done',
     finishedAt: at,
     trouble: task.trouble ?? { code: 'GENERIC_ERROR', reason: editedReason },
-    targets: task.targets.map(unseen),
+    targets: task.targets.map((t) => unseen(t, task)),
     ...(task.startedAt === undefined ? { skipped: true } : {}),
   })
   const tasks = state.tasks.map((task) => (task.stage === 'done' ? task : end(task)))

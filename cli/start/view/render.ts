@@ -91,6 +91,7 @@ const troubleLines = ({ trouble }: TaskView): Line[] =>
 
 const targetTones: Record<TargetState['state'], Tone> = {
   targeted: 'dim',
+  untouched: 'dim',
   injected: 'busy',
   reverted: 'good',
   lost: 'bad',

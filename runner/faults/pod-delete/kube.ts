@@ -32,6 +32,12 @@ export const podDelete: KubeFault<Params> = {
       throw error
     }
   },
+  async struck(target, { kube, signal }) {
+    const seen = await kube.find<KubeObject>(pathOf(target), { signal })
+    if (seen === undefined || seen.metadata.uid !== target.uid)
+      return `pod with uid ${target.uid} is gone`
+    return seen.metadata.deletionTimestamp ? `pod with uid ${target.uid} is being deleted` : null
+  },
   async settled(target, _params, { kube, signal, since }) {
     for (let from = since; ; from = undefined) {
       const gone = await goneOf(kube, { target, since: from }, signal)

@@ -1,0 +1,174 @@
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { systemClock } from '../../lib/clock.ts'
+import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
+import { loadKubeConfig } from '../../lib/kube/config.ts'
+import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import { silentLog } from '../../lib/log.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import type { RunState, TargetState } from '../../model/state.ts'
+import { RunLoop } from '../engine/loop.ts'
+import { planOf, runState, shapeOf, taskPlan, taskState } from '../engine/testing.ts'
+import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import { findTargetsOf } from '../hands/look.ts'
+import type { Actor } from './actor.ts'
+import { carryOut } from './carry-out.ts'
+
+const namespace = 'strike-tests'
+const account = { namespace, name: 'killer' }
+const call = { signal: AbortSignal.timeout(120_000) }
+const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }
+let kube: KubeClient
+
+const taskOf = (app: string, over: Partial<TaskPlan> = {}): TaskPlan =>
+  taskPlan('kill', {
+    fault: 'pod-delete',
+    params: faultCatalogue['pod-delete']?.fromLitmus({ FORCE: 'true' }, 'pod-delete') ?? {},
+    selection: {
+      workloads: [{ kind: 'any', namespace, names: [], labels: `app=${app}` }],
+      pods: [],
+      nodeLabel: '',
+      container: '',
+      share: 'all',
+    },
+    ...over,
+  })
+
+/** The engine with its real actions; `client` stands between it and the API server. */
+function loopOf(task: TaskPlan, state: RunState, client = kube): RunLoop {
+  const end = new AbortController()
+  const actor = {
+    context: { kube: client, clock: systemClock, faults: faultCatalogue, random: () => 0.5 },
+    clock: systemClock,
+    log: silentLog(),
+    plan: planOf([task]),
+    account,
+    signal: end.signal,
+    state: () => loop.state,
+    durable: async () => {},
+    accountExists: async () => {},
+    probes: new Map(),
+    strikes: new Map(),
+    sessions: new Map(),
+    since: new Map(),
+    findTargets: (t: TaskPlan, wave: number, signal: AbortSignal) =>
+      findTargetsOf(t, wave, { kube: client, account, seed: 1, signal }),
+  } as unknown as Actor
+  const loop: RunLoop = new RunLoop({
+    plan: planOf([task]),
+    state,
+    shapeOf,
+    execute: carryOut(actor),
+    clock: systemClock,
+    observe: (next) => {
+      const hit = next.tasks[0]?.targets.some((t) => t.state === 'injected')
+      if (hit) for (const tell of onHit.splice(0)) tell()
+    },
+  })
+  return loop
+}
+const onHit: (() => void)[] = []
+
+async function makePods(app: string, count: number): Promise<TargetState[]> {
+  const made: TargetState[] = []
+  for (let i = 0; i < count; i++) {
+    const name = `${app}-${i}`
+    const body = {
+      metadata: { name, labels: { app } },
+      spec: { containers: [{ name: 'app', image: 'a' }], automountServiceAccountToken: false },
+    }
+    const pod = await kube.create<KubeObject>(resourcePath({ ...pods, namespace }), body, call)
+    const { uid } = pod.metadata
+    const id = `${namespace}/${name}`
+    made.push({ id, kind: 'Pod', namespace, name, uid, wave: 0, state: 'targeted' })
+  }
+  return made
+}
+
+const left = async (app: string): Promise<number> => {
+  const query = { labelSelector: `app=${app}` }
+  return (await kube.list(resourcePath({ ...pods, namespace }), { ...call, query })).items.length
+}
+const statesOf = ({ state }: RunLoop) => state.tasks[0]?.targets.map((t) => t.state).sort()
+
+beforeAll(async () => {
+  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  kube = createKubeClient({ config, userAgent: 'tests/1' })
+  await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
+  const rules = [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'delete'] }]
+  const role = { metadata: { name: 'killer' }, rules }
+  await kube.create(resourcePath({ ...rbac, plural: 'roles', namespace }), role, call)
+  const binding = {
+    metadata: { name: 'killer' },
+    roleRef: { apiGroup: rbac.group, kind: 'Role', name: 'killer' },
+    subjects: [{ kind: 'ServiceAccount', ...account }],
+  }
+  await kube.create(resourcePath({ ...rbac, plural: 'rolebindings', namespace }), binding, call)
+})
+afterAll(() => kube?.close())
+
+it('an abort between two targets leaves the rest untouched, and says so', async () => {
+  await makePods('turns', 3)
+  const loop = loopOf(taskOf('turns', { sequence: 'serial' }), runState([taskState('kill')]))
+  onHit.push(() => setTimeout(() => loop.emit({ fact: 'aborted', by: 'me' }), 200))
+  const started = Date.now()
+  expect(await loop.run(AbortSignal.timeout(20_000))).toBe('finished')
+  expect(Date.now() - started).toBeLessThan(8000)
+  expect(statesOf(loop)).toEqual(['reverted', 'untouched', 'untouched'])
+  expect(loop.state.tasks[0]?.injections).toBe(1)
+  expect(await left('turns')).toBe(2)
+})
+
+it('the end of the duration does the same, and is an error', async () => {
+  await makePods('short', 3)
+  const task = taskOf('short', { sequence: 'serial', durationMs: 500 })
+  const loop = loopOf(task, runState([taskState('kill')]))
+  expect(await loop.run(AbortSignal.timeout(30_000))).toBe('finished')
+  expect(statesOf(loop)).toEqual(['reverted', 'untouched', 'untouched'])
+  expect(loop.state.tasks[0]?.trouble?.code).toBe('CUT_SHORT')
+})
+
+it.each([
+  ['answered within the grace', 600],
+  ['never answered', 60_000],
+])('a deletion that was under way at the abort is on record when it was %s', async (_name, ms) => {
+  const app = `late-${ms}`
+  await makePods(app, 1)
+  let accepted = (): void => {}
+  const slow: KubeClient = {
+    ...kube,
+    async remove(path, options) {
+      const answer = await kube.remove(path, options)
+      accepted()
+      await systemClock.sleep(ms, options.signal)
+      return answer as never
+    },
+  }
+  const loop = loopOf(taskOf(app), runState([taskState('kill')]), slow)
+  accepted = () => loop.emit({ fact: 'aborted', by: 'me' })
+  expect(await loop.run(AbortSignal.timeout(20_000))).toBe('finished')
+  expect(statesOf(loop)).toEqual(['reverted'])
+  expect(loop.state.tasks[0]?.injections).toBe(1)
+})
+
+it('who takes an aborted run over looks which targets the runner before it has hit', async () => {
+  const targets = await makePods('adopted', 2)
+  await kube.remove(resourcePath({ ...pods, namespace, name: 'adopted-0' }), call)
+  const now = Date.now()
+  const cut = taskState('kill', {
+    fault: 'pod-delete',
+    stage: 'reverting',
+    prepared: true,
+    startedAt: now,
+    chaosAt: now,
+    targets,
+  })
+  const state = runState([cut], { adoptions: 1, abort: { by: 'me', at: now } })
+  const loop = loopOf(taskOf('adopted'), state)
+  expect(await loop.run(AbortSignal.timeout(20_000))).toBe('finished')
+  expect(loop.state.tasks[0]?.targets.map((t) => [t.name, t.state])).toEqual([
+    ['adopted-0', 'reverted'],
+    ['adopted-1', 'untouched'],
+  ])
+  expect(await left('adopted')).toBe(1)
+})
