@@ -106,6 +106,18 @@ describe.skipIf(why !== '')(
       },
     )
 
+    story(
+      'stop before go says that nothing was touched',
+      { start: 'wait' },
+      async ({ pod, container }) => {
+        pod.start()
+        await until(5000, () => pod.names().length === 2)
+        pod.send({ do: 'stop', reason: 'abort' })
+        expect(await pod.event('reverted')).toMatchObject({ why: 'stop', untouched: true })
+        expect(container.strangers()).toEqual([])
+      },
+    )
+
     story('stop reverts at once', { holdMs: 20_000 }, async ({ pod, container }) => {
       pod.start()
       await pod.event('injected')
