@@ -125,3 +125,7 @@ function gone(target: NodeTarget): NodeTrouble {
 
 /** Changes with every boot of the node. */
 export const bootId = (): string => (readText('/proc/sys/kernel/random/boot_id') ?? '').trim()
+
+/** Milliseconds since the boot of the node, as guard.sh counts them too: no jump of the wall clock moves it. */
+export const bootMs = (): number =>
+  Math.round(Number((readText('/proc/uptime') ?? '').split(' ')[0]) * 1000)

@@ -23,7 +23,7 @@ export type Planned = { found: FoundTarget; plan: unknown }
 export type OpenGo = {
   file: string
   fault: string
-  /** unix milliseconds after which the guard undoes it on its own */
+  /** milliseconds since boot after which the guard undoes it on its own */
   guardAt: number
   planned: Planned[]
 }

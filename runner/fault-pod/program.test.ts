@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -196,6 +196,27 @@ describe.skipIf(why !== '')(
         pod.program?.kill('SIGCONT')
         expect(await pod.event('reverted')).toMatchObject({ why: 'guard' })
         expect(pod.names()).not.toContain('lost')
+      },
+    )
+
+    story(
+      'a wall clock that stands an hour back does not delay the guard',
+      { holdMs: 700 },
+      async ({ pod, container }) => {
+        const back = join(pod.disk, 'an-hour-back')
+        mkdirSync(back)
+        const date = '#!/bin/sh\nexec /bin/date -d "1 hour ago" "$@"\n'
+        writeFileSync(join(back, 'date'), date, { mode: 0o755 })
+        pod.startGuard(back)
+        pod.startProgram()
+        const { endsAt } = await pod.event('injected')
+        pod.program?.kill('SIGSTOP')
+        await gone(container, 6000)
+        const notes = () => readText(join(pod.journal, 'guard.log')) ?? ''
+        await until(3000, () => notes() !== '')
+        const [note] = parseGuardNotes(notes())
+        expect(note).toMatchObject({ why: 'deadline' })
+        expect(note?.at).toBeLessThan(endsAt - 3_000_000)
       },
     )
 

@@ -5,7 +5,7 @@ import type { Channel } from './channel.ts'
 import { type GuardLine, openGuardLine } from './guard-line.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, Hold, latestStartMs } from './hold.ts'
-import { bootId } from './host.ts'
+import { bootId, bootMs } from './host.ts'
 import { type Journal, type Planned, undoScript } from './journal.ts'
 import { pastOf, sweepOwn } from './recover.ts'
 
@@ -157,7 +157,7 @@ export class Program {
         const found: FoundTarget = { ...place, mark }
         return { found, plan: fault.plan(found, { params, holdMs }, hands) }
       })
-      const guardAt = now() + holdMs + latestStartMs + guardMarginMs
+      const guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
       const undos = planned.map(({ plan }) => fault.undo(plan))
       journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
       this.#inject(file, planned, holdMs)

@@ -1,7 +1,7 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build } from 'esbuild'
 import type {
@@ -78,10 +78,11 @@ export class PosedPod {
     }
   }
 
-  startGuard(): void {
+  /** `path`: folders whose programs the guard finds before all others */
+  startGuard(path = ''): void {
     const script = join(import.meta.dirname, '../guard.sh')
     this.guard = spawn('sh', [script], {
-      env: this.#env,
+      env: { ...this.#env, PATH: [path, this.#env['PATH']].filter(Boolean).join(delimiter) },
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     })
