@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import type { Permission } from '../model/fault.ts'
+import type { FaultDefinition, Permission } from '../model/fault.ts'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 
 /** What the generator needs to know of one fault. */
@@ -8,6 +8,9 @@ export type FaultRights = {
   title: string
   hands: 'kube' | 'node'
   permissions: readonly Permission[]
+  /** rules of the runner itself */
+  restores?: readonly Permission[]
+  targets?: FaultDefinition['targets']
 }
 
 const experiments = {
@@ -179,7 +182,7 @@ export function chartParts(faults: readonly FaultRights[]): Record<string, reado
   return {
     'operator, cluster': operatorClusterRights,
     'operator, own namespace': operatorOwnRights,
-    'runner, cluster': runnerClusterRights,
+    'runner, cluster': [...runnerClusterRights, ...faults.flatMap((f) => f.restores ?? [])],
     'runner, own namespace': runnerOwnRights,
     experiment: [
       ...selectionRights,
@@ -228,19 +231,27 @@ export function rightsPage(faults: readonly FaultRights[]): string {
   return `${[...intro, ...faults.flatMap(pageSection)].join('\n')}\n`
 }
 
+const selectionFor = ({ targets }: FaultRights): readonly Permission[] =>
+  targets === 'nodes'
+    ? [{ ...reading('', 'nodes'), why: 'find nodes by name or label' }]
+    : deploymentRights
+
 function pageSection(fault: FaultRights): string[] {
   return [
     '',
     `## ${fault.id}`,
     '',
     `${fault.title}. ${fault.hands === 'kube' ? 'Works through the API.' : 'Works in a fault pod on the node.'}`,
+    ...(fault.targets === 'nodes'
+      ? ['', 'Nodes are in no namespace: bind it by a ClusterRoleBinding.']
+      : []),
     '',
     '```yaml',
     'apiVersion: rbac.authorization.k8s.io/v1',
-    'kind: Role',
+    `kind: ${fault.targets === 'nodes' ? 'ClusterRole' : 'Role'}`,
     'metadata:',
     `  name: chaos-${fault.id}`,
-    rulesYaml([...deploymentRights, ...fault.permissions]),
+    rulesYaml([...selectionFor(fault), ...fault.permissions]),
     '```',
   ]
 }

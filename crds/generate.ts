@@ -109,11 +109,13 @@ async function writeCrds(): Promise<void> {
 async function writeRights(faults: FaultFolder[]): Promise<void> {
   const { writeRbac } = await import('../config/rbac.ts')
   const files = await writeRbac(
-    faults.map(({ definition: { id, title, hands, permissions } }) => ({
+    faults.map(({ definition: { id, title, hands, permissions, restores = [], targets } }) => ({
       id,
       title,
       hands,
       permissions,
+      restores,
+      targets,
     })),
   )
   changed.push(...files)

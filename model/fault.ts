@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { ErrorCode } from './errors.ts'
+import type { WorkloadKind } from './plan.ts'
 
 /** An RBAC rule that the fault needs of the experiment's account. */
 export type Permission = { group: string; resource: string; verbs: readonly string[]; why: string }
@@ -31,6 +32,13 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   hands: 'kube' | 'node'
   /** `instant`: struck again every interval while the duration lasts; `while-held`: injected once, held, reverted */
   lasts: 'instant' | 'while-held'
+  /**
+   * What one target is. `pods`; `containers` of pods; `workloads` themselves; `nodes`: those that are named or
+   * labelled, else those that the selected pods run on.
+   */
+  targets: 'pods' | 'containers' | 'workloads' | 'nodes'
+  /** kinds of workload that can be hit; absent: all. For `targets: workloads` */
+  kinds?: readonly WorkloadKind[]
   defaults: { durationMs: number }
   params: z.ZodType<Params>
   /** pause between strikes, milliseconds, of an instant fault; null: one strike only */
@@ -41,11 +49,15 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
     dialect: 'litmus' | 'chaosplane'
     default: string
     text: string
+    /** without it the fault is refused */
+    needed?: true
   }[]
   /** throws BadTunable. `written` is the fault name as the user wrote it */
   fromLitmus(tunables: Tunables, written: string): Params
   fromChaosplane(tunables: Tunables, written: string): Params
   permissions: readonly Permission[]
+  /** RBAC rules that the runner itself needs to see and to put back what the fault did */
+  restores?: readonly Permission[]
   /** capabilities of the fault pod, empty for API-level faults */
   capabilities: readonly string[]
   errorWhenNoEffect: ErrorCode

@@ -27,6 +27,8 @@ export type Selection = {
   workloads: WorkloadSelector[]
   /** TARGET_PODS: looked up by name in the namespace of the first entry; overrides nodeLabel and percentage */
   pods: string[]
+  /** TARGET_NODE, TARGET_NODES: of a fault that acts on nodes; all of them are hit */
+  nodes: string[]
   /** NODE_LABEL: label selector text over nodes; empty: all nodes */
   nodeLabel: string
   /** TARGET_CONTAINER; empty: the first container */

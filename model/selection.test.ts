@@ -137,6 +137,7 @@ const selection = (
 ): Selection => ({
   workloads: workloads.map(entry),
   pods: [],
+  nodes: [],
   nodeLabel: '',
   container: '',
   share: 'all',

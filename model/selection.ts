@@ -56,7 +56,10 @@ export type SeenPod = {
   }
 }
 type Labels = Record<string, string>
-type SeenWorkload = { metadata: Metadata; spec?: { selector?: Labels & { matchLabels?: Labels } } }
+export type SeenWorkload = {
+  metadata: Metadata
+  spec?: { selector?: Labels & { matchLabels?: Labels } }
+}
 
 const owners: Readonly<
   Record<WorkloadKind, { kind: string; group: string; through?: string } | null>
@@ -137,7 +140,8 @@ function podSelectorOf(workload: SeenWorkload): string {
   return isObject ? selectorText(selector) : selectorText({ matchLabels: selector })
 }
 
-async function workloadsByName(
+/** Workloads by name; throws when one is missing. */
+export async function workloadsByName(
   look: Look,
   { kind, namespace, names }: WorkloadSelector,
 ): Promise<SeenWorkload[]> {
@@ -296,7 +300,8 @@ function take(found: Found[], count: number, chance: () => number): Found[] {
   return [...running, ...sample(rest, count - running.length, chance)]
 }
 
-const countOf = (share: Selection['share'], of: number): number => {
+/** How many of `of` a share is. */
+export const countOf = (share: Selection['share'], of: number): number => {
   if (share === 'all') return of
   return share === 'one' ? 1 : Math.max(1, Math.floor((of * Math.min(share, 100)) / 100))
 }

@@ -22,6 +22,8 @@ export const targetStates = [
   'owed',
   'untouched',
 ] as const
+export const targetOutcomes = ['restored', 'changedElsewhere', 'noLongerExists'] as const
+export type TargetOutcome = (typeof targetOutcomes)[number]
 export const targetSchema = z
   .object({
     id: z
@@ -48,6 +50,17 @@ export const targetSchema = z
     heldMs: z.int().min(0).optional().describe('How long the effect lasted, milliseconds.'),
     evidence: z.string().max(512).optional().describe('How the effect was seen.'),
     proof: z.string().max(512).optional().describe('How the revert was proven.'),
+    outcome: z
+      .enum(targetOutcomes)
+      .optional()
+      .describe(
+        'restored: as before; changedElsewhere: somebody else changed it meanwhile, and that was left alone; noLongerExists: the target is gone.',
+      ),
+    undo: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+      .describe('How it was before, and what was to be done: stored before the act.'),
     remaining: z
       .array(z.string())
       .max(20)

@@ -1,5 +1,5 @@
 import { type ChaosExperimentInput, chaosExperimentSchema } from '../documents/chaos-experiment.ts'
-import type { FaultCatalogue, Tunables } from '../fault.ts'
+import type { FaultCatalogue, FaultDefinition, Tunables } from '../fault.ts'
 import { BadSelector, selectorText } from '../label-selector.ts'
 import type { Compiled, Selection, TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
@@ -43,8 +43,10 @@ function labelsOf(target: Spec['target'], problems: Problems): string {
     if (text === '')
       problems.refuse(
         'spec.target.labelSelector',
-        'it is empty, and that would be every pod of the namespace',
-        'write matchLabels, or name the pods in spec.target.names',
+        target.kind === 'Node'
+          ? 'it is empty, and that would be every node of the cluster'
+          : 'it is empty, and that would be every pod of the namespace',
+        'write matchLabels, or name the targets in spec.target.names',
       )
     return text
   } catch (error) {
@@ -70,15 +72,27 @@ function refuseShare(target: Spec['target'], problems: Problems): void {
     problems.note('spec.target.value is not read: every pod that matches is hit.')
 }
 
-function selectionOf(target: Spec['target'], container: string, problems: Problems): Selection {
+/** Nodes by name or by label; neither would be every node of the cluster. */
+function nodesOf(target: Spec['target'], problems: Problems): Selection {
+  const names = target.names ?? []
+  const nodeLabel = names.length > 0 ? '' : labelsOf(target, problems)
+  return { workloads: [], pods: [], nodes: names, nodeLabel, container: '', share: 'all' }
+}
+
+type Aimed = { container: string; targets: FaultDefinition['targets'] | null; problems: Problems }
+
+function selectionOf(target: Spec['target'], { container, targets, problems }: Aimed): Selection {
   const namespace = target.namespace?.trim() ?? ''
-  if (target.kind === 'Node')
+  if (target.kind === 'Node' && targets !== 'nodes' && targets !== null)
     problems.refuse(
       'spec.target.kind',
-      'none of the actions that are built is aimed at a node',
+      'this action is not aimed at nodes',
       'write Pod, and select pods',
     )
-  else if (namespace === '')
+  else if (target.kind !== 'Node' && targets === 'nodes')
+    problems.refuse('spec.target.kind', 'this action is aimed at nodes', 'write Node')
+  if (target.kind === 'Node') return nodesOf(target, problems)
+  if (namespace === '')
     problems.refuse('spec.target.namespace', 'it is missing', 'write the namespace of the pods')
   const names = target.names ?? []
   if (names.length > 0 && target.labelSelector)
@@ -87,6 +101,7 @@ function selectionOf(target: Spec['target'], container: string, problems: Proble
   return {
     workloads: [{ kind: names.length > 0 ? 'pod' : 'any', namespace, names, labels }],
     pods: [],
+    nodes: [],
     nodeLabel: '',
     container,
     share: 'all',
@@ -178,7 +193,8 @@ function taskOf(spec: Spec, catalogue: FaultCatalogue, problems: Problems): Task
   const values = parametersOf(spec.action.parameters, problems)
   const fault = faultOf(spec.action, catalogue, { values, problems })
   const container = containerNames.map((name) => values[name] ?? '').find((n) => n !== '') ?? ''
-  const selection = selectionOf(spec.target, container, problems)
+  const targets = fault === null ? null : (catalogue[fault.fault]?.targets ?? null)
+  const selection = selectionOf(spec.target, { container, targets, problems })
   const probes = probesOf(spec, { namespace: spec.target.namespace ?? '', problems })
   const durationMs = durationOf(spec, problems)
   if (fault === null) return null

@@ -189,6 +189,8 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
     problems,
     pathOf,
     share: common?.share ?? 'one',
+    targets: fault?.targets ?? 'pods',
+    ...(fault?.kinds ? { kinds: fault.kinds } : {}),
   })
   if (fault === null) return null
   judgeNames(values, fault, { path: `${at}.env`, problems, pathOf })

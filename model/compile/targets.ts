@@ -1,4 +1,4 @@
-import type { Tunables } from '../fault.ts'
+import type { FaultDefinition, Tunables } from '../fault.ts'
 import { BadSelector, parseSelector } from '../label-selector.ts'
 import { type Selection, type WorkloadKind, type WorkloadSelector, workloadKinds } from '../plan.ts'
 import { textOf } from '../tunable.ts'
@@ -123,11 +123,26 @@ function fromEnv(
   )
 }
 
+/** What the fault is aimed at. */
+type Aim = Pick<FaultDefinition, 'targets' | 'kinds'>
+
+const nodeNames = ['TARGET_NODE', 'TARGET_NODES'] as const
+
+function refuseKinds(workloads: WorkloadSelector[], { kinds }: Aim, at: At): void {
+  const other = kinds && workloads.find((w) => !kinds.includes(w.kind))
+  if (other)
+    at.problems.refuse(
+      `${at.path}.selectors.workloads`,
+      `this fault cannot be aimed at kind ${other.kind}`,
+      `use one of: ${kinds.join(', ')}`,
+    )
+}
+
 /** What a task of a KubernetesChaosExperiment is aimed at. `at.path` is the path of `targets`. */
 export function selectionOf(
   targets: unknown,
   values: Tunables,
-  at: At & { pathOf: (name: string) => string; share: 'one' | number },
+  at: At & Aim & { pathOf: (name: string) => string; share: 'one' | number },
 ): Selection {
   const { path, problems, pathOf, share } = at
   const written = isObject(targets) ? targets : {}
@@ -143,15 +158,28 @@ export function selectionOf(
   const direct = fromSelectors(selectors, { path: `${path}.selectors`, problems })
   const workloads = direct.length > 0 ? direct : fromEnv(values, { path, problems, pathOf })
   const pods = commaList(textOf(values, 'TARGET_PODS'))
-  if (workloads.length === 0 && problems.refusals.length === before)
+  const ofNodes = at.targets === 'nodes'
+  const nodes = ofNodes ? nodeNames.flatMap((name) => commaList(textOf(values, name))) : []
+  const nodesGiven = ofNodes && (nodes.length > 0 || textOf(values, 'NODE_LABEL') !== '')
+  if (workloads.length === 0 && !nodesGiven && problems.refusals.length === before)
     problems.refuse(
       `${path}.selectors.workloads`,
       'no target is given',
-      'write kind, namespace and names or labels of a workload',
+      ofNodes
+        ? 'name nodes in TARGET_NODE or TARGET_NODES, or select them by NODE_LABEL, or select a workload whose node is meant'
+        : 'write kind, namespace and names or labels of a workload',
+    )
+  refuseKinds(workloads, at, { path, problems })
+  if (pods.length > 0 && at.targets === 'workloads')
+    problems.refuse(
+      pathOf('TARGET_PODS'),
+      'this fault acts on workloads, not on pods',
+      'leave it out and name the workload',
     )
   return {
     workloads,
     pods,
+    nodes,
     nodeLabel: checkedSelector(textOf(values, 'NODE_LABEL'), pathOf('NODE_LABEL'), problems),
     container: textOf(values, 'TARGET_CONTAINER'),
     share,

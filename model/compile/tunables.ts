@@ -50,6 +50,21 @@ export const commonTunables = [
 ] as const
 
 const percentageNames = ['POD_AFFECTED_PERCENTAGE', 'PODS_AFFECTED_PERC', 'POD_AFFECTED_PERC']
+const nodePercentageNames = ['NODES_AFFECTED_PERCENTAGE', 'NODES_AFFECTED_PERC']
+
+/** Tunables of faults that act on nodes, beside the common ones. */
+export const nodeTunables = [
+  {
+    name: 'TARGET_NODE',
+    default: '',
+    text: 'The node by name. Also TARGET_NODES, several separated by commas; all of them are hit.',
+  },
+  {
+    name: 'NODES_AFFECTED_PERCENTAGE',
+    default: '0',
+    text: 'Share of the nodes that NODE_LABEL or the selected pods name, percent; 0: exactly one. Also NODES_AFFECTED_PERC.',
+  },
+] as const
 export const workloadNames = [
   'TARGET_WORKLOAD_KIND',
   'TARGET_WORKLOAD_NAMESPACE',
@@ -144,7 +159,8 @@ export function judgeNames(
   at: At & { pathOf: (name: string) => string },
 ): void {
   const own = fault.tunables.filter((t) => t.dialect === 'litmus').map((t) => t.name)
-  const known = [...readNames, ...own]
+  const forNodes = ['TARGET_NODE', 'TARGET_NODES', ...nodePercentageNames]
+  const known = [...readNames, ...own, ...(fault.targets === 'nodes' ? forNodes : [])]
   const unused: string[] = []
   for (const name of Object.keys(values)) {
     if (known.includes(name) || saysNothing(values[name])) continue
@@ -173,10 +189,10 @@ export type CommonSettings = Pick<
 
 function shareOf(
   values: Tunables,
-  problems: Problems,
-  pathOf: (name: string) => string,
+  names: readonly string[],
+  { problems, pathOf }: { problems: Problems; pathOf: (name: string) => string },
 ): 'one' | number {
-  const given = percentageNames.filter((name) => textOf(values, name) !== '')
+  const given = names.filter((name) => textOf(values, name) !== '')
   const [name, ...others] = given
   if (name === undefined) return 'one'
   const bare = (of: string): string => textOf(values, of).replace(/\s*%$/, '')
@@ -248,7 +264,8 @@ export function commonSettings(
     duration(values, { name: 'TOTAL_CHAOS_DURATION', minMs: 1, unset: fault.defaults.durationMs }),
   )
   const rampMs = read(() => duration(values, { name: 'RAMP_TIME', minMs: 0, unset: 0 }))
-  const share = read(() => shareOf(values, problems, pathOf))
+  const names = fault.targets === 'nodes' ? nodePercentageNames : percentageNames
+  const share = read(() => shareOf(values, names, { problems, pathOf }))
   const sequence = read(() => sequenceOf(values))
   const before = problems.refusals.length
   const healthCheck = read(() => healthOf(values, fields))

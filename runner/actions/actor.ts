@@ -38,6 +38,8 @@ export type Actor = {
   since: Map<string, string>
   /** strikes of this runner, by task and wave */
   strikes: Map<string, Strike>
+  /** acts on one target exclude each other: a revert waits until the act that it undoes has ended */
+  alone(key: string, work: () => Promise<void>): Promise<void>
   /** fault pods of a task by node */
   sessions: Map<string, Map<string, NodeSession>>
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>

@@ -2,9 +2,11 @@ import type { Action } from '../engine/decide.ts'
 import type { Execute } from '../engine/loop.ts'
 import type { Actor, Carry } from './actor.ts'
 import { check } from './health.ts'
+import { inject } from './inject.ts'
 import { attend, close, go, stop } from './node.ts'
 import { prepare } from './prepare.ts'
 import { probe, watch } from './probe.ts'
+import { restore } from './restore.ts'
 import { settle, spare, strike } from './strike.ts'
 
 type Table = { [K in Action['do']]: Carry<Extract<Action, { do: K }>> }
@@ -17,6 +19,8 @@ const table: Table = {
   strike,
   spare,
   settle,
+  inject,
+  restore,
   go,
   stop,
   close,

@@ -27,6 +27,7 @@ const taskOf = (app: string, over: Partial<TaskPlan> = {}): TaskPlan =>
     selection: {
       workloads: [{ kind: 'any', namespace, names: [], labels: `app=${app}` }],
       pods: [],
+      nodes: [],
       nodeLabel: '',
       container: '',
       share: 'all',

@@ -4,16 +4,16 @@ import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/decide.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
-import type { KubeFault } from '../faults/kube-fault.ts'
+import type { InstantFault } from '../faults/kube-fault.ts'
 import { explain, userOf } from '../run/rights.ts'
 import { type Actor, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
 
 /** API calls of one wave that are under way at the same time. */
 const atOnce = 20
 
-export function kubeFaultOf(task: TaskPlan): KubeFault<never> {
+function instantFaultOf(task: TaskPlan): InstantFault<never> {
   const fault = kubeFaults[task.fault]
-  if (!fault) throw new Error(`fault ${task.fault} has no API-level part`)
+  if (fault?.lasts !== 'instant') throw new Error(`fault ${task.fault} strikes nothing`)
   return fault
 }
 
@@ -71,7 +71,7 @@ export const spare: Carry<Extract<Action, { do: 'spare' }>> = async (action, act
     (t) => t.wave === action.wave && t.state === 'targeted' && mayBeHit(t.id),
   )
   for (const target of inDoubt) {
-    const evidence = await kubeFaultOf(task).struck(target, { kube, signal: io.signal })
+    const evidence = await instantFaultOf(task).struck(target, { kube, signal: io.signal })
     if (evidence) io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
   }
   if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: task.name, wave: action.wave })
@@ -142,7 +142,7 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Strike
   // Cut off at once, a deletion that was accepted would be taken for one that never happened.
   const signal = AbortSignal.any([actor.signal, after(io.signal, graceMs)])
   try {
-    const { evidence, since } = await kubeFaultOf(task).strike(target, task.params as never, {
+    const { evidence, since } = await instantFaultOf(task).strike(target, task.params as never, {
       kube: context.kube,
       as: userOf(account),
       signal,
@@ -175,7 +175,7 @@ function after(signal: AbortSignal, ms: number): AbortSignal {
 /** Follows what was struck until the effect is complete, with a limit; beside the cadence of the waves. */
 export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, actor, io) => {
   const task = taskOf(actor, action.task)
-  const fault = kubeFaultOf(task)
+  const fault = instantFaultOf(task)
   const struck = stateOf(actor, task.name).targets.filter(
     (t) => t.wave === action.wave && t.state === 'injected',
   )
@@ -221,7 +221,7 @@ async function proofOf(
     const from = since ? { since } : {}
     const world = { kube, as: userOf(actor.account), signal, ...from }
     try {
-      return { proof: await kubeFaultOf(task).settled(target, task.params as never, world) }
+      return { proof: await instantFaultOf(task).settled(target, task.params as never, world) }
     } catch (error) {
       // a look that the limit cut off says nothing new about why
       if (signal.aborted) break

@@ -1,6 +1,6 @@
 import type { Plan, Selection, TaskPlan } from '../../model/plan.ts'
 import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
-import { isEnded } from './reduce.ts'
+import { isEnded, mayBeHeld } from './reduce.ts'
 
 /** What the engine wants done now. The loop starts what is not running and ends what is no longer wanted. */
 export type Action =
@@ -15,6 +15,10 @@ export type Action =
   | { do: 'spare'; task: string; wave: number }
   /** wait until what was struck is complete */
   | { do: 'settle'; task: string; wave: number }
+  /** an API-level fault that is held: plan, record, act on the targets of a wave */
+  | { do: 'inject'; task: string; wave: number }
+  /** put one target of such a fault back and prove it, for as long as it takes */
+  | { do: 'restore'; task: string; target: string }
   | { do: 'go'; task: string; wave: number }
   | { do: 'stop'; task: string; reason: string }
   | { do: 'close'; task: string }
@@ -66,6 +70,7 @@ export const key = (action: Action): string =>
     'probe' in action ? action.probe : '',
     'phase' in action ? action.phase : '',
     'wave' in action ? action.wave : '',
+    'target' in action ? action.target : '',
   ].join('/')
 
 type View = {
@@ -202,7 +207,8 @@ const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
   },
   'ramp-up': (v) =>
     early(v) ?? wait(v, v.plan.rampMs, 'chaos', [...attend(v), ...loops(v, ['Continuous'])]),
-  chaos: (v) => (v.shape.hands === 'kube' ? kubeChaos(v) : nodeChaos(v)),
+  chaos: (v) =>
+    v.shape.hands === 'node' ? nodeChaos(v) : isHeld(v) ? heldChaos(v) : struckChaos(v),
   reverting: (v) => reverting(v),
   'ramp-down': (v) =>
     v.ending || v.state.trouble ? { move: 'done' } : wait(v, v.plan.rampMs, 'post-probes', []),
@@ -247,7 +253,37 @@ const attend = (v: View): Action[] =>
 
 const allLoops = ['Continuous', 'OnChaos', 'AbortWhen']
 
-function kubeChaos(v: View): TaskDecision {
+/** An API-level fault that is injected once, held, and put back. */
+const isHeld = (v: View): boolean => v.shape.hands === 'kube' && v.shape.lasts === 'while-held'
+
+const restore =
+  (v: View) =>
+  ({ id }: TargetState): Action => ({ do: 'restore', task: v.plan.name, target: id })
+
+/** The hold is over, or the effect has ended by itself: what is left of it is put back. */
+const isDue = (target: TargetState, now: number): boolean =>
+  target.state === 'lost' ||
+  target.state === 'owed' ||
+  (target.state === 'injected' && now >= (target.endsAt ?? 0))
+
+function heldChaos(v: View): TaskDecision {
+  if (v.ending) return { move: 'reverting' }
+  const { targets, wave } = v.state
+  const last = Math.max(0, ...targets.map((t) => t.wave))
+  const held = targets.filter(mayBeHeld)
+  const due = held.filter((t) => isDue(t, v.now))
+  const want = [...loops(v, allLoops), ...due.map(restore(v))]
+  const ends = held.flatMap((t) => (t.state === 'injected' ? (t.endsAt ?? v.now) : []))
+  const wake = ends.length > 0 ? { wakeAt: Math.min(...ends) } : {}
+  // A wave is injected when those before it are over; its own may still be under way after an adoption.
+  const earlier = held.some((t) => t.wave < wave)
+  const open = waiting(targets, wave).length > 0
+  if (!earlier && wave <= last && !(v.state.trouble && open && held.length === 0))
+    return { want: [...want, { do: 'inject', task: v.plan.name, wave }], ...wake }
+  return held.length > 0 ? { want, ...wake } : { move: 'reverting' }
+}
+
+function struckChaos(v: View): TaskDecision {
   const start = v.state.chaosAt ?? v.now
   const end = start + v.plan.durationMs
   if (v.ending || v.state.trouble) return { move: 'reverting' }
@@ -303,6 +339,10 @@ function nextDeadline(v: View, open: TargetState[]): number {
 
 function reverting(v: View): TaskDecision {
   const { targets } = v.state
+  if (isHeld(v)) {
+    const want = targets.filter(mayBeHeld).map(restore(v))
+    return want.length > 0 ? { want } : afterRevert(v)
+  }
   if (v.shape.hands === 'kube') {
     const want = [...spare(v), ...settle(v)]
     return want.length > 0 ? { want } : afterRevert(v)

@@ -1,6 +1,6 @@
 import type { Trouble } from '../../model/errors.ts'
 import type { HoldEnd } from '../../model/fault-pod.ts'
-import type { ProbeState, Stage, TargetState } from '../../model/state.ts'
+import type { ProbeState, Stage, TargetOutcome, TargetState } from '../../model/state.ts'
 
 export type ProbePhase = 'pre' | 'during' | 'post'
 
@@ -36,6 +36,8 @@ export type Fact = {
   | { fact: 'closed'; task: string }
   /** targets of one strike, chosen at its moment */
   | { fact: 'targeted'; task: string; wave: number; targets: TargetState[] }
+  /** how an API-level target is before it is touched: durable before the act */
+  | { fact: 'planned'; task: string; target: string; undo: Record<string, unknown> }
   | { fact: 'wave-sent'; task: string; wave: number }
   | { fact: 'armed'; task: string; target: string }
   | { fact: 'injected'; task: string; target: string; evidence: string; endsAt?: number }
@@ -50,6 +52,8 @@ export type Fact = {
       why?: HoldEnd
       /** nothing was ever done to it */
       untouched?: true
+      /** restored, when absent */
+      outcome?: TargetOutcome
     }
   | { fact: 'revert-failed'; task: string; target: string; trouble: Trouble; remaining: string[] }
   | { fact: 'failed'; task: string; trouble: Trouble }

@@ -46,6 +46,7 @@ const table: Table = {
     targets.length > 0
       ? info(`[Target]: round ${wave + 1}: ${targets.map((t) => t.id).join(', ')}`)
       : null,
+  planned: () => null,
   'wave-sent': () => null,
   armed: ({ target }) => info(`[Armed]: ${target}`),
   injected: ({ target, evidence }) => info(`[Injected]: ${target}: ${evidence}`),

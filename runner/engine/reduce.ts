@@ -20,6 +20,10 @@ const bounded = (targets: TargetState[]): TargetState[] => {
   return [...ended.slice(ended.length - Math.max(0, maxTargets - open.length)), ...open]
 }
 
+/** Something was or may have been done to the target through the API, and it is not yet proven to be undone. */
+export const mayBeHeld = (target: TargetState): boolean =>
+  !isEnded(target) && (target.state !== 'targeted' || target.undo !== undefined)
+
 /** Nothing is owed for this target any more, and nothing will happen to it. */
 export const isEnded = (target: TargetState): boolean =>
   target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
@@ -37,6 +41,9 @@ const onTarget = (
   if (at < 0) return task
   return { ...task, targets: task.targets.map((t, i) => (i === at ? change(t) : t)) }
 }
+
+/** What is proven to be undone needs no record of how to undo it, nor commands for a human. */
+const withoutUndo = ({ undo: _, remaining: __, ...rest }: TargetState): TargetState => rest
 
 /** The first trouble is the cause; later ones are its consequences. */
 const withTrouble = (task: TaskState, trouble: Trouble): TaskState =>
@@ -102,6 +109,10 @@ const folds: Folds = {
     task.targets.some((t) => t.wave === wave)
       ? task
       : { ...task, targets: bounded([...task.targets, ...targets]) },
+  planned: (task, { target, undo }) =>
+    onTarget(task, target, (t) =>
+      t.state === 'targeted' && t.undo === undefined ? { ...t, undo } : t,
+    ),
   'wave-sent': (task, { wave }) => ({ ...task, wave: Math.max(task.wave, wave + 1) }),
   armed: (task) => task,
   injected: (task, { target, evidence, endsAt, at }) => {
@@ -117,7 +128,9 @@ const folds: Folds = {
   },
   'inject-failed': (task, { target, trouble }) =>
     withTrouble(
-      onTarget(task, target, (t) => (isEnded(t) && !isFresh(t) ? t : { ...t, state: 'failed' })),
+      onTarget(task, target, (t) =>
+        isEnded(t) && !isFresh(t) ? t : { ...withoutUndo(t), state: 'failed' },
+      ),
       trouble,
     ),
   lost: (task, { target, reason, heldMs }) =>
@@ -127,15 +140,16 @@ const folds: Folds = {
       ),
       { code: 'CUT_SHORT', target, reason: `the fault was cut short on ${target}: ${reason}` },
     ),
-  reverted: (task, { target, proof, heldMs, untouched, at }) =>
+  reverted: (task, { target, proof, heldMs, untouched, at, outcome }) =>
     onTarget(task, target, (t) => {
       if (untouched) return isFresh(t) ? { ...t, state: 'untouched' } : t
       if (isEnded(t) && !isFresh(t)) return t
       return {
-        ...t,
+        ...withoutUndo(t),
         state: 'reverted',
         revertedAt: at,
         proof: short(proof, 500),
+        outcome: outcome ?? 'restored',
         ...(t.heldMs === undefined && heldMs !== undefined
           ? { heldMs: Math.max(0, Math.round(heldMs)) }
           : {}),
@@ -143,7 +157,9 @@ const folds: Folds = {
     }),
   'revert-failed': (task, { target, trouble, remaining }) =>
     withTrouble(
-      onTarget(task, target, (t) => ({ ...t, state: 'owed', remaining: remaining.slice(0, 20) })),
+      onTarget(task, target, (t) =>
+        isEnded(t) ? t : { ...t, state: 'owed', remaining: remaining.slice(0, 20) },
+      ),
       trouble,
     ),
   failed: (task, { trouble }) => withTrouble(task, trouble),
@@ -178,7 +194,9 @@ function done(task: TaskState, at: number): Partial<TaskState> {
 
 /** What is still only recorded when its task ends was never touched. */
 export const spared = (target: TargetState): TargetState =>
-  target.state === 'targeted' ? { ...target, state: 'untouched' } : target
+  target.state === 'targeted' && target.undo === undefined
+    ? { ...target, state: 'untouched' }
+    : target
 
 /** Tasks that are under way are cut off; those that are done keep their outcome. */
 const cutOff = (tasks: TaskState[], why: string): TaskState[] =>

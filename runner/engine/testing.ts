@@ -25,6 +25,7 @@ export const taskPlan = (name: string, over: Partial<TaskPlan> = {}): TaskPlan =
   selection: {
     workloads: [{ kind: 'deployment', namespace: 'demo', names: [name], labels: '' }],
     pods: [],
+    nodes: [],
     nodeLabel: '',
     container: '',
     share: 'one',

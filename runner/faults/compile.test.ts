@@ -205,7 +205,7 @@ describe('what is refused, with path and suggestion', () => {
       'a fault that is not built',
       { chaos: { experiment: 'pod-dns-spoof' } },
       `${chaos}.experiment`,
-      /these are built: pod-cpu-hog, pod-delete/,
+      /these are built: .*pod-cpu-hog, pod-delete/,
     ],
     [
       'a misspelt tunable',
@@ -542,9 +542,9 @@ describe('a ChaosExperiment', () => {
     ],
     [
       'an action that is not built',
-      { action: { type: 'node-drain' } },
+      { action: { type: 'aws-ec2-stop' } },
       'spec.action.type',
-      /these are built: pod-cpu-stress, pod-kill/,
+      /these are built: .*pod-cpu-stress, pod-kill/,
     ],
     [
       'a misspelt parameter',

@@ -1,5 +1,5 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
-import type { TargetState } from '../../model/state.ts'
+import type { TargetOutcome, TargetState } from '../../model/state.ts'
 
 /** A target of an API-level fault. */
 export type KubeTarget = Pick<TargetState, 'id' | 'kind' | 'namespace' | 'name' | 'uid'>
@@ -7,6 +7,7 @@ export type KubeTarget = Pick<TargetState, 'id' | 'kind' | 'namespace' | 'name' 
 /** How the effect was seen, and the version of the object from which it can be followed. */
 export type Struck = { evidence: string; since?: string }
 
+/** Reads and writes with the rights of the experiment's account. */
 export type KubeFaultIo = {
   kube: KubeClient
   /** the user to act as, for example `system:serviceaccount:v2:litmus` */
@@ -14,11 +15,12 @@ export type KubeFaultIo = {
   signal: AbortSignal
 }
 
-/**
- * The part of an API-level fault that acts. `strike` uses the rights of the experiment's account, `settled` and
- * everything that puts things back use the product's own.
- */
-export type KubeFault<Params = Record<string, unknown>> = {
+/** Reads and writes with the product's own rights: putting back does not depend on an account that may be gone. */
+export type OwnIo = { kube: KubeClient; signal: AbortSignal }
+
+/** A fault that strikes and is over: what it did is not undone, but seen to be complete. */
+export type InstantFault<Params = Record<string, unknown>> = {
+  lasts: 'instant'
   id: string
   /** hits one target, idempotent for the same target */
   strike(target: KubeTarget, params: Params, io: KubeFaultIo): Promise<Struck>
@@ -29,3 +31,41 @@ export type KubeFault<Params = Record<string, unknown>> = {
   /** how long `settled` may take, milliseconds */
   settleMs(params: Params): number
 }
+
+/** What was read after a revert. `left`: what is not as before, with the commands that a human would run. */
+export type Restored =
+  | { outcome: TargetOutcome; proof: string }
+  | { left: string; remaining: string[] }
+
+/**
+ * A fault that is injected, held and put back. `Undo` is JSON; it stands in the resource's status before anything
+ * is done, and is all that the later calls get: whoever carries the run on puts back what another one did.
+ */
+export type HeldFault<Params = Record<string, unknown>, Undo = Record<string, unknown>> = {
+  lasts: 'while-held'
+  id: string
+  /** reads only; throws ChaosError when there is nothing to act with or the target cannot be hit */
+  plan(target: KubeTarget, asked: Asked<Params>, io: KubeFaultIo): Promise<Undo>
+  /** idempotent: what has been done already is not done again. Ends when the signal says so, with what was begun known to the server */
+  inject(target: KubeTarget, undo: Undo, io: KubeFaultIo): Promise<void>
+  /** the effect in words, null while it is not seen (yet). Own rights */
+  verify(target: KubeTarget, undo: Undo, io: OwnIo): Promise<string | null>
+  /** how long injection and verification may take together, milliseconds */
+  injectMs(params: Params): number
+  /** three-way: what is still as we made it becomes what it was; what somebody else changed stays. Idempotent; also for what was never injected */
+  revert(target: KubeTarget, undo: Undo, io: OwnIo): Promise<void>
+  /** reads again */
+  proof(target: KubeTarget, undo: Undo, io: OwnIo): Promise<Restored>
+}
+
+/** `mark`: unique for this injection, a label's value; by it what was made is known as ours. */
+export type Asked<Params> = { params: Params; durationMs: number; mark: string }
+
+export type KubeFault<Params = Record<string, unknown>> =
+  | InstantFault<Params>
+  | HeldFault<Params, never>
+
+/** Keeps the types of parameters and undo record while the registry forgets them. */
+export const defineHeldFault = <Params, Undo>(
+  fault: HeldFault<Params, Undo>,
+): HeldFault<Params, never> => fault as unknown as HeldFault<Params, never>

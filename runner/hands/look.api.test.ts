@@ -149,7 +149,14 @@ async function makeFamily(id: WorkloadKind): Promise<void> {
 
 const chosen = async (id: WorkloadKind, account = 'picker') => {
   const workloads = [{ kind: id, namespace, names: [`the-${id}`], labels: '' }]
-  const selection = { workloads, pods: [], nodeLabel: '', container: '', share: 'all' as const }
+  const selection = {
+    workloads,
+    pods: [],
+    nodes: [],
+    nodeLabel: '',
+    container: '',
+    share: 'all' as const,
+  }
   const found = await findTargetsOf(taskPlan('t', { selection }), 0, {
     kube,
     account: { namespace, name: account },

@@ -15,8 +15,11 @@ import {
 } from '../../lib/kube/paths.ts'
 import { seededChance } from '../../model/chance.ts'
 import { ChaosError } from '../../model/errors.ts'
-import type { TaskPlan } from '../../model/plan.ts'
-import { findTargets, type Look } from '../../model/selection.ts'
+import type { FaultDefinition } from '../../model/fault.ts'
+import type { Selection, TaskPlan, WorkloadKind } from '../../model/plan.ts'
+import { findNodes } from '../../model/select-nodes.ts'
+import { findWorkloads } from '../../model/select-workloads.ts'
+import { type FoundTarget, findTargets, type Look } from '../../model/selection.ts'
 import type { TargetState } from '../../model/state.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { type Account, explain, userOf } from '../run/rights.ts'
@@ -75,31 +78,60 @@ export async function findTargetsOf(
 ): Promise<TargetState[]> {
   const chance = seededChance(parts.seed, `${task.name}/${wave}`)
   const look = { ...lookAs(parts), later: wave > 0 }
-  const found = await findTargets(task.selection, look, chance)
-  const inContainer = faultCatalogue[task.fault]?.hands === 'node'
-  return found.map((t): TargetState => {
-    if (inContainer && !t.containerId)
-      throw new ChaosError({
-        code: 'TARGET_SELECTION_ERROR',
-        reason: `container ${t.container} of pod ${t.namespace}/${t.pod} is not running; wait until it is`,
-      })
-    const { namespace, pod, podUid, node } = t
-    const base = {
-      kind: 'Pod',
+  const kind = faultCatalogue[task.fault]?.targets ?? 'pods'
+  return (await finders[kind](task.selection, look, chance)).map((target) => ({
+    ...target,
+    wave,
+    state: 'targeted' as const,
+  }))
+}
+
+type Chosen = Omit<TargetState, 'wave' | 'state'>
+type Find = (selection: Selection, look: Look, chance: () => number) => Promise<Chosen[]>
+
+const podOf = ({ namespace, pod, podUid, node }: FoundTarget): Chosen => ({
+  id: `${namespace}/${pod}`,
+  kind: 'Pod',
+  namespace,
+  name: pod,
+  uid: podUid,
+  node,
+})
+
+function containerOf(found: FoundTarget): Chosen {
+  const { namespace, pod, container, containerId } = found
+  if (!containerId)
+    throw new ChaosError({
+      code: 'TARGET_SELECTION_ERROR',
+      reason: `container ${container} of pod ${namespace}/${pod} is not running; wait until it is`,
+    })
+  return { ...podOf(found), id: `${namespace}/${pod}/${container}`, container, containerId }
+}
+
+const kindNames: Partial<Record<WorkloadKind, string>> = {
+  deployment: 'Deployment',
+  statefulset: 'StatefulSet',
+  replicaset: 'ReplicaSet',
+}
+
+const finders: Record<FaultDefinition['targets'], Find> = {
+  pods: async (...of) => (await findTargets(...of)).map(podOf),
+  containers: async (...of) => (await findTargets(...of)).map(containerOf),
+  nodes: async (...of) =>
+    (await findNodes(...of)).map(({ name, uid }) => ({
+      id: `node/${name}`,
+      kind: 'Node',
+      namespace: '',
+      name,
+      uid,
+      node: name,
+    })),
+  workloads: async (...of) =>
+    (await findWorkloads(...of)).map(({ kind, namespace, name, uid }) => ({
+      id: `${kind}/${namespace}/${name}`,
+      kind: kindNames[kind] ?? kind,
       namespace,
-      name: pod,
-      uid: podUid,
-      node,
-      wave,
-      state: 'targeted' as const,
-    }
-    return inContainer
-      ? {
-          ...base,
-          id: `${namespace}/${pod}/${t.container}`,
-          container: t.container,
-          containerId: t.containerId,
-        }
-      : { ...base, id: `${namespace}/${pod}` }
-  })
+      name,
+      uid,
+    })),
 }

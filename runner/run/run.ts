@@ -4,6 +4,7 @@ import { seededChance } from '../../model/chance.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
 import type { Actor } from '../actions/actor.ts'
+import { createAlone } from '../actions/alone.ts'
 import { carryOut } from '../actions/carry-out.ts'
 import type { FaultShape } from '../engine/decide.ts'
 import { isLoop } from '../engine/decide.ts'
@@ -161,6 +162,7 @@ export class Run {
       probeIo: (task) => this.#probeIo(task, account),
       mask: createMasker(secretsOf([...resolved.plans.values()].flat())),
       strikes: new Map(),
+      alone: createAlone(),
       sessions: new Map(),
       since: new Map(),
       findTargets: (task, wave, s) =>

@@ -10,7 +10,7 @@ const taskPlan = (name: string, fault: string, seconds: number): TaskPlan => ({
   fault,
   faultWritten: fault,
   params: {},
-  selection: { workloads: [], pods: [], nodeLabel: '', container: '', share: 'one' },
+  selection: { workloads: [], pods: [], nodes: [], nodeLabel: '', container: '', share: 'one' },
   probes: [],
   durationMs: seconds * 1000,
   rampMs: 0,

@@ -19,6 +19,7 @@ export const podCpuHog = defineFault({
   names: { litmus: ['pod-cpu-hog'], chaosplane: ['pod-cpu-stress'] },
   hands: 'node',
   lasts: 'while-held',
+  targets: 'containers',
   defaults: { durationMs: 30_000 },
   params,
   tunables: [

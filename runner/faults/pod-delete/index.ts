@@ -60,6 +60,7 @@ export const podDelete = defineFault({
   names: { litmus: ['pod-delete'], chaosplane: ['pod-kill'] },
   hands: 'kube',
   lasts: 'instant',
+  targets: 'pods',
   defaults: { durationMs: 30_000 },
   params,
   intervalMs: ({ interval }, chance) =>

@@ -2,7 +2,7 @@ import type { KubeClient } from '../../../lib/kube/client.ts'
 import { isConflict, isExpired, isNotFound } from '../../../lib/kube/errors.ts'
 import { pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
-import type { KubeFault, KubeTarget } from '../kube-fault.ts'
+import type { InstantFault, KubeTarget } from '../kube-fault.ts'
 
 type Params = { gracePeriodSeconds: number | null }
 
@@ -11,7 +11,8 @@ const longestGraceMs = 300_000
 const marginMs = 30_000
 
 /** Deletes pods through the API; the uid precondition spares a namesake that took the place. */
-export const podDelete: KubeFault<Params> = {
+export const podDelete: InstantFault<Params> = {
+  lasts: 'instant',
   id: 'pod-delete',
   async strike(target, { gracePeriodSeconds }, { kube, as, signal }) {
     try {

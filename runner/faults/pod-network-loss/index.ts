@@ -27,6 +27,7 @@ export const podNetworkLoss = defineFault({
   names: { litmus: ['pod-network-loss'], chaosplane: ['network-loss'] },
   hands: 'node',
   lasts: 'while-held',
+  targets: 'containers',
   defaults: { durationMs: 60_000 },
   params,
   tunables: [

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto'
+import { ChaosError, troubleOf } from '../../model/errors.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import type { TargetState } from '../../model/state.ts'
+import type { FactBody } from '../engine/fact.ts'
+import { kubeFaults } from '../faults/index.generated.ts'
+import type { HeldFault, KubeFaultIo } from '../faults/kube-fault.ts'
+import { explain, userOf } from '../run/rights.ts'
+import { type Actor, faultOf } from './actor.ts'
+
+/** API calls of one wave that are under way at the same time. */
+export const atOnce = 20
+
+export type Held = HeldFault<never, Record<string, unknown>>
+
+/** One task and who acts for it. */
+export type At = { task: TaskPlan; actor: Actor }
+
+export function heldFaultOf(task: TaskPlan): Held {
+  const fault = kubeFaults[task.fault]
+  if (fault?.lasts !== 'while-held') throw new Error(`fault ${task.fault} holds nothing`)
+  return fault as unknown as Held
+}
+
+/** The undo record as the fault wrote it. */
+export const undoOf = (target: TargetState) => (target.undo ?? {}) as never
+
+/** With the rights of the experiment's account. */
+export const asAccount = (actor: Actor, signal: AbortSignal): KubeFaultIo => ({
+  kube: actor.context.kube,
+  as: userOf(actor.account),
+  signal,
+})
+
+/** The same for whoever carries the run on, and another for each run, task, target and wave. */
+export const markOf = ({ task, actor }: At, { id, wave }: TargetState): string =>
+  createHash('sha256')
+    .update([actor.state().runId, task.name, id, wave].join('\n'))
+    .digest('hex')
+    .slice(0, 16)
+
+/** Names the key under which acts on a target exclude each other. */
+export const lockOf = (task: TaskPlan, target: string): string => `${task.name}\n${target}`
+
+/** The fact that a target was not injected; a refusal of the API server becomes the right that is missing. */
+export function failedFact({ task, actor }: At, target: TargetState, error: unknown): FactBody {
+  const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
+  const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
+  const trouble = troubleOf(explain(error, actor.account, right), 'CHAOS_INJECT_ERROR')
+  return {
+    fact: 'inject-failed',
+    task: task.name,
+    target: target.id,
+    trouble: { ...trouble, target: target.id },
+  }
+}
+
+export const notSeen = (task: TaskPlan, target: TargetState, cause: unknown): ChaosError =>
+  new ChaosError(
+    {
+      code: 'EFFECT_NOT_SEEN',
+      target: target.id,
+      reason: `${task.faultWritten} had no full effect on ${target.id} within ${heldFaultOf(task).injectMs(task.params as never) / 1000} s (${textOf(cause)}); it was put back`,
+    },
+    cause,
+  )
+
+export const textOf = (thrown: unknown): string =>
+  thrown instanceof Error ? thrown.message : String(thrown)
