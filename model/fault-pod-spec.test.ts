@@ -14,6 +14,8 @@ const order: NodeOrder = {
   targets: [],
   holdMs: 30_000,
   start: 'now',
+  attempt: 2,
+  after: 0,
   armedForMs: 60_000,
 }
 
@@ -84,13 +86,16 @@ describe('the fault pod', () => {
 
   it('carries the order in the program, and the same journal in both containers', () => {
     const [program, guard] = made().spec.containers
-    const journal = { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) }
+    const journal = [
+      { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) },
+      { name: 'CHAOSPLANE_ATTEMPT', value: '2' },
+    ]
     expect(program).toMatchObject({ name: 'fault', stdin: true, stdinOnce: false })
     expect(program?.['env']).toEqual([
       { name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) },
-      journal,
+      ...journal,
     ])
-    expect(guard).toMatchObject({ name: 'guard', env: [journal] })
+    expect(guard).toMatchObject({ name: 'guard', env: journal })
     expect(guard).not.toHaveProperty('stdin')
   })
 

@@ -8,6 +8,7 @@ export const faultPodLabels = {
   task: 'chaos.chaosplane.io/task',
   uid: 'chaos.chaosplane.io/resource-uid',
   fault: 'chaos.chaosplane.io/fault',
+  attempt: 'chaos.chaosplane.io/attempt',
 } as const
 
 /** The container of the fault program: orders are attached here, its output is the task's log. */
@@ -89,7 +90,10 @@ function containers(parts: FaultPodParts): object[] {
     const chosen = settings.resources ?? (parts.reserve ? reserved[name] : undefined)
     return chosen ? { resources: chosen } : {}
   }
-  const journal = { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) }
+  const journal = [
+    { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) },
+    { name: 'CHAOSPLANE_ATTEMPT', value: String(order.attempt) },
+  ]
   const common = {
     image,
     imagePullPolicy,
@@ -102,7 +106,7 @@ function containers(parts: FaultPodParts): object[] {
       ...resources(faultContainer),
       name: faultContainer,
       command: ['node', '/app/fault-pod.cjs'],
-      env: [{ name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) }, journal],
+      env: [{ name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) }, ...journal],
       stdin: true,
       stdinOnce: false,
     },
@@ -111,7 +115,7 @@ function containers(parts: FaultPodParts): object[] {
       ...resources(guardContainer),
       name: guardContainer,
       command: ['sh', '/app/guard.sh'],
-      env: [journal],
+      env: journal,
     },
   ]
 }
@@ -131,6 +135,7 @@ export function faultPod(parts: FaultPodParts): object {
     [faultPodLabels.task]: labelValue(order.task),
     [faultPodLabels.uid]: labelValue(order.resource.uid),
     [faultPodLabels.fault]: labelValue(order.fault),
+    [faultPodLabels.attempt]: String(order.attempt),
   }
   const pullSecrets = settings.imagePullSecrets ?? []
   return {

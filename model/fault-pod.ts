@@ -13,6 +13,8 @@ export type NodeTarget = {
   container: string
   /** without the `containerd://` in front */
   containerId: string
+  /** its injection was reported already: it is never injected again, only put back */
+  touched?: true
 }
 
 /** Travels in the pod's environment as CHAOSPLANE_ORDER (JSON). */
@@ -32,8 +34,15 @@ export type NodeOrder = {
   targets: NodeTarget[]
   /** how long one injection is held, milliseconds */
   holdMs: number
-  /** `now`: inject as soon as all targets are armed; `wait`: on the order `go` */
-  start: 'now' | 'wait'
+  /**
+   * `now`: inject as soon as all targets are armed; `wait`: on the order `go`; `sweep`: never, only put back what the
+   * journal holds and report it (then fault, params, holdMs say nothing)
+   */
+  start: 'now' | 'wait' | 'sweep'
+  /** which pod of this node and task, from 1: of several programs the one of the highest looks after the journal */
+  attempt: number
+  /** the runner has stored events up to here; the numbers go on above, even when the journal was lost */
+  after: number
   /** an armed program that nobody speaks to ends itself after this, milliseconds */
   armedForMs: number
 }
@@ -76,8 +85,11 @@ export type NodeEvent = Stamp &
         event: 'reverted'
         target: string
         why: HoldEnd
-        heldMs: number
+        /** absent: nobody knows any more */
+        heldMs?: number
         proof: string
+        /** the target itself has gone: there is nothing that could be as it was */
+        gone?: true
         /** it was told to stop before anything was done to the target */
         untouched?: true
       }

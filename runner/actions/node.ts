@@ -45,6 +45,8 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
     })),
     holdMs: task.durationMs,
     start: atOnce ? 'now' : 'wait',
+    attempt: 1,
+    after: 0,
     armedForMs: Math.min(
       longestTimerMs,
       armedMarginMs + task.rampMs + task.durationMs * state.targets.length,

@@ -14,6 +14,8 @@ type Store = {
   acknowledge(seq: number): void
 }
 
+type Ends = { print(line: NodeLine): void; now(): number; after: number }
+
 /** The events of one journal: numbered, journalled, then printed; replayed to a runner that comes back. */
 export class Channel {
   readonly #store: Store
@@ -23,13 +25,14 @@ export class Channel {
   #last: number
   #acknowledged: number
 
-  constructor(store: Store, print: (line: NodeLine) => void, now: () => number) {
+  /** `after`: what the runner has stored; a journal that was lost begins above it. */
+  constructor(store: Store, { print, now, after }: Ends) {
     this.#store = store
     this.#print = print
     this.#now = now
     this.#events = [...store.earlier]
     this.#acknowledged = store.acknowledged
-    this.#last = Math.max(this.#acknowledged, ...this.#events.map(({ seq }) => seq))
+    this.#last = Math.max(after, this.#acknowledged, ...this.#events.map(({ seq }) => seq))
   }
 
   /** Journal first: what was printed can be printed again. */
@@ -57,6 +60,6 @@ export class Channel {
   }
 
   get allAcknowledged(): boolean {
-    return this.#acknowledged >= this.#last
+    return this.#acknowledged >= (this.#events.at(-1)?.seq ?? 0)
   }
 }

@@ -3,7 +3,9 @@
 # It runs the undo files of the journal when the program's end of the FIFO closes (it died), when it finds
 # them open and no program that lives, one second after a TERM, and one second after the program's own
 # deadline (a stopped program closes nothing).
+# The program of another pod may look after the journal by then: what that one holds is left alone.
 # CHAOSPLANE_JOURNAL: the journal's folder on the host. CHAOSPLANE_HOST_ROOT: where the host's files begin.
+# CHAOSPLANE_ATTEMPT: which pod of this node and task we belong to.
 
 if [ -z "${CHAOSPLANE_HOST_ROOT+set}" ]; then
   for p in 1 "$PPID"; do
@@ -15,6 +17,9 @@ fi
 CHAOSPLANE_HOST=$CHAOSPLANE_HOST_ROOT
 export CHAOSPLANE_HOST
 J=$CHAOSPLANE_HOST_ROOT$CHAOSPLANE_JOURNAL
+attempt=${CHAOSPLANE_ATTEMPT:-1}
+# of our own: each pod's guard hears its own program
+fifo=$J/guard-$attempt
 alarm=
 umask 077
 
@@ -74,15 +79,22 @@ watch_deadline() {
   alarm=$!
 }
 
-# True while the program of this journal runs, known by pid and start time (fields 1 and 20 after the name
-# in /proc/<pid>/stat are state and start time). Guard and program share the host's pids.
+# True while the journal's owner lives (ownership.ts): the last claim, known by pid, start time (fields 1 and 20 after
+# the name in /proc/<pid>/stat are state and start time) and boot. Guards and programs share the host's pids.
 lives() {
-  read -r pid start 2>/dev/null <"$J/program" || return 1
+  claim=
+  for f in "$J"/owner-*; do claim=$f; done
+  read -r pid start by boot 2>/dev/null <"$claim" || return 1
+  read -r this_boot </proc/sys/kernel/random/boot_id
+  [ "$boot" = "$this_boot" ] || return 1
   stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
   # shellcheck disable=SC2086
   set -- ${stat##*) }
   [ "$1" != Z ] && [ "$1" != X ] && [ "${20}" = "$start" ]
 }
+
+# True while the program of another pod looks after the journal: it reverts, and may hold something of its own.
+foreign() { lives && [ "$by" != "$attempt" ]; }
 
 # Undoes what no program looks after. One that lives but has not reached us is only slow: the alarm bounds it.
 undo_absent() {
@@ -94,20 +106,20 @@ undo_absent() {
 leave() {
   [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
   # a journal without events is only what this guard made while it waited for a program
-  [ -e "$J/events.jsonl" ] || { rm -f "$J/guard" && rmdir -p "$J"; } 2>/dev/null
+  [ -e "$J/events.jsonl" ] || { rm -f "$fifo" && rmdir -p "$J"; } 2>/dev/null
   exit 0
 }
 
 on_term() {
   trap '' TERM
   sleep 1
-  undo term "$J"/go-*.sh
+  foreign || undo term "$J"/go-*.sh
   leave
 }
 trap on_term TERM INT
 
 mkdir -p "$J"
-[ -p "$J/guard" ] || mkfifo -m 600 "$J/guard" 2>/dev/null
+[ -p "$fifo" ] || mkfifo -m 600 "$fifo" 2>/dev/null || { rm -f "$J/reserve" && mkfifo -m 600 "$fifo"; }
 while :; do
   # something is open although no program has reached us yet
   absent=
@@ -117,7 +129,7 @@ while :; do
     watch_deadline
   fi
   # blocks until a program opens the other end
-  exec 3<"$J/guard"
+  exec 3<"$fifo"
   [ -z "$absent" ] || kill "$absent" 2>/dev/null
   watch_deadline
   said=
@@ -130,5 +142,6 @@ while :; do
   exec 3<&-
   [ -d "$J" ] || leave
   [ -e "$J/closed" ] && leave
+  foreign && continue
   undo eof "$J"/go-*.sh
 done

@@ -1,5 +1,5 @@
 import type { HoldEnd } from '../../model/fault-pod.ts'
-import type { Effect, NodeFault } from '../faults/node-fault.ts'
+import type { Effect, NodeFault, Proven } from '../faults/node-fault.ts'
 import { NodeTrouble } from '../faults/node-fault.ts'
 import type { Unstamped } from './channel.ts'
 import type { Hands } from './hands.ts'
@@ -27,6 +27,11 @@ const proofLimitMs = 5000
 export const latestStartMs = 500
 
 type Wake = { end: HoldEnd; reason?: string }
+
+const cutShort: Partial<Record<HoldEnd, string>> = {
+  lost: 'the effect ended by itself',
+  term: 'the fault pod was ended (evicted, drained, preempted or deleted)',
+}
 
 /** One injection on one target from the act to the proof. */
 export class Hold {
@@ -78,23 +83,24 @@ export class Hold {
     })
     const woken = await this.#rest(effect, endsIn)
     const guarded = this.#world.guardNote()
-    if (woken.end === 'lost' && guarded?.why !== 'deadline')
+    const cut = woken.end === 'lost' || woken.end === 'term'
+    if (cut && guarded?.why !== 'deadline')
       this.#world.emit({
         event: 'lost',
         target: this.target,
         heldMs: this.#heldMs(guarded),
         reason: guarded
           ? `the guard put it back, as it found no program at work (${guarded.why})`
-          : (woken.reason ?? 'the effect ended by itself'),
+          : (woken.reason ?? cutShort[woken.end] ?? 'it ended'),
       })
-    const proof = await this.#revert()
+    const proven = await this.#revert()
     const by = this.#world.guardNote()
     this.#world.emit({
       event: 'reverted',
       target: this.target,
       why: by ? 'guard' : woken.end,
       heldMs: this.#heldMs(by),
-      proof,
+      ...proven,
     })
   }
 
@@ -118,22 +124,22 @@ export class Hold {
   /** No effect: put back first, then say so. Stopped before the effect is an ordinary, early end. */
   async #fail(): Promise<void> {
     const asked = this.#asked
-    const proof = await this.#revert()
+    const proven = await this.#revert()
     if (asked && asked.end !== 'lost')
       return this.#world.emit({
         event: 'reverted',
         target: this.target,
         why: asked.end,
         heldMs: 0,
-        proof,
+        ...proven,
       })
     this.#world.emit({
       event: 'inject-failed',
       target: this.target,
       code: asked ? 'CHAOS_INJECT_ERROR' : 'EFFECT_NOT_SEEN',
       reason: asked?.reason
-        ? `${asked.reason}. It was put back: ${proof}.`
-        : `No effect was measured within ${verifyLimitMs / 1000} s. It was put back: ${proof}.`,
+        ? `${asked.reason}. It was put back: ${proven.proof}.`
+        : `No effect was measured within ${verifyLimitMs / 1000} s. It was put back: ${proven.proof}.`,
     })
   }
 
@@ -166,7 +172,7 @@ export class Hold {
     return Math.max(0, Math.round(held))
   }
 
-  #revert(): Promise<string> {
+  #revert(): Promise<Proven> {
     return revertUntilProven(this.#world, this.#planned)
   }
 }
@@ -175,12 +181,12 @@ export class Hold {
 export async function revertUntilProven(
   { fault, hands, emit, monotonic }: HoldWorld,
   { plan, found }: Planned,
-): Promise<string> {
+): Promise<Proven> {
   let told = false
   let waitMs = 1
   for (const from = monotonic(); ; ) {
     const result = tryRevert(fault, plan, hands)
-    if ('proof' in result) return result.proof
+    if ('proof' in result) return result
     if (!told && monotonic() - from > proofLimitMs) {
       told = true
       emit({
@@ -192,6 +198,15 @@ export async function revertUntilProven(
     }
     await pause(waitMs)
     waitMs = Math.min(waitMs * 1.5, told ? 10_000 : 20)
+  }
+}
+
+/** Nothing is left to be put back, as far as can be read. */
+export function isClean(fault: AnyNodeFault, plan: unknown, hands: Hands): boolean {
+  try {
+    return 'proof' in fault.proof(plan, hands)
+  } catch {
+    return false
   }
 }
 

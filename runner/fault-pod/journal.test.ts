@@ -111,11 +111,8 @@ it('events are numbered on over a restart, and told again behind what was acknow
   const printed: unknown[] = []
   const earlier = parseEvents('{"seq":4,"at":1,"event":"log","level":"info","text":"a"}\n{"se')
   const store = { earlier, acknowledged: 2, append() {}, acknowledge() {} }
-  const channel = new Channel(
-    store,
-    (line) => printed.push(line),
-    () => 9,
-  )
+  const ends = { print: (line: unknown) => printed.push(line), now: () => 9 }
+  const channel = new Channel(store, { ...ends, after: 0 })
   channel.emit({ event: 'log', level: 'info', text: 'b' })
   expect(printed.splice(0)).toEqual([{ seq: 5, at: 9, event: 'log', level: 'info', text: 'b' }])
   channel.hello(4)
@@ -126,6 +123,9 @@ it('events are numbered on over a restart, and told again behind what was acknow
   expect(channel.allAcknowledged).toBe(false)
   channel.ack(5)
   expect(channel.allAcknowledged).toBe(true)
+  const lost = { ...store, earlier: [], acknowledged: 0 }
+  const fresh = new Channel(lost, { ...ends, after: 12 })
+  expect(fresh.emit({ event: 'log', level: 'info', text: 'c' }).seq).toBe(13)
 })
 
 describe('journals of other runs', () => {

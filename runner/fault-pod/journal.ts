@@ -1,6 +1,5 @@
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -8,10 +7,11 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { FoundTarget } from '../faults/node-fault.ts'
 import { readText } from './host.ts'
@@ -32,6 +32,9 @@ export type OpenGo = {
 export type GuardNote = { file: string; why: string; at: number }
 
 const planMark = '#plan '
+
+/** Room on the disk for the report of what is injected, taken before the act and given up when the disk is full. */
+const reserveBytes = 64 * 1024
 
 const undoAll = `#!/bin/sh
 # Puts everything back that this journal still holds open. Run it as root on the node.
@@ -89,11 +92,16 @@ export function parseGuardNotes(text: string): GuardNote[] {
   })
 }
 
-/** The record on the node's own disk: events, undo files, what the runner has acknowledged. */
+/**
+ * The record on the node's own disk: events, undo files, what the runner has acknowledged.
+ * Only its owner (ownership.ts) may make one: it reads the events once and writes on from there.
+ */
 export class Journal {
   readonly dir: string
   readonly earlier: NodeEvent[]
   readonly #events: number
+  /** the last line is cut off: the next one begins on a line of its own */
+  #torn: boolean
   #foldersDurable = false
 
   /** Makes the folder; throws when the disk does not take it. */
@@ -103,29 +111,43 @@ export class Journal {
     const text = readText(join(dir, 'events.jsonl')) ?? ''
     this.earlier = parseEvents(text)
     this.#events = openSync(join(dir, 'events.jsonl'), 'a', 0o600)
-    if (text !== '' && !text.endsWith('\n')) writeSync(this.#events, '\n')
-  }
-
-  /** Names the program that looks after this journal: guard.sh tells by it whether it lives. */
-  own(pid: number, startTicks: number): void {
-    this.#replace('program', `${pid} ${startTicks}\n`)
+    this.#torn = text !== '' && !text.endsWith('\n')
+    // it is looked after again
+    rmSync(join(dir, 'closed'), { force: true })
   }
 
   get acknowledged(): number {
     return Number(readText(join(this.dir, 'acknowledged')) ?? 0)
   }
 
-  /** Survives a kill of the program; a crash of the node ends what was injected anyway. */
+  /**
+   * Survives a kill of the program; a crash of the node ends what was injected anyway.
+   * A disk that is full does not keep the program from reverting: what it does not take is told, not journalled.
+   */
   append(event: NodeEvent): void {
-    writeSync(this.#events, `${JSON.stringify(event)}\n`)
+    const line = Buffer.from(`${JSON.stringify(event)}\n`)
+    if (this.#write(line) || (giveUpReserve(this.dir) && this.#write(line))) return
+  }
+
+  #write(line: Buffer): boolean {
+    const bytes = this.#torn ? Buffer.concat([Buffer.from('\n'), line]) : line
+    let written = 0
+    try {
+      written = writeSync(this.#events, bytes)
+    } catch {
+      // no space left
+    }
+    this.#torn = written === 0 ? this.#torn : written < bytes.length
+    return written === bytes.length
   }
 
   acknowledge(seq: number): void {
     this.#replace('acknowledged', String(seq))
   }
 
-  /** Durable on return: file, folder and the folders made for it are on the disk. */
+  /** Durable on return: file, folder and the folders made for it are on the disk, and there is room for the report. */
   open(file: string, script: string): void {
+    writeFileSync(join(this.dir, reserveName), Buffer.alloc(reserveBytes, ' '), { mode: 0o600 })
     const fd = openSync(join(this.dir, file), 'wx', 0o700)
     try {
       writeSync(fd, script)
@@ -144,11 +166,15 @@ export class Journal {
   /** All of this go is proven to be reverted. */
   done(file: string): void {
     rmSync(join(this.dir, file), { force: true })
+    if (!this.#goFiles().length) giveUpReserve(this.dir)
+  }
+
+  #goFiles(): string[] {
+    return readdirSync(this.dir).filter((file) => /^go-\d+\.sh$/.test(file))
   }
 
   openGos(): OpenGo[] {
-    return readdirSync(this.dir)
-      .filter((file) => /^go-\d+\.sh$/.test(file))
+    return this.#goFiles()
       .map((file) => readUndoScript(file, readText(join(this.dir, file)) ?? ''))
       .filter((go) => go !== null)
   }
@@ -162,11 +188,18 @@ export class Journal {
     this.#replace('closed', '')
   }
 
-  /** Everything is reverted, reported and acknowledged: the node keeps nothing. */
+  /**
+   * Everything is reverted, reported and acknowledged: the node keeps nothing.
+   * Renamed first: the program of another pod that waits for us makes its own under this name.
+   */
   remove(): void {
-    // rmSync ends early and silently when the guard removes its FIFO at the same moment
-    for (let left = 5; left > 0 && existsSync(this.dir); left--)
-      rmSync(this.dir, { recursive: true, force: true })
+    const grave = join(dirname(this.dir), `${gravePrefix}${process.pid}-${basename(this.dir)}`)
+    try {
+      renameSync(this.dir, grave)
+      rmSync(grave, { recursive: true, force: true })
+    } catch {
+      // it is empty of all that counts: the next sweep takes it
+    }
     removeEmpty(dirname(this.dir), 4)
   }
 
@@ -177,8 +210,22 @@ export class Journal {
   }
 }
 
+const reserveName = 'reserve'
+/** What is left of a journal while it is being removed. */
+export const gravePrefix = '.gone-'
+
+/** Frees the room that was kept for the report; false when there is none left. */
+export function giveUpReserve(dir: string): boolean {
+  try {
+    unlinkSync(join(dir, reserveName))
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Another pod that ends may remove an empty parent in between. */
-function makeFolder(dir: string): void {
+export function makeFolder(dir: string): void {
   for (let attempt = 1; ; attempt++) {
     try {
       mkdirSync(dir, { recursive: true, mode: 0o700 })

@@ -1,16 +1,21 @@
 import { readlinkSync, writeSync } from 'node:fs'
-import type { NodeCommand, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import { join } from 'node:path'
+import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import { Channel } from './channel.ts'
+import { openGuardLine } from './guard-line.ts'
 import { Hands } from './hands.ts'
 import type { AnyNodeFault } from './hold.ts'
-import { cgroupEntry, findHost, findTarget, type Host } from './host.ts'
+import { bootId, cgroupEntry, findHost, findTarget, type Host } from './host.ts'
 import { Journal } from './journal.ts'
 import { nodeFaults } from './node-faults.generated.ts'
+import { type Owner, own, wantedBy } from './ownership.ts'
 import { Program } from './program.ts'
 import { sweepClosed } from './sweep-old.ts'
 
 const env = process.env
 const minute = 60_000
+/** What could not even begin to put back is begun anew after this. */
+const againMs = 5000
 
 /** Standard output is for the runner and the container log; what it does not take is in the journal. */
 function print(line: NodeLine): void {
@@ -44,15 +49,26 @@ function hostHere(): { host: Host; enter: string[] } {
   return { host, enter: cgroupEntry(host, sameCgroupNamespace(host)) }
 }
 
-/** The orders that nobody can carry out: every target is refused with the reason, nothing is journalled. */
-function refuseAll(order: NodeOrder, code: string, reason: string): void {
-  order.targets.forEach(({ id }, index) => {
-    print({ seq: index + 1, at: Date.now(), event: 'refused', target: id, code, reason })
+/**
+ * The orders that nobody can carry out: nothing is journalled. What was never touched is refused with the reason; what
+ * was injected before is still owed, and is tried again when the container is started again.
+ */
+function refuseAll(order: NodeOrder, reason: string): void {
+  const told = order.targets.map(({ id, touched }, index): NodeEvent => {
+    const stamp = { seq: order.after + index + 1, at: Date.now(), target: id }
+    if (!touched) return { ...stamp, event: 'refused', code: 'HELPER_ERROR', reason }
+    const remaining = [`sh ${env['CHAOSPLANE_JOURNAL']}/undo.sh`]
+    return { ...stamp, event: 'revert-failed', reason, remaining }
   })
+  for (const event of told) print(event)
+  const owed = order.start === 'sweep' || order.targets.some(({ touched }) => touched)
   // stays so that the runner reads it by attach as well as from the log
-  setTimeout(() => process.exit(0), order.armedForMs)
+  setTimeout(() => process.exit(owed ? 1 : 0), owed ? againMs : order.armedForMs)
   listen((command) => {
     if (command.do === 'quit') process.exit(0)
+    if (command.do !== 'hello') return
+    print({ hello: 1, last: told.at(-1)?.seq ?? order.after })
+    for (const event of told) if (event.seq > command.acknowledged) print(event)
   })
   process.on('SIGTERM', () => process.exit(0))
 }
@@ -80,29 +96,51 @@ function parseCommand(line: string): NodeCommand | null {
   }
 }
 
-function prepare(order: NodeOrder): Program {
-  const fault = (nodeFaults as Record<string, unknown>)[order.fault] as AnyNodeFault | undefined
-  if (!fault)
-    throw new Error(
-      `Fault ${order.fault} has no part that runs on a node; this image knows ${Object.keys(nodeFaults).join(', ')}.`,
-    )
-  const { host, enter } = hostHere()
+const faultOf = (id: string): AnyNodeFault | undefined =>
+  (nodeFaults as Record<string, unknown>)[id] as AnyNodeFault | undefined
+
+function faultFor({ start, fault: id }: NodeOrder): AnyNodeFault | null {
+  if (start === 'sweep') return null
+  const fault = faultOf(id)
+  if (fault) return fault
+  throw new Error(
+    `Fault ${id} has no part that runs on a node; this image knows ${Object.keys(nodeFaults).join(', ')}.`,
+  )
+}
+
+/** Where the host is, and the journal's folder in it. */
+type Place = ReturnType<typeof hostHere> & { dir: string }
+
+function placeHere(): Place {
   const folder = env['CHAOSPLANE_JOURNAL']
   if (!folder)
     throw new Error('CHAOSPLANE_JOURNAL is not set: the fault pod was not made by this version.')
-  const journal = new Journal(host.root + folder)
+  const here = hostHere()
+  return { ...here, dir: here.host.root + folder }
+}
+
+/** Waits for the journal; null when the program of a later pod looks after it. */
+async function prepare(order: NodeOrder): Promise<Program | null> {
+  const fault = faultFor(order)
+  const { host, enter, dir } = placeHere()
   const hands = new Hands(host.root, env, [1, host.pid])
-  journal.own(process.pid, hands.process(process.pid)?.startTicks ?? 0)
+  const { pid } = process
+  const startTicks = hands.process(pid)?.startTicks ?? 0
+  const me = { pid, startTicks, bootId: bootId(), attempt: order.attempt }
+  const journal = await openJournal(dir, me)
+  if (!journal) return null
   const now = () => Date.now()
   return new Program({
     order,
     fault,
+    faultOf,
     hands,
     journal,
-    channel: new Channel(journal, print, now),
+    channel: new Channel(journal, { print, now, after: order.after }),
     find: (target) => findTarget(target, host, enter),
     now,
     monotonic: () => performance.now(),
+    wantedBy: () => wantedBy(dir),
     limits: {
       guardMs: Number(env['CHAOSPLANE_GUARD_LIMIT_MS'] ?? 10_000),
       retentionMs: Number(env['CHAOSPLANE_RETENTION_MS'] ?? 10 * minute),
@@ -110,29 +148,56 @@ function prepare(order: NodeOrder): Program {
   })
 }
 
+async function openJournal(dir: string, me: Owner): Promise<Journal | null> {
+  try {
+    return (await own(dir, me)) === 'owned' ? new Journal(dir) : null
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Error(
+      `The journal ${env['CHAOSPLANE_JOURNAL']} cannot be written on this node (${why}): make room on the disk under it. Without a journal nothing is injected.`,
+    )
+  }
+}
+
+/** The guard of this pod is needed no more. */
+async function dismissGuard(order: NodeOrder): Promise<void> {
+  const line = await openGuardLine(join(placeHere().dir, `guard-${order.attempt}`), 1000)
+  line.tell('quit')
+}
+
 async function run(order: NodeOrder, program: Program): Promise<void> {
   process.on('SIGTERM', () => program.term())
   process.on('SIGINT', () => program.term())
-  if (order.start === 'wait') listen((command) => program.command(command))
-  await program.start()
-  // after the injection: setting up stdin costs milliseconds
-  if (order.start === 'now') listen((command) => program.command(command))
+  // setting up stdin costs milliseconds: what begins at once hears its first order after the injection
+  const late = order.start === 'now' && program.isFresh
+  if (!late) listen((command) => program.command(command))
+  const started = program.start()
+  if (late) {
+    await started
+    listen((command) => program.command(command))
+  }
   const ending = await program.ended
   process.exit(ending === 'owed' ? 1 : 0)
 }
 
-const order = readOrder()
-let program: Program | null = null
-try {
-  program = prepare(order)
-} catch (thrown) {
-  refuseAll(order, 'HELPER_ERROR', thrown instanceof Error ? thrown.message : String(thrown))
+function sweepOthersLater(): void {
+  setTimeout(() => sweepClosed(placeHere().dir, Date.now() - 10 * minute), 5000).unref()
 }
-if (program) {
+
+async function main(): Promise<void> {
+  const order = readOrder()
+  let program: Program | null
+  try {
+    program = await prepare(order)
+  } catch (thrown) {
+    return refuseAll(order, thrown instanceof Error ? thrown.message : String(thrown))
+  }
+  if (!program) {
+    await dismissGuard(order).catch(() => {})
+    process.exit(0)
+  }
   void run(order, program)
-  const own = env['CHAOSPLANE_JOURNAL'] ?? ''
-  setTimeout(() => {
-    const root = env['CHAOSPLANE_HOST_ROOT'] ?? findHost(process.ppid).root
-    sweepClosed(root + own, Date.now() - 10 * minute)
-  }, 5000).unref()
+  sweepOthersLater()
 }
+
+void main()

@@ -12,22 +12,30 @@ import { pastOf, sweepOwn } from './recover.ts'
 /** What the program works with; all of it real, given as arguments so that tests choose folders and time limits. */
 export type World = {
   order: NodeOrder
-  fault: AnyNodeFault
+  /** the fault of the order; null where it is not asked for: to sweep, the journal says which */
+  fault: AnyNodeFault | null
+  faultOf(id: string): AnyNodeFault | undefined
   hands: Hands
   journal: Journal
   channel: Channel
   find(target: NodeTarget): Omit<FoundTarget, 'mark'>
   now(): number
   monotonic(): number
+  /** the attempt of another pod's program that asks for the journal, 0: none */
+  wantedBy(): number
   limits: { guardMs: number; retentionMs: number }
 }
 
-/** Why the program is at its end, and whether the journal may go. */
-export type Ending = 'removed' | 'kept' | 'owed'
+/** Why the program is at its end, and whether the journal may go. `yielded`: another pod's program takes it over. */
+export type Ending = 'removed' | 'kept' | 'owed' | 'yielded'
 
 /** The guard undoes this much after the program's own deadline. */
 const guardMarginMs = 1000
 const termLimitMs = 1500
+/** How often it is looked whether another pod's program asks for the journal. */
+const yieldEveryMs = 100
+const noRecord =
+  'the node keeps no record of it any more: a record goes only when everything is put back, or with the disk of the node'
 
 const troubleOf = (thrown: unknown): { code: string; reason: string } => ({
   code: thrown instanceof NodeTrouble ? thrown.code : 'HELPER_ERROR',
@@ -41,6 +49,8 @@ export class Program {
   readonly #holds = new Map<string, Hold>()
   readonly #settling = new Set<Promise<void>>()
   #settled = new Set<string>()
+  /** what an earlier program left open and is being put back */
+  #sweeping = new Set<string>()
   #line: GuardLine | null = null
   #goes = 0
   #ready = false
@@ -61,17 +71,67 @@ export class Program {
     }
   }
 
+  /** False once anything was told: then it is said again to whoever asks, also while it is being put back. */
+  get isFresh(): boolean {
+    return this.#world.journal.earlier.length === 0
+  }
+
   /** Sweeps what an earlier program left, arms the targets, and injects at once when the order says so. */
   async start(): Promise<void> {
-    const { journal, channel, fault, hands, now, monotonic, order } = this.#world
+    const { journal, channel, faultOf, hands, now, monotonic, order } = this.#world
+    this.#listenForOthers()
     const past = pastOf(journal.earlier, journal.openGos())
     this.#settled = past.settled
-    await sweepOwn({ journal, channel, fault, hands, now, monotonic }, past)
+    this.#sweeping = past.sweeping
+    await sweepOwn({ journal, channel, faultOf, hands, now, monotonic }, past)
+    this.#tellOfTouched()
     await this.#arm()
     if (order.start === 'now' && !past.acted) this.#go(order.holdMs, undefined)
     this.#ready = true
     for (const command of this.#early.splice(0)) this.command(command)
     this.#rest()
+  }
+
+  /** What was reported once and is not in the journal is owed no more. */
+  #tellOfTouched(): void {
+    for (const { id, touched } of this.#world.order.targets) {
+      if (!touched || this.#settled.has(id) || this.#sweeping.has(id)) continue
+      this.#settled.add(id)
+      this.#world.channel.emit({ event: 'reverted', target: id, why: 'guard', proof: noRecord })
+    }
+  }
+
+  /** A pod that only sweeps injects nothing: whoever still waits for that is told. */
+  #refuseToGo(targets: readonly string[]): void {
+    const reason =
+      'The fault pod was lost before it injected, and what took its place only puts back. Nothing was done to the target.'
+    for (const id of targets) {
+      if (this.#settled.has(id) || this.#sweeping.has(id)) continue
+      this.#settled.add(id)
+      const code = 'HELPER_ERROR'
+      this.#world.channel.emit({ event: 'inject-failed', target: id, code, reason })
+    }
+  }
+
+  /** The program of a later pod is the one that the runner speaks to: it gets the journal, put back as far as we can. */
+  #listenForOthers(): void {
+    const { wantedBy, order } = this.#world
+    const watch = setInterval(() => {
+      const attempt = wantedBy()
+      if (attempt <= order.attempt) return
+      clearInterval(watch)
+      void this.#yield(attempt)
+    }, yieldEveryMs)
+  }
+
+  async #yield(attempt: number): Promise<void> {
+    setTimeout(() => this.#finish('yielded'), termLimitMs)
+    this.#armed.clear()
+    const reason = `fault pod ${attempt} of this node looks after it now`
+    for (const hold of this.#holds.values()) hold.end({ end: 'lost', reason })
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    this.#line?.tell('quit')
+    this.#finish('yielded')
   }
 
   /** One line from the runner. */
@@ -80,6 +140,8 @@ export class Program {
     if (command.do === 'hello') channel.hello(command.acknowledged)
     else if (command.do === 'ack') channel.ack(command.seq)
     else if (!this.#ready && command.do === 'go') this.#early.push(command)
+    else if (command.do === 'go' && this.#world.order.start === 'sweep')
+      this.#refuseToGo(command.targets ?? [])
     else if (command.do === 'go') this.#go(command.holdMs, command.targets)
     else if (command.do === 'stop') this.#stop(command.targets)
     else if (command.do === 'quit') void this.#leave('stop', true)
@@ -99,14 +161,16 @@ export class Program {
    */
   async #arm(): Promise<void> {
     const { order, channel, journal, limits } = this.#world
-    const found = this.#find()
-    const opening = openGuardLine(join(journal.dir, 'guard'), limits.guardMs).then(
+    const found = order.start === 'sweep' ? [] : this.#find()
+    const fifo = join(journal.dir, `guard-${order.attempt}`)
+    const opening = openGuardLine(fifo, limits.guardMs).then(
       (opened) => {
         this.#line = opened
         return null
       },
       (thrown: unknown) => thrown,
     )
+    if (order.start === 'sweep') this.#refuseToGo(order.targets.map(({ id }) => id))
     if (found.length === 0) return
     const absent = order.start === 'wait' ? await opening : null
     if (order.start === 'now') void opening.then((thrown) => thrown && this.#unguarded(thrown))
@@ -124,15 +188,22 @@ export class Program {
   }
 
   #find() {
-    const { order, fault, hands, find } = this.#world
+    const { order, hands, find } = this.#world
     const look = (target: NodeTarget) => {
+      const fault = this.#fault
       const place = find(target)
       fault.params(order.params)
       return { place, facility: fault.facility({ ...place, mark: '' }, hands) }
     }
     return order.targets
-      .filter(({ id }) => !this.#settled.has(id))
+      .filter(({ id }) => !this.#settled.has(id) && !this.#sweeping.has(id))
       .map((target) => ({ target, result: attempt(() => look(target)) }))
+  }
+
+  get #fault(): AnyNodeFault {
+    const { fault, order } = this.#world
+    if (!fault) throw new NodeTrouble('HELPER_ERROR', `This pod does not inject ${order.fault}.`)
+    return fault
   }
 
   #unguarded(thrown: unknown): void {
@@ -143,10 +214,11 @@ export class Program {
 
   /** Plans all, writes the plans down durably, then acts on all at once. */
   #go(holdMs: number, targets: readonly string[] | undefined): void {
-    const { order, fault, hands, journal, channel, now } = this.#world
+    const { order, hands, journal, channel, now } = this.#world
     const chosen = [...this.#armed.values()].filter(({ id }) => !targets || targets.includes(id))
     if (chosen.length === 0) return
     for (const { id } of chosen) this.#armed.delete(id)
+    const fault = this.#fault
     const params = fault.params(order.params)
     // strictly increasing within the journal, also over a restart
     this.#goes = Math.max(this.#goes + 1, now())
@@ -163,6 +235,8 @@ export class Program {
       this.#inject(file, planned, holdMs)
     } catch (thrown) {
       const { code, reason } = troubleOf(thrown)
+      // what was half written undoes what was never done
+      journal.done(file)
       for (const { id } of chosen) {
         this.#settled.add(id)
         channel.emit({
@@ -176,9 +250,9 @@ export class Program {
   }
 
   #inject(file: string, planned: Planned[], holdMs: number): void {
-    const { fault, hands, channel, journal, now, monotonic } = this.#world
+    const { hands, channel, journal, now, monotonic } = this.#world
     const world = {
-      fault,
+      fault: this.#fault,
       hands,
       now,
       monotonic,
@@ -207,8 +281,12 @@ export class Program {
     const { channel, order } = this.#world
     const named = (id: string) => !targets || targets.includes(id)
     for (const [id, hold] of this.#holds) if (named(id)) hold.end({ end })
-    for (const { id } of order.targets) {
+    // A pod that is taken away before it has injected is replaced by one that does.
+    if (end === 'term') return
+    for (const { id, touched } of order.targets) {
       if (!named(id) || this.#holds.has(id) || this.#settled.has(id)) continue
+      // of what an earlier program did, more is said when it is put back
+      if (this.#sweeping.has(id) || (touched && !this.#ready)) continue
       this.#armed.delete(id)
       this.#settled.add(id)
       const proof = 'nothing was injected'

@@ -1,7 +1,8 @@
 import type { NodeEvent } from '../../model/fault-pod.ts'
+import type { Proven } from '../faults/node-fault.ts'
 import type { Channel } from './channel.ts'
 import type { Hands } from './hands.ts'
-import { type AnyNodeFault, revertUntilProven } from './hold.ts'
+import { type AnyNodeFault, isClean, revertUntilProven } from './hold.ts'
 import { bootId } from './host.ts'
 import type { Journal, OpenGo, Planned } from './journal.ts'
 
@@ -18,6 +19,8 @@ const acts = new Set<NodeEvent['event']>([
 export type Past = {
   /** targets about which everything is said */
   settled: Set<string>
+  /** targets that are being put back: whatever else is asked, that is what is said of them */
+  sweeping: Set<string>
   /** whether anything was ever done to a target: then nothing starts by itself again */
   acted: boolean
 }
@@ -27,53 +30,93 @@ export function pastOf(events: readonly NodeEvent[], open: readonly OpenGo[]): P
   const settled = new Set<string>()
   for (const event of events)
     if ('target' in event && terminal.has(event.event)) settled.add(event.target)
-  return { settled, acted: open.length > 0 || events.some(({ event }) => acts.has(event)) }
+  const planned = open.flatMap((go) => go.planned.map(({ found }) => found.id))
+  const sweeping = new Set(planned.filter((id) => !settled.has(id)))
+  return {
+    settled,
+    sweeping,
+    acted: open.length > 0 || events.some(({ event }) => acts.has(event)),
+  }
 }
 
 type World = {
   journal: Journal
   channel: Channel
   hands: Hands
-  fault: AnyNodeFault
+  faultOf(id: string): AnyNodeFault | undefined
   now(): number
   monotonic(): number
 }
 
 /** Reverts everything that an earlier program left open, before anything else is done. */
 export async function sweepOwn(world: World, past: Past): Promise<void> {
-  for (const go of world.journal.openGos()) {
-    const open = go.planned.filter(({ found }) => !past.settled.has(found.id))
-    await Promise.all(open.map((planned) => sweepTarget(world, go, planned)))
-    for (const { found } of go.planned) past.settled.add(found.id)
-    world.journal.done(go.file)
-  }
+  await Promise.all(
+    world.journal.openGos().map(async (go) => {
+      const fault = world.faultOf(go.fault)
+      if (!fault) return unknownFault(world, go)
+      const open = go.planned.filter(({ found }) => !past.settled.has(found.id))
+      await Promise.all(
+        open.map(async (planned) => {
+          await sweepTarget({ ...world, fault }, go, planned)
+          past.settled.add(planned.found.id)
+          past.sweeping.delete(planned.found.id)
+        }),
+      )
+      world.journal.done(go.file)
+    }),
+  )
 }
 
-async function sweepTarget(world: World, go: OpenGo, planned: Planned): Promise<void> {
+/** Written by another version of the program: its undo file still runs. */
+function unknownFault({ journal, channel }: World, { file, fault, planned }: OpenGo): void {
+  const reason = `This image does not know the fault ${fault} that ${file} undoes.`
+  for (const { found } of planned)
+    channel.emit({
+      event: 'revert-failed',
+      target: found.id,
+      reason,
+      remaining: [`sh ${journal.dir}/${file}`],
+    })
+}
+
+async function sweepTarget(
+  world: World & { fault: AnyNodeFault },
+  go: OpenGo,
+  planned: Planned,
+): Promise<void> {
   const { channel, journal, hands, fault, now, monotonic } = world
   const target = planned.found.id
   const note = () => journal.guardNotes().find(({ file }) => file === go.file)
-  const told = (kind: NodeEvent['event']) =>
-    journal.earlier.find(
-      (event) => event.event === kind && 'target' in event && event.target === target,
-    )
-  const injected = told('injected')
-  const proof =
+  const injected = toldOf(journal, 'injected', target)
+  const foundClean = isClean(fault, planned.plan, hands)
+  const emit = (event: Parameters<Channel['emit']>[0]) => void channel.emit(event)
+  const proven: Proven =
     planned.found.bootId === bootId()
-      ? await revertUntilProven(
-          { fault, hands, emit: (event) => channel.emit(event), now, monotonic, guardNote: note },
-          planned,
-        )
-      : 'the node has booted since: no process of that time is left'
+      ? await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
+      : { proof: 'the node has booted since: no process of that time is left', gone: true }
   if (!injected) {
-    const reason = `The fault program was ended while it injected. It was put back: ${proof}.`
+    const reason = `The fault program was ended while it injected. It was put back: ${proven.proof}.`
     channel.emit({ event: 'inject-failed', target, code: 'CHAOS_INJECT_ERROR', reason })
     return
   }
-  const heldMs = Math.max(0, (note()?.at ?? now()) - injected.at)
-  const reason = note()
-    ? 'the fault program was ended from outside; the guard undid its injection'
-    : 'the fault program was ended from outside; the next one undid its injection'
-  if (!told('lost')) channel.emit({ event: 'lost', target, heldMs, reason })
-  channel.emit({ event: 'reverted', target, why: 'guard', heldMs, proof })
+  const lost = toldOf(journal, 'lost', target)
+  // what was clean already when we came ended at its own limit, if not before
+  const end = note()?.at ?? (foundClean ? Math.min(now(), injected.endsAt) : now())
+  const heldMs = lost?.heldMs ?? Math.max(0, end - injected.at)
+  const who = note() ? 'the guard' : 'the next one'
+  const reason = `the fault program was ended from outside; ${who} undid its injection`
+  if (!lost) channel.emit({ event: 'lost', target, heldMs, reason })
+  channel.emit({ event: 'reverted', target, why: 'guard', heldMs, ...proven })
+}
+
+/** What an earlier program said of a target last. */
+function toldOf<Kind extends NodeEvent['event']>(
+  { earlier }: Journal,
+  kind: Kind,
+  target: string,
+): Extract<NodeEvent, { event: Kind }> | undefined {
+  const found = earlier.findLast(
+    (event) => event.event === kind && 'target' in event && event.target === target,
+  )
+  return found as Extract<NodeEvent, { event: Kind }> | undefined
 }

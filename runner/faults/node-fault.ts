@@ -69,6 +69,9 @@ export type NodeHands = NodeLook & {
 /** What was measured on the target; `sound` is compared by `alive` while the fault is held. */
 export type Effect = { evidence: string; sound: number }
 
+/** `gone`: the target itself no longer exists */
+export type Proven = { proof: string; gone?: true }
+
 /** A refusal or failure with a code of the catalogue and a sentence that says what to do next. */
 export class NodeTrouble extends Error {
   readonly code: ErrorCode
@@ -96,7 +99,7 @@ export type NodeFault<Params, Plan> = {
   /** idempotent; may be called on what was never injected */
   revert(plan: Plan, hands: NodeHands): void
   /** reads again: `proof` in words, or what is left with the commands for a human */
-  proof(plan: Plan, look: NodeLook): { proof: string } | { left: string; remaining: string[] }
+  proof(plan: Plan, look: NodeLook): Proven | { left: string; remaining: string[] }
   /** POSIX shell lines that revert and exit 1 when something is left; `$H` is the host's root */
   undo(plan: Plan): string[]
 }

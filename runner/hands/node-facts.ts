@@ -46,7 +46,7 @@ const translate: Translate = {
     task,
     target,
     at,
-    heldMs,
+    ...(heldMs === undefined ? {} : { heldMs }),
     proof,
     why,
     ...(untouched ? { untouched } : {}),

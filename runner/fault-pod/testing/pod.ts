@@ -51,6 +51,8 @@ export const orderFor = (
   })),
   holdMs: 1500,
   start: 'now',
+  attempt: 1,
+  after: 0,
   armedForMs: 20_000,
   ...more,
 })

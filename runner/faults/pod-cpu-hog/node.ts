@@ -1,4 +1,4 @@
-import { defineNodeFault, type FoundTarget, NodeTrouble } from '../node-fault.ts'
+import { defineNodeFault, type FoundTarget, type NodeLook, NodeTrouble } from '../node-fault.ts'
 import { joinedCommand, ownTimeLimit, stressCommand, undoStress } from './commands.ts'
 
 type Params = { workers: number; loadPercent: number }
@@ -14,6 +14,11 @@ const whole = (raw: unknown, name: string, from: number, to: number): number => 
     'INVALID_SPEC',
     `pod-cpu-hog: ${name} must be a whole number from ${from} to ${to}, not ${JSON.stringify(raw)}.`,
   )
+}
+
+function hasEnded({ pid, startTicks }: FoundTarget, look: NodeLook): boolean {
+  const first = look.process(pid)
+  return first?.startTicks !== startTicks || first.state === 'Z'
 }
 
 /** The node part of pod-cpu-hog: stress-ng in the target container's cgroups. */
@@ -64,9 +69,7 @@ export const podCpuHogNode = defineNodeFault<Params, Plan>({
   },
 
   alive(plan, effect, look) {
-    const first = look.process(plan.target.pid)
-    if (first?.startTicks !== plan.target.startTicks || first.state === 'Z')
-      return 'the target container has ended or restarted'
+    if (hasEnded(plan.target, look)) return 'the target container has ended or restarted'
     const ours = look.marked(plan.target.cgroups, plan.target.mark)
     const workers = ours.filter((pid) => ours.includes(look.process(pid)?.parent ?? 0)).length
     if (workers >= effect.sound) return null
@@ -79,6 +82,8 @@ export const podCpuHogNode = defineNodeFault<Params, Plan>({
 
   proof(plan, look) {
     const left = look.marked(plan.target.cgroups, plan.target.mark)
+    if (left.length === 0 && hasEnded(plan.target, look))
+      return { proof: 'the container has ended, and all that ran in it', gone: true }
     if (left.length === 0) return { proof: "no stressor is left in the container's cgroup" }
     return {
       left: `${left.length} stressor(s) still run in the container's cgroup`,

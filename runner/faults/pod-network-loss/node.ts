@@ -99,7 +99,7 @@ export const podNetworkLossNode = defineNodeFault<Params, Plan>({
 
   proof(plan, look) {
     const pid = doorOf(plan.network, look)
-    if (pid === null) return { proof: "the pod's network namespace no longer exists" }
+    if (pid === null) return { proof: "the pod's network namespace no longer exists", gone: true }
     const { ok, stdout, stderr } = look.ask(nft(pid, 'list', 'tables'))
     if (ok && !stdout.split('\n').some((line) => line.endsWith(` ${plan.table}`)))
       return { proof: `no table ${plan.table} is left in the pod's network` }
