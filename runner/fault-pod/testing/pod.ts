@@ -59,8 +59,8 @@ export const orderFor = (
 
 /** A fault pod without Kubernetes: guard and program as two processes on a folder that stands for the host's disk. */
 export class PosedPod {
-  readonly disk = mkdtempSync(join(tmpdir(), 'fault-pod-'))
-  readonly journal = join(this.disk, 'run', 'task')
+  readonly disk: string
+  readonly journal: string
   readonly lines: NodeLine[] = []
   /** whatever was printed that is not a line of the protocol */
   stray = ''
@@ -69,12 +69,16 @@ export class PosedPod {
   guard: ChildProcess | null = null
   program: ChildProcess | null = null
 
-  constructor(program: string, order: NodeOrder) {
+  /** `disk`: of another pod of the same node, whose journal this one shares */
+  constructor(program: string, order: NodeOrder, disk?: string) {
     this.#program = program
+    this.disk = disk ?? mkdtempSync(join(tmpdir(), 'fault-pod-'))
+    this.journal = join(this.disk, 'run', 'task')
     this.#env = {
       PATH: process.env['PATH'] ?? '',
       CHAOSPLANE_ORDER: JSON.stringify(order),
       CHAOSPLANE_JOURNAL: this.journal,
+      CHAOSPLANE_ATTEMPT: String(order.attempt),
       CHAOSPLANE_HOST_ROOT: '',
       CHAOSPLANE_GUARD_LIMIT_MS: '3000',
     }
