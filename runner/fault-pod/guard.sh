@@ -118,8 +118,13 @@ on_term() {
 }
 trap on_term TERM INT
 
-mkdir -p "$J"
-[ -p "$fifo" ] || mkfifo -m 600 "$fifo" 2>/dev/null || { rm -f "$J/reserve" && mkfifo -m 600 "$fifo"; }
+# On a disk that is full the room is taken that is kept for the report.
+make_fifo() {
+  mkdir -p "$J"
+  [ -p "$fifo" ] || mkfifo -m 600 "$fifo" 2>/dev/null || { rm -f "$J/reserve" && mkfifo -m 600 "$fifo"; }
+}
+
+make_fifo
 while :; do
   # something is open although no program has reached us yet
   absent=
@@ -128,8 +133,12 @@ while :; do
     absent=$!
     watch_deadline
   fi
-  # blocks until a program opens the other end
-  exec 3<"$fifo"
+  # Blocks until a program opens the other end. `command`: a signal breaks it off, which must not end this shell
+  # before its trap has run.
+  until command exec 3<"$fifo" 2>/dev/null; do
+    sleep 0.2
+    make_fifo
+  done
   [ -z "$absent" ] || kill "$absent" 2>/dev/null
   watch_deadline
   said=

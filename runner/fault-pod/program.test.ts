@@ -138,6 +138,7 @@ describe.skipIf(why !== '')(
         expect(await exitOf(pod.program)).toBe(0)
         expect(await exitOf(pod.guard)).toBe(0)
         expect(pod.events.at(-1)).toMatchObject({ event: 'reverted', why: 'term' })
+        expect(pod.names().filter((one) => one === 'lost').length).toBe(2)
         // nobody has acknowledged the report: a closed journal stays for whoever asks
         expect(pod.files()).toContain('closed')
         expect(pod.files().filter((file) => file.startsWith('go-'))).toEqual([])

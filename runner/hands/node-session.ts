@@ -265,10 +265,9 @@ export class NodeSession {
     // A replacement never injects: it sweeps what the journal holds and reports it.
     const start = attempt === 1 ? order.start : 'wait'
     const path = resourcePath({ ...pods, namespace })
+    const made = { ...order, start, attempt, after: this.#acknowledged() }
     try {
-      await kube.create(path, this.#parts.podOf({ ...order, start }, name, { reserve }), {
-        signal,
-      })
+      await kube.create(path, this.#parts.podOf(made, name, { reserve }), { signal })
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }

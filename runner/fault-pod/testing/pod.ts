@@ -64,6 +64,7 @@ export class PosedPod {
   readonly lines: NodeLine[] = []
   /** whatever was printed that is not a line of the protocol */
   stray = ''
+  readonly #shares: boolean
   readonly #program: string
   readonly #env: Record<string, string>
   guard: ChildProcess | null = null
@@ -72,6 +73,7 @@ export class PosedPod {
   /** `disk`: of another pod of the same node, whose journal this one shares */
   constructor(program: string, order: NodeOrder, disk?: string) {
     this.#program = program
+    this.#shares = disk !== undefined
     this.disk = disk ?? mkdtempSync(join(tmpdir(), 'fault-pod-'))
     this.journal = join(this.disk, 'run', 'task')
     this.#env = {
@@ -178,7 +180,7 @@ export class PosedPod {
     } catch {
       // gone already
     }
-    rmSync(this.disk, { recursive: true, force: true })
+    if (!this.#shares) rmSync(this.disk, { recursive: true, force: true })
   }
 }
 
