@@ -339,7 +339,7 @@ describe.skipIf(why !== '')(
         await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
         pod.program?.kill('SIGSTOP')
         pod.startGuard()
-        await sleep(2500)
+        await sleep(1700)
         expect(container.strangers().length).toBeGreaterThan(0)
         pod.program?.kill('SIGCONT')
         await sleep(300)
