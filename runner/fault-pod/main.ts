@@ -14,6 +14,7 @@ import { sweepClosed } from './sweep-old.ts'
 
 const env = process.env
 const minute = 60_000
+const guardMs = Number(env['CHAOSPLANE_GUARD_LIMIT_MS'] ?? 10_000)
 /** What could not even begin to put back is begun anew after this. */
 const againMs = 5000
 
@@ -142,7 +143,7 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     monotonic: () => performance.now(),
     wantedBy: () => wantedBy(dir),
     limits: {
-      guardMs: Number(env['CHAOSPLANE_GUARD_LIMIT_MS'] ?? 10_000),
+      guardMs,
       retentionMs: Number(env['CHAOSPLANE_RETENTION_MS'] ?? 10 * minute),
     },
   })
@@ -161,7 +162,7 @@ async function openJournal(dir: string, me: Owner): Promise<Journal | null> {
 
 /** The guard of this pod is needed no more. */
 async function dismissGuard(order: NodeOrder): Promise<void> {
-  const line = await openGuardLine(join(placeHere().dir, `guard-${order.attempt}`), 1000)
+  const line = await openGuardLine(join(placeHere().dir, `guard-${order.attempt}`), guardMs)
   line.tell('quit')
 }
 

@@ -27,7 +27,7 @@ const story = (
   more: Partial<NodeOrder>,
   act: (world: World) => Promise<void>,
 ): void => {
-  it.concurrent(name, async () => {
+  it.concurrent(name, { timeout: 60_000 }, async () => {
     const containers = [new PosedContainer(), new PosedContainer()] as const
     const [container, other] = containers
     const first = new PosedPod(program, orderFor([...containers], more))
@@ -104,8 +104,8 @@ describe.skipIf(why !== '')(`two pods on one journal${why && ` (skipped: ${why})
       first.startProgram()
       expect(await exitOf(first.program, 20_000)).toBe(0)
       expect(await exitOf(second.program, 20_000)).toBe(0)
-      expect(await exitOf(first.guard)).toBe(0)
-      expect(await exitOf(second.guard)).toBe(0)
+      expect(await exitOf(first.guard, 20_000)).toBe(0)
+      expect(await exitOf(second.guard, 20_000)).toBe(0)
       third.send({ do: 'hello', acknowledged: 0 })
       await until(8000, () => third.names().filter((one) => one === 'reverted').length === 2)
       expect(container.strangers()).toEqual([])
