@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { readAudit } from './audit.ts'
 import { binary } from './binaries.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
@@ -15,6 +15,12 @@ beforeAll(async () => {
 })
 
 afterAll(() => plane.down())
+
+/** One test that fails between a kill and a start must not fail all that follow. */
+beforeEach(async () => {
+  for (const part of ['etcd', 'kube-apiserver'] as const)
+    if (!plane.runs(part)) await plane.start(part)
+})
 
 const kubectl = (kubeconfig: string, ...args: string[]) =>
   run(binary('kubectl'), [`--kubeconfig=${kubeconfig}`, '--request-timeout=10s', ...args])

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type ApiServerPlan, apiServerProgram, etcdProgram } from './api-server.ts'
 import { writeAuditPolicy } from './audit.ts'
+import { tryLock } from './lock.ts'
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts'
 import { processesIn } from './processes.ts'
 import { newRunFolder, removeRunFolder } from './run-folder.ts'
@@ -21,6 +22,7 @@ export type ControlPlane = {
   folder: string
   /** Writes a kubeconfig for another user; returns its path. RBAC applies to it. */
   kubeconfigFor(user: string, groups?: string[]): Promise<string>
+  runs(part: ControlPlanePart): boolean
   /** SIGKILL */
   kill(part: ControlPlanePart): Promise<void>
   /** SIGTERM; the API server takes up to some seconds to go */
@@ -78,6 +80,7 @@ async function startIn(
       await createCertificate(plan.pki, { name, user, groups })
       return await kubeconfigOf(name)
     },
+    runs: (part) => processes.runs(part),
     kill: (part) => processes.kill(part),
     stop: (part) => processes.stop(part),
     start: (part) => processes.start(part),
@@ -91,13 +94,14 @@ async function startIn(
 
 async function planIn(folder: string, flags: string[]): Promise<ApiServerPlan> {
   const etcdPort = await freePorts(2)
+  const apiPort = await freePorts(1)
   return {
     folder,
     pki: join(folder, 'pki'),
     address: '127.0.0.1',
     bind: '127.0.0.1',
     etcdPort,
-    apiPort: await freePorts(1, etcdPort),
+    apiPort,
     auditLog: join(folder, 'audit.log'),
     auditPolicy: join(folder, 'audit-policy.json'),
     // A documentation address: nobody connects to it, and the machine may have no other one than loopback.
@@ -139,13 +143,17 @@ async function compact(etcdUrl: string): Promise<number> {
   return Number(header.revision)
 }
 
-/** The first of `count` neighbouring free ports, below the range that outgoing connections use. */
-async function freePorts(count: number, not = 0): Promise<number> {
+/**
+ * The first of `count` neighbouring free ports, below the range that outgoing connections use. They are ours until
+ * this process ends: a port whose program is killed for a moment is not given to another test.
+ */
+async function freePorts(count: number): Promise<number> {
   for (let i = 0; i < 200; i++) {
     const first = 20_000 + Math.floor(Math.random() * 9_000)
-    if (Math.abs(first - not) <= count + 1) continue
     const wanted = Array.from({ length: count }, (_, n) => first + n)
-    if ((await Promise.all(wanted.map(isFree))).every(Boolean)) return first
+    const locks = await Promise.all(wanted.map((port) => tryLock(`port-${port}`)))
+    if (locks.every(Boolean) && (await Promise.all(wanted.map(isFree))).every(Boolean)) return first
+    await Promise.all(locks.map((lock) => lock?.release()))
   }
   throw new Error('no free port between 20000 and 29000')
 }

@@ -35,6 +35,7 @@ export type Processes = {
   pause(name: string): void
   /** SIGCONT after a pause. */
   resume(name: string): void
+  runs(name: string): boolean
   /** The pid of a running program. */
   pid(name: string): number
   /** Where the program's output goes. */
@@ -77,10 +78,9 @@ export function processesIn(folder: string): Processes {
     const chosen = known(name)
     const before = recorded(folder, name)
     if (before && isAlive(before)) throw new Error(`"${name}" is running already`)
-    const born = launch(chosen, log(name), (r) =>
-      writeFileSync(pidFile(folder, name), JSON.stringify(r)),
-    )
-    await untilReady(name, chosen, born, log(name))
+    const begin = () =>
+      launch(chosen, log(name), (r) => writeFileSync(pidFile(folder, name), JSON.stringify(r)))
+    await untilReady({ name, program: chosen, logFile: log(name) }, begin)
   }
   return {
     add: (name, program) => void programs.set(name, program),
@@ -93,6 +93,10 @@ export function processesIn(folder: string): Processes {
     },
     pause: (name) => void process.kill(live(name).pid, 'SIGSTOP'),
     resume: (name) => void process.kill(live(name).pid, 'SIGCONT'),
+    runs: (name) => {
+      const found = recorded(folder, name)
+      return found !== undefined && isAlive(found)
+    },
     pid: (name) => live(name).pid,
     log,
     names: () => [...programs.keys()],
@@ -150,13 +154,22 @@ function launch(program: Program, logFile: string, record: (r: Recorded) => void
   }
 }
 
-async function untilReady(name: string, program: Program, born: Recorded, logFile: string) {
+type Starting = { name: string; program: Program; logFile: string }
+
+/** A program that gives up while it starts (an API server whose etcd is still busy does) is begun again, as its supervisor would. */
+async function untilReady(
+  { name, program, logFile }: Starting,
+  begin: () => Recorded,
+): Promise<void> {
   const { ready } = program
+  let born = begin()
   if (!ready) return
+  let left = 3
   try {
     await until(`${name} is ready`, readyWithinMs, async () => {
       if (isAlive(born)) return await ready()
-      throw new Error(`${name} ended by itself`)
+      if (--left > 0) born = begin()
+      throw new Error(`${name} ended by itself ${left > 0 ? 'and was begun again' : 'three times'}`)
     })
   } catch (e) {
     const tail = readFileSync(logFile, 'utf8').split('\n').slice(-15).join('\n')
