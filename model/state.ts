@@ -44,6 +44,9 @@ export const targetSchema = z
       .describe(
         'targeted: recorded, its turn has not come; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet; untouched: the task ended before its turn, nothing was done to it.',
       ),
+    plannedAt: millis
+      .optional()
+      .describe('When it was recorded how to put it back; nothing was done to it before.'),
     injectedAt: millis.optional(),
     endsAt: millis.optional().describe('Deadline that the node itself keeps.'),
     revertedAt: millis.optional(),

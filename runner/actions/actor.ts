@@ -5,7 +5,7 @@ import type { FaultDefinition } from '../../model/fault.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
 import type { RunState, TargetState, TaskState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { isEnded } from '../engine/reduce.ts'
 import type { NodeSession } from '../hands/node-session.ts'
@@ -40,6 +40,8 @@ export type Actor = {
   strikes: Map<string, Strike>
   /** acts on one target exclude each other: a revert waits until the act that it undoes has ended */
   alone(key: string, work: () => Promise<void>): Promise<void>
+  /** held targets, by the key of their lock: that no act on them is of unknown outcome, and when the effect was seen last */
+  holds: Map<string, { sure: boolean; seenAt?: number }>
   /** fault pods of a task by node */
   sessions: Map<string, Map<string, NodeSession>>
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>

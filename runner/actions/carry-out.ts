@@ -1,9 +1,10 @@
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import type { Execute } from '../engine/loop.ts'
 import type { Actor, Carry } from './actor.ts'
 import { check } from './health.ts'
 import { inject } from './inject.ts'
 import { attend, close, go, stop } from './node.ts'
+import { oversee } from './oversee.ts'
 import { prepare } from './prepare.ts'
 import { probe, watch } from './probe.ts'
 import { restore } from './restore.ts'
@@ -21,6 +22,7 @@ const table: Table = {
   settle,
   inject,
   restore,
+  oversee,
   go,
   stop,
   close,

@@ -1,38 +1,68 @@
-import { pods, resourcePath } from '../../lib/kube/paths.ts'
+import {
+  deployments,
+  nodes,
+  pods,
+  type ResourceKind,
+  replicaSets,
+  resourcePath,
+  statefulSets,
+} from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
-import type { Pod } from '../hands/pod-cache.ts'
+import type { Action } from '../engine/action.ts'
 import { type Actor, type Carry, taskOf } from './actor.ts'
 
-type Ready = Pod & { status?: { conditions?: { type: string; status: string }[] } }
-const isReady = (pod: Ready | undefined): boolean =>
-  pod?.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+type Ready = KubeObject & {
+  spec?: { replicas?: number }
+  status?: { conditions?: { type: string; status: string }[]; readyReplicas?: number }
+}
+const saysReady = ({ status }: Ready): boolean =>
+  status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+const hasAll = ({ spec, status }: Ready): boolean =>
+  (status?.readyReplicas ?? 0) >= (spec?.replicas ?? 1)
+
+/** What a healthy target of each kind looks like. */
+const healthy: Record<string, { of: ResourceKind; is(object: Ready): boolean }> = {
+  Pod: { of: pods, is: saysReady },
+  Node: { of: nodes, is: saysReady },
+  Deployment: { of: deployments, is: hasAll },
+  StatefulSet: { of: statefulSets, is: hasAll },
+  ReplicaSet: { of: replicaSets, is: hasAll },
+}
+
+async function isHealthy(target: Checked, actor: Actor, signal: AbortSignal): Promise<boolean> {
+  const known = healthy[target.kind]
+  if (!known) return true
+  const { namespace, name } = target
+  const object = await actor.context.kube.find<Ready>(
+    resourcePath({ ...known.of, namespace, name }),
+    { signal },
+  )
+  return object !== undefined && known.is(object)
+}
+
+type Checked = Pick<TargetState, 'kind' | 'namespace' | 'name'>
 
 type Limits = NonNullable<TaskPlan['healthCheck']>
 
 /** The default health check: every target is Running and Ready within the timeout, looked at every delay. */
 export async function waitHealthy(
-  targets: Pick<TargetState, 'namespace' | 'name'>[],
+  targets: Checked[],
   { delayMs, timeoutMs }: Limits,
   { actor, signal }: { actor: Actor; signal: AbortSignal },
 ): Promise<void> {
-  const { kube, clock } = actor.context
+  const { clock } = actor.context
   const end = clock.now() + timeoutMs
   for (;;) {
     const seen = await Promise.all(
-      targets.map(async (t) => ({
-        target: t,
-        pod: await kube.find<Ready>(
-          resourcePath({ ...pods, namespace: t.namespace, name: t.name }),
-          {
-            signal,
-          },
-        ),
+      targets.map(async ({ name, ...t }) => ({
+        name,
+        well: await isHealthy({ name, ...t }, actor, signal),
       })),
     )
-    const sick = seen.filter(({ pod }) => !isReady(pod)).map(({ target }) => target.name)
+    const sick = seen.filter(({ well }) => !well).map(({ name }) => name)
     if (sick.length === 0) return
     if (clock.now() >= end)
       throw new ChaosError({

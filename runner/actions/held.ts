@@ -5,6 +5,7 @@ import type { TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { HeldFault, KubeFaultIo } from '../faults/kube-fault.ts'
+import type { Holder, Slot } from '../hands/slots.ts'
 import { explain, userOf } from '../run/rights.ts'
 import { type Actor, faultOf } from './actor.ts'
 
@@ -38,6 +39,23 @@ export const markOf = ({ task, actor }: At, { id, wave }: TargetState): string =
     .update([actor.state().runId, task.name, id, wave].join('\n'))
     .digest('hex')
     .slice(0, 16)
+
+/** What a target needs for itself alone, and who this run is for others. */
+export function slotsOf({ task }: At, target: TargetState): Slot[] {
+  const names = heldFaultOf(task).slots(target, task.params as never)
+  return names.map((what) => ({ uid: target.uid, what }))
+}
+export const holderOf = ({ task, actor }: At, target: TargetState): Holder => ({
+  resource: actor.resource,
+  runId: actor.state().runId,
+  task: task.name,
+  target: target.id,
+})
+export const slotsIn = ({ actor }: At, signal: AbortSignal) => ({
+  kube: actor.context.kube,
+  namespace: actor.context.namespace,
+  signal,
+})
 
 /** Names the key under which acts on a target exclude each other. */
 export const lockOf = (task: TaskPlan, target: string): string => `${task.name}\n${target}`

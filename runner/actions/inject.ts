@@ -1,6 +1,8 @@
 import PQueue from 'p-queue'
+import { KubeError } from '../../lib/kube/errors.ts'
 import type { TargetState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
+import { takeSlot } from '../hands/slots.ts'
 import { type Carry, stateOf, taskOf } from './actor.ts'
 import {
   type At,
@@ -8,12 +10,15 @@ import {
   atOnce,
   failedFact,
   heldFaultOf,
+  holderOf,
   lockOf,
   markOf,
   notSeen,
+  slotsIn,
+  slotsOf,
   undoOf,
 } from './held.ts'
-import { putBack } from './restore.ts'
+import { giveBack, putBack } from './restore.ts'
 
 /** Pause between two looks for an effect, milliseconds. */
 const lookMs = 100
@@ -37,12 +42,9 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
 /** Tells the undo record of every target; false when one of them cannot be hit: then none is. */
 async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
   const { task, actor } = at
-  const fault = heldFaultOf(task)
   const planOne = async (target: TargetState) => {
-    const { params, durationMs } = task
-    const asked = { params: params as never, durationMs, mark: markOf(at, target) }
     try {
-      return { target, undo: await fault.plan(target, asked, asAccount(actor, io.signal)) }
+      return { target, undo: await planTarget(target, at, io.signal) }
     } catch (error) {
       return { target, error }
     }
@@ -50,14 +52,28 @@ async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
   const pool = new PQueue({ concurrency: atOnce })
   const open = wave.filter((t) => t.state === 'targeted' && !t.undo)
   const results = await pool.addAll(open.map((target) => () => planOne(target)))
-  if (io.signal.aborted) return false
   const failed = results.filter((r) => 'error' in r)
-  for (const { target, error } of failed) io.emit(failedFact(at, target, error))
-  if (failed.length > 0) return false
-  for (const r of results)
-    if ('undo' in r)
-      io.emit({ fact: 'planned', task: task.name, target: r.target.id, undo: r.undo })
+  if (failed.length > 0 || io.signal.aborted) {
+    await Promise.all(open.map((target) => giveBack(target, at)))
+    for (const { target, error } of io.signal.aborted ? [] : failed)
+      io.emit(failedFact(at, target, error))
+    return false
+  }
+  for (const r of results) {
+    if (!('undo' in r)) continue
+    actor.holds.set(lockOf(task, r.target.id), { sure: true })
+    io.emit({ fact: 'planned', task: task.name, target: r.target.id, undo: r.undo })
+  }
   return true
+}
+
+/** What is read here must be nobody else's doing: the target's slots are taken first. */
+async function planTarget(target: TargetState, at: At, signal: AbortSignal) {
+  const { params, durationMs } = at.task
+  for (const slot of slotsOf(at, target))
+    await takeSlot(slot, holderOf(at, target), slotsIn(at, signal))
+  const asked = { params: params as never, durationMs, mark: markOf(at, target) }
+  return heldFaultOf(at.task).plan(target, asked, asAccount(at.actor, signal))
 }
 
 async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
@@ -66,18 +82,48 @@ async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
   const limit = AbortSignal.timeout(fault.injectMs(task.params as never))
   const signal = AbortSignal.any([io.signal, limit])
   if (signal.aborted) return
+  const hold = actor.holds.get(lockOf(task, target.id)) ?? { sure: false }
+  actor.holds.set(lockOf(task, target.id), hold)
   try {
+    if (!hold.sure && (await wasThere(target, at, io))) return
+    hold.sure = false
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
+    hold.sure = true
     const evidence = await seen(target, at, signal)
     const endsAt = actor.clock.now() + task.durationMs
-    io.emit({ fact: 'injected', task: task.name, target: target.id, evidence, endsAt })
+    tell(target, at, { io, evidence, endsAt })
   } catch (error) {
+    // A refusal is an answer: nothing of ours is still on its way.
+    if (error instanceof KubeError && error.status > 0) hold.sure = true
     // Ended early: whoever ended it has the target put back, and waits for us.
     if (io.signal.aborted) return
     await putBack(target, at, io)
     const why = limit.aborted ? notSeen(task, target, error) : error
-    if (!io.signal.aborted) io.emit(failedFact(at, target, why))
+    if (io.signal.aborted) return
+    io.emit(failedFact(at, target, why))
+    await giveBack(target, at)
   }
+}
+
+type Told = { io: Io; evidence: string; endsAt: number; at?: number }
+
+/** The deadline stands in status alone, so it is stored at once. */
+function tell(target: TargetState, { task, actor }: At, { io, ...told }: Told): void {
+  io.emit({ fact: 'injected', task: task.name, target: target.id, ...told })
+  void actor.durable(actor.signal).catch(() => {})
+}
+
+/** A runner before this one may have injected it and died before that was stored: then the hold counts from its plan. */
+async function wasThere(target: TargetState, at: At, io: Io): Promise<boolean> {
+  const { kube } = at.actor.context
+  const evidence = await heldFaultOf(at.task).verify(target, undoOf(target), {
+    kube,
+    signal: io.signal,
+  })
+  if (evidence === null) return false
+  const from = target.plannedAt ?? at.actor.clock.now()
+  tell(target, at, { io, evidence, endsAt: from + at.task.durationMs, at: from })
+  return true
 }
 
 async function seen(target: TargetState, at: At, signal: AbortSignal): Promise<string> {

@@ -1,7 +1,7 @@
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import { NodeSession } from '../hands/node-session.ts'
 import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
 

@@ -1,7 +1,7 @@
 import { troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import { mayExec } from '../run/rights.ts'
 import {
   type Actor,
@@ -69,7 +69,8 @@ async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promis
   const found = await actor.findTargets(task, 0, signal)
   mustFit(task, [], found)
   if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
-  if (fault.hands === 'kube') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
+  // What strikes chooses at its moment, among those that are there then.
+  if (fault.lasts === 'instant') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
   // In series each target is a wave of its own.
   return task.sequence === 'serial' ? found.map((t, wave) => ({ ...t, wave })) : found
 }

@@ -1,5 +1,5 @@
 import type { ProbeOutcome, ProbePlan } from '../../model/probe.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import type { ProbePhase } from '../engine/fact.ts'
 import { evaluateProbe } from '../probes/evaluate.ts'
 import { watchProbe } from '../probes/loop.ts'

@@ -1,16 +1,21 @@
 import { KubeError } from '../../lib/kube/errors.ts'
+import { hurried } from '../../lib/kube/hurried.ts'
 import type { TargetState } from '../../model/state.ts'
-import type { Action } from '../engine/decide.ts'
+import type { Action } from '../engine/action.ts'
 import { isEnded } from '../engine/reduce.ts'
-import type { Restored } from '../faults/kube-fault.ts'
+import type { OwnIo, Restored } from '../faults/kube-fault.ts'
+import { freeSlot } from '../hands/slots.ts'
 import { type Carry, stateOf, taskOf } from './actor.ts'
-import { type At, heldFaultOf, lockOf, textOf, undoOf } from './held.ts'
+import { type At, heldFaultOf, holderOf, lockOf, slotsIn, slotsOf, textOf, undoOf } from './held.ts'
 
 /** First and longest pause between two attempts to put a target back, milliseconds. */
 const againMs = 200
 const againLimitMs = 5000
-/** One attempt to put back and prove, milliseconds. */
+/** While the API server is away it is asked at least this often, milliseconds. */
+const awayLimitMs = 500
+/** One attempt to put back and prove, and one call of it, milliseconds. */
 const attemptMs = 30_000
+const callMs = 4000
 /** What is not put back by then is called owed; until then the API server may only have been busy, milliseconds. */
 const owedAfterMs = 3000
 /**
@@ -18,9 +23,12 @@ const owedAfterMs = 3000
  * injected is looked at once more after this, milliseconds.
  */
 const lateActMs = 1500
+/** Slots are given back within this; what is not is found to be stale by who wants it next, milliseconds. */
+const giveBackMs = 10_000
 
 type Io = Parameters<Carry<Action>>[2]
-type Done = Extract<Restored, { outcome: unknown }>
+/** `at`: when it was first seen to be as before, unix milliseconds */
+type Done = Extract<Restored, { outcome: unknown }> & { at: number }
 
 /** Puts one target back and proves it, for as long as it takes. */
 export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action, actor, io) => {
@@ -30,85 +38,106 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
   await actor.alone(lockOf(at.task, action.target), async () => {
     const target = look()
     if (!target || isEnded(target) || io.signal.aborted) return
-    await tellLost(target, at, io)
+    const from = await heldFrom(target, at, io)
     const done = await putBack(target, at, io)
     if (!done || io.signal.aborted) return
-    const heldMs = target.injectedAt === undefined ? 0 : actor.clock.now() - target.injectedAt
+    const { at: endedAt, ...rest } = done
+    const heldMs = from === undefined ? 0 : endedAt - from
     if (done.outcome === 'changedElsewhere')
       io.emit({ fact: 'said', task: action.task, level: 'warn', text: `[Revert]: ${done.proof}` })
-    io.emit({ fact: 'reverted', task: action.task, target: target.id, ...done, heldMs })
+    io.emit({ fact: 'reverted', task: action.task, target: target.id, ...rest, heldMs })
+    await actor.stored(AbortSignal.timeout(giveBackMs)).catch(() => {})
+    await giveBack(target, at)
   })
 }
 
-/** An effect that somebody else has ended was cut short; since when is not known, only that it was by now. */
-async function tellLost(target: TargetState, { task, actor }: At, io: Io): Promise<void> {
-  if (target.state !== 'injected') return
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(attemptMs)])
-  const world = { kube: actor.context.kube, signal }
+/** Gives back what the target held for itself alone. */
+export async function giveBack(target: TargetState, at: At): Promise<void> {
+  const where = slotsIn(at, AbortSignal.timeout(giveBackMs))
+  const freed = slotsOf(at, target).map((slot) => freeSlot(slot, holderOf(at, target), where))
+  await Promise.allSettled(freed)
+}
+
+const ownIo = ({ actor }: At, until: AbortSignal): OwnIo => ({
+  kube: hurried(actor.context.kube, callMs),
+  signal: AbortSignal.any([until, AbortSignal.timeout(attemptMs)]),
+})
+
+/**
+ * Since when the target has been held, unix milliseconds; undefined: it never was. An effect that somebody else has
+ * ended before its time is told as lost.
+ */
+async function heldFrom(target: TargetState, at: At, io: Io): Promise<number | undefined> {
+  if (target.state !== 'injected' && target.state !== 'targeted') return target.injectedAt
   // An API server that does not answer says nothing about the effect.
-  const evidence = await heldFaultOf(task)
-    .verify(target, undoOf(target), world)
-    .catch((error: unknown) => textOf(error))
-  if (evidence !== null || io.signal.aborted) return
-  const heldMs = actor.clock.now() - (target.injectedAt ?? actor.clock.now())
-  const reason = 'when the hold ended, the effect was no longer there: somebody else has undone it'
-  io.emit({ fact: 'lost', task: task.name, target: target.id, reason, heldMs })
+  const holds = await heldFaultOf(at.task)
+    .holds(target, undoOf(target), ownIo(at, io.signal))
+    .catch(() => null)
+  if (target.state === 'targeted') return holds ? target.plannedAt : undefined
+  if (holds === false && !io.signal.aborted) tellLost(target, at, io)
+  return target.injectedAt
+}
+
+/** Somebody else has ended the effect: since when is not known, only when it was seen last. */
+export function tellLost(target: TargetState, { task, actor }: At, io: Io): void {
+  const from = target.injectedAt ?? actor.clock.now()
+  const { seenAt = from } = actor.holds.get(lockOf(task, target.id)) ?? {}
+  const reason = 'the effect is no longer there before its time: somebody else has undone it'
+  io.emit({ fact: 'lost', task: task.name, target: target.id, reason, heldMs: seenAt - from })
 }
 
 /** Reverts and proves with growing pauses; says once what is left. Null when the signal came first. */
 export async function putBack(target: TargetState, at: At, io: Io): Promise<Done | null> {
   const { clock } = at.actor
-  const from = clock.now()
+  let from = clock.now()
   const pause = (ms: number) => clock.sleep(ms, io.signal).catch(() => {})
   let told = ''
-  let doubtful = target.state === 'targeted'
+  let first: number | undefined
+  const sure = target.state !== 'targeted' || at.actor.holds.get(lockOf(at.task, target.id))?.sure
   for (let waitMs = againMs; !io.signal.aborted; waitMs = Math.min(waitMs * 2, againLimitMs)) {
     const result = await attempt(target, at, io.signal)
     if ('outcome' in result) {
-      if (!doubtful) return result
-      doubtful = false
+      const done = { ...result, at: first ?? clock.now() }
+      if (sure || first !== undefined) return done
+      first = done.at
       await pause(lateActMs)
       continue
     }
     if (io.signal.aborted) return null
-    if (!result.unheard && result.left !== told && clock.now() - from >= owedAfterMs) {
+    // While it is away, and when it has just come back, the API server says nothing about the target.
+    if (result.unheard) {
+      from = clock.now()
+      waitMs = Math.min(waitMs, awayLimitMs)
+    } else if (result.left !== told && clock.now() - from >= owedAfterMs) {
       told = result.left
-      const trouble = {
-        code: 'CHAOS_REVERT_ERROR' as const,
-        reason: result.left,
-        target: target.id,
-      }
-      const { remaining } = result
-      io.emit({
-        fact: 'revert-failed',
-        task: at.task.name,
-        target: target.id,
-        trouble,
-        remaining,
-      })
+      io.emit(owedFact(target, at, result))
     }
     await pause(waitMs)
   }
   return null
 }
 
+const owedFact = (target: TargetState, { task }: At, { left, remaining }: Left) => ({
+  fact: 'revert-failed' as const,
+  task: task.name,
+  target: target.id,
+  trouble: { code: 'CHAOS_REVERT_ERROR' as const, reason: left, target: target.id },
+  remaining,
+})
+
+type Left = Extract<Restored, { left: string }>
 /** `unheard`: the API server did not answer, which is no news about the target. */
 type Attempt = Restored & { unheard?: boolean }
 
-async function attempt(
-  target: TargetState,
-  { task, actor }: At,
-  until: AbortSignal,
-): Promise<Attempt> {
-  const fault = heldFaultOf(task)
-  const signal = AbortSignal.any([until, AbortSignal.timeout(attemptMs)])
-  const world = { kube: actor.context.kube, signal }
+async function attempt(target: TargetState, at: At, until: AbortSignal): Promise<Attempt> {
+  const fault = heldFaultOf(at.task)
+  const world = ownIo(at, until)
   try {
     await fault.revert(target, undoOf(target), world)
     return await fault.proof(target, undoOf(target), world)
   } catch (error) {
     const left = `${target.id} could not be put back: ${textOf(error)}`
-    const unheard = error instanceof KubeError && error.status === 0
+    const unheard = world.signal.aborted || (error instanceof KubeError && error.status === 0)
     // What stands in the way may not matter: it is as before already.
     const known = await fault.proof(target, undoOf(target), world).catch(() => null)
     if (known && 'outcome' in known) return known

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
-import type { Action } from './decide.ts'
+import type { Action } from './action.ts'
 import { type Execute, RunLoop } from './loop.ts'
 import { planOf, runState, shapeOf, target, taskPlan, taskState } from './testing.ts'
 

@@ -2,9 +2,11 @@ import type { Clock } from '../../lib/clock.ts'
 import { troubleOf } from '../../model/errors.ts'
 import type { Plan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
-import { type Action, decide, type FaultShape, key } from './decide.ts'
+import { type Action, key } from './action.ts'
+import { decide } from './decide.ts'
 import type { Fact, FactBody } from './fact.ts'
 import { reduce } from './reduce.ts'
+import type { FaultShape } from './view.ts'
 
 /** Carries out one action; emits facts on the way; ends early when the signal is aborted. */
 export type Execute = (

@@ -109,9 +109,9 @@ const folds: Folds = {
     task.targets.some((t) => t.wave === wave)
       ? task
       : { ...task, targets: bounded([...task.targets, ...targets]) },
-  planned: (task, { target, undo }) =>
+  planned: (task, { target, undo, at }) =>
     onTarget(task, target, (t) =>
-      t.state === 'targeted' && t.undo === undefined ? { ...t, undo } : t,
+      t.state === 'targeted' && t.undo === undefined ? { ...t, undo, plannedAt: at } : t,
     ),
   'wave-sent': (task, { wave }) => ({ ...task, wave: Math.max(task.wave, wave + 1) }),
   armed: (task) => task,

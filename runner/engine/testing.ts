@@ -1,6 +1,6 @@
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { ProbeState, RunState, TargetState, TaskState } from '../../model/state.ts'
-import type { FaultShape } from './decide.ts'
+import type { FaultShape } from './view.ts'
 
 /** Small plans and states for the tests of the engine. */
 export const shapes: Record<string, FaultShape> = {
@@ -9,6 +9,7 @@ export const shapes: Record<string, FaultShape> = {
     lasts: 'instant',
     waveOffset: (task, wave) => (wave * 10_000 < task.durationMs ? wave * 10_000 : null),
   },
+  'node-taint': { hands: 'kube', lasts: 'while-held', waveOffset: () => null },
   'pod-cpu-hog': { hands: 'node', lasts: 'while-held', waveOffset: () => null },
 }
 export const shapeOf = (fault: string): FaultShape => {

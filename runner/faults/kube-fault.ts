@@ -44,12 +44,19 @@ export type Restored =
 export type HeldFault<Params = Record<string, unknown>, Undo = Record<string, unknown>> = {
   lasts: 'while-held'
   id: string
-  /** reads only; throws ChaosError when there is nothing to act with or the target cannot be hit */
+  /**
+   * What only one experiment at a time may hold of the target, in words for who is refused: `cordon`, `replicas`,
+   * `taint a:NoSchedule`. Empty: any number of them compose.
+   */
+  slots(target: KubeTarget, params: Params): string[]
+  /** reads (and dry runs) only; throws ChaosError when there is nothing to act with or the target cannot be hit */
   plan(target: KubeTarget, asked: Asked<Params>, io: KubeFaultIo): Promise<Undo>
   /** idempotent: what has been done already is not done again. Ends when the signal says so, with what was begun known to the server */
   inject(target: KubeTarget, undo: Undo, io: KubeFaultIo): Promise<void>
   /** the effect in words, null while it is not seen (yet). Own rights */
   verify(target: KubeTarget, undo: Undo, io: OwnIo): Promise<string | null>
+  /** whether what was injected is still in effect: a look while it is held, and before it is put back. Own rights */
+  holds(target: KubeTarget, undo: Undo, io: OwnIo): Promise<boolean>
   /** how long injection and verification may take together, milliseconds */
   injectMs(params: Params): number
   /** three-way: what is still as we made it becomes what it was; what somebody else changed stays. Idempotent; also for what was never injected */

@@ -60,11 +60,18 @@ export const missingRight = (account: Account, { verb, resource, namespace }: Ri
     reason: `service account ${account.namespace}/${account.name} may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; bind a role that allows it (ClusterRole chaosplane-experiment has what the faults need)`,
   })
 
-/** A refusal of the API server becomes the right that is missing; everything else stays what it is. */
+/** The API server names the right itself; not every proxy in front of it lets that through. */
+function refusedRight({ message }: KubeError): Right | null {
+  const [, verb, resource] = /cannot (\S+) resource "([^"]+)"/.exec(message) ?? []
+  const [, namespace = ''] = /in the namespace "([^"]+)"/.exec(message) ?? []
+  return verb && resource ? { verb, resource, namespace } : null
+}
+
+/** A refusal of the API server becomes the right that is missing, as it says itself, else `right`; everything else stays what it is. */
 export function explain(error: unknown, account: Account, right: Right): unknown {
   if (!isForbidden(error)) return error
   const cause = error as KubeError
-  const explained = missingRight(account, right)
+  const explained = missingRight(account, refusedRight(cause) ?? right)
   explained.cause = cause
   return explained
 }

@@ -6,10 +6,10 @@ import type { RunState } from '../../model/state.ts'
 import type { Actor } from '../actions/actor.ts'
 import { createAlone } from '../actions/alone.ts'
 import { carryOut } from '../actions/carry-out.ts'
-import type { FaultShape } from '../engine/decide.ts'
-import { isLoop } from '../engine/decide.ts'
 import type { Fact, FactBody } from '../engine/fact.ts'
 import { RunLoop } from '../engine/loop.ts'
+import type { FaultShape } from '../engine/view.ts'
+import { isLoop } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf } from '../hands/look.ts'
 import { createMasker } from '../logs/mask.ts'
@@ -163,6 +163,7 @@ export class Run {
       mask: createMasker(secretsOf([...resolved.plans.values()].flat())),
       strikes: new Map(),
       alone: createAlone(),
+      holds: new Map(),
       sessions: new Map(),
       since: new Map(),
       findTargets: (task, wave, s) =>

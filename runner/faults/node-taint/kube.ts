@@ -15,6 +15,7 @@ const like = (node: Node, taint: Taint): Taint | null =>
 export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
   lasts: 'while-held',
   id: 'node-taint',
+  slots: (_, { taints }) => taints.map(({ key, effect }) => `taint ${key}:${effect}`),
   async plan(target, { params }, io) {
     const node = await findNode(target, io)
     if (!node)
@@ -43,10 +44,10 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
           )
     }),
   async verify(target, { taints }, io) {
-    const node = await findNode(target, io)
-    if (!node || !taints.every(({ ours }) => sameTaint(like(node, ours), ours))) return null
+    if (!hasOurs(await findNode(target, io), { taints })) return null
     return `node ${target.name} has ${taints.map(({ ours }) => taintText(ours)).join(', ')}`
   },
+  holds: async (target, undo, io) => hasOurs(await findNode(target, io), undo),
   injectMs: () => 30_000,
   revert: (target, { taints }, io) =>
     changeNode(target, io, (node) => {
@@ -76,6 +77,9 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
     }
   },
 })
+
+const hasOurs = (node: Node | undefined, { taints }: Undo): boolean =>
+  node !== undefined && taints.every(({ ours }) => sameTaint(like(node, ours), ours))
 
 /** The whole list: a merge patch knows no other way, and the resourceVersion makes it safe. */
 const patchOf = (node: Node, changes: { like: Taint; now: Taint | null }[]): object => ({

@@ -1,0 +1,43 @@
+import type { TargetState } from '../../model/state.ts'
+import type { Action } from './action.ts'
+import { mayBeHeld } from './reduce.ts'
+import { afterRevert, type Chaos, lastWave, loops, type View } from './view.ts'
+
+const restore =
+  (v: View) =>
+  ({ id }: TargetState): Action => ({ do: 'restore', task: v.plan.name, target: id })
+
+/** The hold is over, or the effect has ended by itself: what is left of it is put back. */
+const isDue = (target: TargetState, now: number): boolean =>
+  target.state === 'lost' ||
+  target.state === 'owed' ||
+  (target.state === 'injected' && now >= (target.endsAt ?? 0))
+
+/** Somebody else may end an effect before its time. */
+const oversee = (v: View, held: TargetState[]): Action[] =>
+  held.some((t) => t.state === 'injected' && !isDue(t, v.now))
+    ? [{ do: 'oversee', task: v.plan.name }]
+    : []
+
+/** An API-level fault that is injected once, held, and put back, one wave after the other. */
+export const held: Chaos = {
+  chaos(v) {
+    if (v.ending) return { move: 'reverting' }
+    const { targets, wave } = v.state
+    const open = targets.filter(mayBeHeld)
+    const begins = wave <= lastWave(targets) && !open.some((t) => t.wave < wave)
+    if (open.length === 0 && (!begins || v.state.trouble)) return { move: 'reverting' }
+    const due = open.filter((t) => isDue(t, v.now))
+    const want = [...loops(v), ...oversee(v, open), ...due.map(restore(v))]
+    // Its own wave may still be under way after an adoption: what is on record is injected, nothing else.
+    if (begins) want.push({ do: 'inject', task: v.plan.name, wave })
+    const ends = open.flatMap((t) =>
+      t.state === 'injected' && !isDue(t, v.now) ? (t.endsAt ?? v.now) : [],
+    )
+    return { want, ...(ends.length > 0 ? { wakeAt: Math.min(...ends) } : {}) }
+  },
+  reverting(v) {
+    const want = v.state.targets.filter(mayBeHeld).map(restore(v))
+    return want.length > 0 ? { want } : afterRevert(v)
+  },
+}

@@ -1,0 +1,46 @@
+import type { TargetState } from '../../model/state.ts'
+import type { Action } from './action.ts'
+import { isEnded } from './reduce.ts'
+import { afterRevert, attend, type Chaos, lastWave, loops, type View, waiting } from './view.ts'
+
+/** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
+const lateMs = 3000
+
+const overdue = (v: View, open: TargetState[]): Action[] =>
+  open.some((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
+    ? [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed' }]
+    : []
+
+function nextDeadline(v: View, open: TargetState[]): number {
+  const ends = open.flatMap((t) => (t.endsAt === undefined ? [] : [t.endsAt + lateMs]))
+  const ahead = ends.filter((at) => at > v.now)
+  return ahead.length > 0 ? Math.min(...ahead) + 1 : v.now + lateMs
+}
+
+/** A fault in fault pods: they hold and revert, the engine tells them when and listens. */
+export const onNodes: Chaos = {
+  chaos(v) {
+    if (v.ending) return { move: 'reverting' }
+    const { targets, wave } = v.state
+    const want: Action[] = [...attend(v), ...loops(v)]
+    const open = targets.filter((t) => t.wave < wave && !isEnded(t))
+    if (open.length > 0)
+      return { want: [...want, ...overdue(v, open)], wakeAt: nextDeadline(v, open) }
+    if (wave > lastWave(targets) || (v.state.trouble && waiting(targets, wave).length > 0))
+      return { move: 'reverting' }
+    return { want: [...want, { do: 'go', task: v.plan.name, wave }] }
+  },
+  reverting(v) {
+    const { targets } = v.state
+    const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')
+    const open = begun.filter((t) => !isEnded(t))
+    if (open.length === 0) return afterRevert(v)
+    return {
+      want: [
+        ...attend(v),
+        { do: 'stop', task: v.plan.name, reason: v.ending ?? 'the task has ended' },
+      ],
+      wakeAt: v.now + 1000,
+    }
+  },
+}

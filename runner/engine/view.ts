@@ -1,0 +1,60 @@
+import type { TaskPlan } from '../../model/plan.ts'
+import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
+import type { Action } from './action.ts'
+
+/** What the engine must know of a fault, apart from its plan. */
+export type FaultShape = {
+  hands: 'kube' | 'node'
+  lasts: 'instant' | 'while-held'
+  /** start of wave n after the first, milliseconds; null: there is no such wave */
+  waveOffset(task: TaskPlan, wave: number, seed: number): number | null
+}
+
+/** One task, and all that its decision depends on. */
+export type View = {
+  plan: TaskPlan
+  state: TaskState
+  shape: FaultShape
+  run: RunState
+  now: number
+  /** why the task must end now, or null */
+  ending: string | null
+}
+export type TaskDecision = { move?: Stage; want?: Action[]; wakeAt?: number }
+
+/** The two stages that differ by what does the harm: a strike, an object that is held, fault pods. */
+export type Chaos = { chaos(v: View): TaskDecision; reverting(v: View): TaskDecision }
+
+const loopModes = new Set(['Continuous', 'OnChaos', 'AbortWhen'])
+export const isLoop = (p: ProbeState): boolean => loopModes.has(p.mode)
+
+/** Loops of these modes that are not judged yet. */
+export const loops = (v: View, modes: readonly string[] = [...loopModes]): Action[] =>
+  v.state.probes
+    .filter((p) => modes.includes(p.mode) && p.during === undefined)
+    .map((p) => ({ do: 'watch', task: v.plan.name, probe: p.name }))
+
+export const attend = (v: View): Action[] =>
+  v.shape.hands === 'node' && v.state.prepared && !v.state.closed
+    ? [{ do: 'attend', task: v.plan.name }]
+    : []
+
+/** The targets of a wave that can still be hit. */
+export const waiting = (targets: TargetState[], wave: number): TargetState[] =>
+  targets.filter((t) => t.wave === wave && t.state === 'targeted')
+
+export const lastWave = (targets: TargetState[]): number =>
+  Math.max(0, ...targets.map((t) => t.wave))
+
+/** Loops whose task is over are judged within this, milliseconds. */
+const judgeMs = 10_000
+
+/** Probe loops are judged before anything else is evaluated after chaos; an early end judges nothing more. */
+export function afterRevert(v: View): TaskDecision {
+  if (v.ending || v.state.trouble || v.state.chaosAt === undefined) return { move: 'done' }
+  const unjudged = v.state.probes.some((p) => isLoop(p) && p.mode !== 'AbortWhen' && !p.during)
+  if (!unjudged) return { move: 'ramp-down' }
+  // A loop that nobody runs any more (its runner was replaced) is never judged; it says so then.
+  const until = (v.state.stageAt ?? v.now) + judgeMs
+  return v.now >= until ? { move: 'ramp-down' } : { wakeAt: until }
+}

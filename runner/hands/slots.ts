@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto'
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../../lib/kube/errors.ts'
+import { leases, resourcePath } from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import { ChaosError } from '../../model/errors.ts'
+import { type RunState, runStateSchema } from '../../model/state.ts'
+import { isEnded } from '../engine/reduce.ts'
+import type { Resource } from '../run/resource.ts'
+
+export const slotLabel = 'chaos.chaosplane.io/slot'
+
+/** What one experiment holds alone: `what` of the object with this uid. */
+export type Slot = { uid: string; what: string }
+
+/** Who holds it: one target of one task of one run. */
+export type Holder = {
+  resource: Pick<Resource, 'path' | 'kind' | 'namespace' | 'name' | 'uid'>
+  runId: string
+  task: string
+  target: string
+}
+
+type Where = { kube: KubeClient; namespace: string; signal: AbortSignal }
+type SlotLease = KubeObject & { spec?: { holderIdentity?: string } }
+
+const holderAnnotation = 'chaos.chaosplane.io/holder'
+const nameOf = ({ uid, what }: Slot): string =>
+  `chaosplane-slot-${createHash('sha256').update(`${uid}\n${what}`).digest('hex').slice(0, 32)}`
+
+const textOf = ({ resource, runId, task, target }: Holder): string => {
+  const { path, kind, namespace, name, uid } = resource
+  return JSON.stringify([path, kind, namespace, name, uid, runId, task, target])
+}
+
+function holderOf({ metadata }: SlotLease): Holder | null {
+  try {
+    const parts: string[] = JSON.parse(metadata.annotations?.[holderAnnotation] ?? '')
+    const [path, kind, namespace, name, uid, runId = '', task = '', target = ''] = parts
+    if (!path || !namespace || !name || !uid) return null
+    return {
+      resource: { path, kind: kind as Resource['kind'], namespace, name, uid },
+      runId,
+      task,
+      target,
+    }
+  } catch {
+    return null
+  }
+}
+
+/** Whether the run that holds a slot is past the target for which it took it. */
+export function isStale(holder: Holder, object: KubeObject | undefined): boolean {
+  if (object?.metadata.uid !== holder.resource.uid) return true
+  const parsed = runStateSchema.safeParse((object as { status?: { run?: unknown } }).status?.run)
+  // A run that has not written anything yet, or whose state cannot be read, may hold it.
+  if (!parsed.success) return false
+  const run: RunState = parsed.data
+  if (run.previousRunIds.includes(holder.runId)) return true
+  if (run.runId !== holder.runId) return false
+  const target = run.tasks
+    .find((t) => t.name === holder.task)
+    ?.targets.findLast((t) => t.id === holder.target)
+  return run.finishedAt !== undefined || (target !== undefined && isEnded(target))
+}
+
+/**
+ * Takes a slot, or keeps the one that this target has already. The API server lets one of several win, whichever
+ * runner they run in. Throws ChaosError that names who holds it.
+ */
+export async function takeSlot(slot: Slot, holder: Holder, where: Where): Promise<void> {
+  const { kube, namespace, signal } = where
+  const name = nameOf(slot)
+  const path = resourcePath({ ...leases, namespace, name })
+  for (;;) {
+    try {
+      await kube.create(resourcePath({ ...leases, namespace }), leaseOf(name, slot, holder), {
+        signal,
+      })
+      return
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error
+    }
+    const there = await kube.find<SlotLease>(path, { signal })
+    if (!there) continue
+    const other = holderOf(there)
+    if (other && textOf(other) === textOf(holder)) return
+    if (other && !isStale(other, await kube.find<KubeObject>(other.resource.path, { signal })))
+      throw heldBy(slot, holder, other)
+    await removeExactly(there, where)
+  }
+}
+
+/** Gives a slot back; one that somebody else has by now stays theirs. */
+export async function freeSlot(slot: Slot, holder: Holder, where: Where): Promise<void> {
+  const path = resourcePath({ ...leases, namespace: where.namespace, name: nameOf(slot) })
+  const there = await where.kube.find<SlotLease>(path, { signal: where.signal })
+  const other = there && holderOf(there)
+  if (there && other && textOf(other) === textOf(holder)) await removeExactly(there, where)
+}
+
+async function removeExactly({ metadata }: SlotLease, where: Where): Promise<void> {
+  const { name, uid, resourceVersion } = metadata
+  const path = resourcePath({ ...leases, namespace: where.namespace, name })
+  try {
+    await where.kube.remove(path, { uid, resourceVersion, signal: where.signal })
+  } catch (error) {
+    if (!isNotFound(error) && !isConflict(error)) throw error
+  }
+}
+
+const leaseOf = (name: string, slot: Slot, holder: Holder): object => ({
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: {
+    name,
+    labels: { [slotLabel]: 'true', 'chaos.chaosplane.io/run': holder.runId.slice(0, 63) },
+    annotations: { [holderAnnotation]: textOf(holder), 'chaos.chaosplane.io/what': slot.what },
+  },
+  spec: { holderIdentity: `${holder.resource.namespace}/${holder.resource.name}` },
+})
+
+function heldBy({ what }: Slot, holder: Holder, { resource, task }: Holder): ChaosError {
+  const { kind, namespace, name } = resource
+  return new ChaosError({
+    code: 'CHAOS_INJECT_ERROR',
+    target: holder.target,
+    reason: `${what} of ${holder.target} is held by task ${task} of ${kind} ${namespace}/${name}, and two experiments would not put it back as it was; wait until that one has ended, or choose another target`,
+  })
+}
