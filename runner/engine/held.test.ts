@@ -175,7 +175,7 @@ describe('its record', () => {
     expect(fold(stateOf([injected('a')]), second)?.undo).toEqual({ before: null })
   })
   it('holds the undo record until it is proven that it is not needed', () => {
-    const owed = { fact: 'revert-failed', trouble, remaining: ['kubectl …'] } as const
+    const owed: Partial<Fact> = { fact: 'revert-failed', trouble, remaining: ['kubectl …'] }
     expect(fold(stateOf([injected('a')]), owed)).toMatchObject({ state: 'owed', undo })
     const reverted = { fact: 'reverted', proof: 'as before', heldMs: 5 } as const
     expect(fold(stateOf([injected('a')]), owed, reverted)).not.toHaveProperty('undo')
