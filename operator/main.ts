@@ -9,6 +9,7 @@ import { drain } from './drain.ts'
 import { fieldManager } from './experiment/act.ts'
 import { ExperimentOperator } from './experiments.ts'
 import { serveHealth } from './health.ts'
+import { createHolders, holderOf } from './holders.ts'
 import { type OperatorEnvironment, settingsFrom } from './settings.ts'
 
 /** `operator.mjs` leads or stands by; `operator.mjs drain` ends all runs and waits. */
@@ -73,11 +74,14 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
     alive: () => true,
     ready: () => !signal.aborted && operator.ready(),
   })
+  const me = holderOf(pod, randomUUID().slice(0, 8))
+  const holders = createHolders({ client, namespace, me })
   const election = createElection({
     client,
     namespace,
     name: 'chaosplane-operator',
-    identity: `${pod}/${randomUUID().slice(0, 8)}`,
+    identity: me,
+    isDead: holders.isDead,
     onError: (err) => log.warn({ err }, 'the election had trouble'),
     lead: async (term) => {
       log.info({ term: term.number }, 'leading')
@@ -85,7 +89,9 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
       log.info({ term: term.number }, 'no longer leading')
     },
   })
+  const watching = holders.run(() => election.look(), signal)
   await election.run(signal)
+  await watching
   await recorder.flush(AbortSignal.timeout(2_000))
   await operator.stop()
   health.close()

@@ -122,12 +122,14 @@ it('a lease whose holder is known to be dead is taken without waiting', async ()
   await until('the first leads', () => leads(first))
   const stop = new AbortController()
   let tookAt = 0
+  let dead = ''
   const election = createElection({
     client,
     namespace,
     name: 'leader',
     identity: 'second',
     timing: { durationMs: 60_000 },
+    isDead: (holder) => holder === dead,
     lead: async (term) => {
       tookAt = Date.now()
       await new Promise((resolve) => term.signal.addEventListener('abort', resolve))
@@ -137,7 +139,8 @@ it('a lease whose holder is known to be dead is taken without waiting', async ()
   await until('the second knows', () => election.leader() === 'first')
   first.child.kill('SIGKILL')
   const killedAt = Date.now()
-  election.holderIsDead('first')
+  dead = 'first'
+  election.look()
   await until('the second leads', () => tookAt > 0)
   expect(tookAt - killedAt).toBeLessThan(8_000)
   stop.abort()

@@ -29,6 +29,8 @@ export type ElectionOptions = {
   identity: string
   /** runs while we lead; hears `signal` when the lease is lost or the program stops. Its end releases the lease */
   lead: (term: Term) => Promise<void>
+  /** whether the process of this holder is known to be dead: then its lease is free at once */
+  isDead?: (holder: string) => boolean
   clock?: Clock
   monotonic?: () => number
   random?: () => number
@@ -59,8 +61,8 @@ export type Election = {
   /** takes part until the signal is aborted; a held lease is released then */
   run(signal: AbortSignal): Promise<void>
   leader(): string | undefined
-  /** the process of this holder is known to be dead (its pod is gone): its lease is free now */
-  holderIsDead(identity: string): void
+  /** asks `isDead` again: something is known that was not known before */
+  look(): void
 }
 
 /** A candidate for a Lease of coordination.k8s.io. Every write carries the version that it was decided on. */
@@ -69,7 +71,7 @@ export function createElection(options: ElectionOptions): Election {
   return {
     run: (signal) => candidate.run(signal),
     leader: () => candidate.seen?.spec?.holderIdentity || undefined,
-    holderIsDead: (identity) => candidate.holderIsDead(identity),
+    look: () => candidate.look(),
   }
 }
 
@@ -81,7 +83,6 @@ class Candidate {
   readonly #monotonic: () => number
   /** when `seen` was seen to move, by our own clock: clocks of two nodes are never compared */
   #movedAt = 0
-  readonly #dead = new Set<string>()
   #leading = false
   #wake: () => void = () => {}
 
@@ -95,8 +96,7 @@ class Candidate {
       throw new Error('a lease needs renewMs < giveUpMs < durationMs')
   }
 
-  holderIsDead(identity: string): void {
-    this.#dead.add(identity)
+  look(): void {
     this.#wake()
   }
 
@@ -147,7 +147,7 @@ class Candidate {
 
   #waitUntilFree(): number {
     const holder = this.seen?.spec?.holderIdentity
-    if (!holder || holder === this.#o.identity || this.#dead.has(holder)) return 0
+    if (!holder || holder === this.#o.identity || this.#o.isDead?.(holder)) return 0
     return Math.max(0, this.#movedAt + this.#timing.durationMs - this.#monotonic())
   }
 
