@@ -73,6 +73,10 @@ export const targetSchema = z
   .describe('One target and what happened to it.')
 export type TargetState = z.infer<typeof targetSchema>
 
+/** Nothing is owed for this target any more, and nothing will happen to it. */
+export const isEnded = (target: TargetState): boolean =>
+  target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
+
 export const probeVerdicts = ['Awaited', 'Passed', 'Failed', 'N/A'] as const
 export const probeStateSchema = z
   .object({
@@ -128,6 +132,11 @@ export const taskStateSchema = z
     wave: z.int().min(0).describe('The next wave to be sent.'),
     injections: z.int().min(0).describe('Injections so far, also those no longer in targets.'),
     targets: z.array(targetSchema).max(200).describe('At most the 200 newest targets.'),
+    dropped: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('Records of targets that are done with and for which status had no room any more.'),
     probes: z.array(probeStateSchema).max(50).describe('The probes of the task.'),
     acknowledged: z
       .record(z.string(), z.int())
@@ -182,6 +191,10 @@ export const runStateSchema = z
       .boolean()
       .optional()
       .describe('Something that every task needs is missing: nothing more is begun.'),
+    shortened: z
+      .boolean()
+      .optional()
+      .describe('Texts in here were cut, for status had no room for them.'),
     adoptions: z.int().min(0).describe('How often another runner took the run over.'),
     previousRunIds: z
       .array(z.string())

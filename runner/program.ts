@@ -2,6 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { type Clock, systemClock, systemRandom } from '../lib/clock.ts'
 import { attach } from '../lib/kube/attach.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
+import { createEventRecorder } from '../lib/kube/events.ts'
 import { deployments, leases, namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
 import { createReflector, type Reflector } from '../lib/kube/reflector.ts'
 import { type Cache, withoutManagedFields } from '../lib/kube/store.ts'
@@ -179,6 +180,12 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
     namespace,
     defaultAccount: settings.defaultAccount,
     kube,
+    events: createEventRecorder({
+      client: kube,
+      controller: 'chaos.chaosplane.io/runner',
+      instance: settings.pod,
+      onError: (error) => log.warn({ err: error }, 'an Event could not be written'),
+    }),
     clock,
     log,
     cluster,

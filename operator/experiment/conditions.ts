@@ -79,6 +79,7 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...claimed(seen),
     ...refused(seen.run),
     ...ignored(seen.run),
+    ...dropped(seen.run),
     ...specChanged(seen),
     ...stuck(seen),
   ]
@@ -115,6 +116,14 @@ function ignored(run: RunState | null): Saying[] {
   if (!run || run.notes.length === 0) return []
   const message = run.notes.join('\n')
   return [{ type: 'FieldsIgnored', status: 'True', reason: 'NotUsed', message }]
+}
+
+function dropped(run: RunState | null): Saying[] {
+  const tasks = (run?.tasks ?? []).filter((t) => t.dropped)
+  if (tasks.length === 0) return []
+  const counts = tasks.map((t) => `${t.name}: ${t.dropped}`).join(', ')
+  const message = `status.run has no room for all records of targets that are done with; left out are, by task, ${counts}. Nothing that is still to be put back is left out.`
+  return [{ type: 'RecordsDropped', status: 'True', reason: 'NoRoom', message }]
 }
 
 /** True while a spec other than the one that is carried out stands in the resource. */

@@ -215,6 +215,14 @@ describe('conditions and Events', () => {
     ])
   })
 
+  test('say which records status had no room for', () => {
+    const tasks = [task({ name: 'a', dropped: 7 }), task({ name: 'b' })]
+    const object = experiment(runOf({ tasks }))
+    const condition = conditionsOf(look({ object })).find((c) => c.type === 'RecordsDropped')
+    expect(condition?.message).toContain('a: 7.')
+    expect(says({ object: experiment(runOf()) })['RecordsDropped']).toBeUndefined()
+  })
+
   test('are told once per run', () => {
     const memory: Memory = { told: new Set(['Started']), toldOf: 'run-1' }
     expect(tells({ memory })).toEqual([])

@@ -1,18 +1,37 @@
 import { expect, it } from 'vitest'
-import { target, taskPlan } from '../engine/testing.ts'
+import type { TargetState } from '../../model/state.ts'
+import { runState, target, taskState } from '../engine/testing.ts'
 import { mustFit } from './actor.ts'
 
-const many = (n: number, state: 'targeted' | 'injected' | 'reverted' = 'targeted') =>
-  Array.from({ length: n }, (_, i) => target(`${state}-${i}`, { state }))
+type State = 'targeted' | 'injected' | 'reverted'
+const many = (n: number, state: State = 'targeted', over: Partial<TargetState> = {}) =>
+  Array.from({ length: n }, (_, i) => target(`${state}-${i}`, { state, ...over }))
+const withTargets = (targets: TargetState[], room = 900_000) => ({
+  state: () => runState([taskState('a', { targets }), taskState('b')]),
+  room,
+})
 
 it('lets as many targets pass as status has room for', () => {
-  expect(() => mustFit(taskPlan('a'), [], many(200))).not.toThrow()
-  expect(() => mustFit(taskPlan('a'), many(500, 'reverted'), many(200))).not.toThrow()
+  expect(() => mustFit(withTargets([]), 'a', many(200))).not.toThrow()
+  expect(() => mustFit(withTargets(many(500, 'reverted')), 'a', many(200))).not.toThrow()
 })
 
 it('hits nothing that cannot be recorded', () => {
-  expect(() => mustFit(taskPlan('a'), [], many(201))).toThrow(/201 targets at once; status keeps/)
-  expect(() => mustFit(taskPlan('a'), many(150, 'injected'), many(51))).toThrow(
+  expect(() => mustFit(withTargets([]), 'a', many(201))).toThrow(
+    /201 targets at once; status keeps/,
+  )
+  expect(() => mustFit(withTargets(many(150, 'injected')), 'a', many(51))).toThrow(
     /150 of earlier rounds are still going/,
   )
+})
+
+it('counts the bytes of all tasks, and of what is recorded about each target', () => {
+  const held = withTargets(many(100, 'injected'), 150_000)
+  expect(() => mustFit(held, 'b', many(30))).not.toThrow()
+  expect(() => mustFit(held, 'b', many(199))).toThrow(/status would take \d+ bytes, and 150000/)
+  const undo = { before: 'x'.repeat(2000) }
+  expect(() => mustFit(held, 'b', many(50, 'targeted', { undo }))).toThrow(/status would take/)
+  // records as they are now take the place of those that stand there
+  const again = withTargets(many(150, 'targeted'), 900_000)
+  expect(() => mustFit(again, 'a', many(150, 'targeted', { undo }))).not.toThrow()
 })

@@ -4,10 +4,10 @@ import { ChaosError } from '../../model/errors.ts'
 import type { FaultDefinition } from '../../model/fault.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
-import type { RunState, TargetState, TaskState } from '../../model/state.ts'
+import { leastBytes } from '../../model/snapshot.ts'
+import { isEnded, type RunState, type TargetState, type TaskState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import type { FactBody } from '../engine/fact.ts'
-import { isEnded } from '../engine/reduce.ts'
 import type { NodeSession } from '../hands/node-session.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import type { RunnerContext } from '../run/context.ts'
@@ -25,6 +25,8 @@ export type Actor = {
   /** of the whole run: outlives the wish for a single action */
   signal: AbortSignal
   state(): RunState
+  /** bytes that status has for the record of the run */
+  room: number
   /** resolves when all facts so far are stored in the resource's status: the gate before every act */
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>
@@ -74,17 +76,36 @@ export function faultOf(actor: Actor, task: TaskPlan): FaultDefinition {
   return fault
 }
 
-/** Undo records that status has room for; without a record nothing is done to a target. */
+/** Open records that one task may have; CRDs say the same. */
 const maxOpen = 200
 
-export function mustFit(task: TaskPlan, known: TargetState[], more: TargetState[]): void {
-  const open = known.filter((t) => !isEnded(t)).length
-  if (open + more.length <= maxOpen) return
+/** Without a record nothing is done to a target: throws when status has no room for these, new or as they are now. */
+export function mustFit(
+  actor: Pick<Actor, 'state' | 'room'>,
+  name: string,
+  records: TargetState[],
+) {
+  const run = actor.state()
+  const keyOf = ({ id, wave }: TargetState): string => `${wave} ${id}`
+  const keys = new Set(records.map(keyOf))
+  const others = (run.tasks.find((t) => t.name === name)?.targets ?? []).filter(
+    (t) => !keys.has(keyOf(t)),
+  )
+  const open = others.filter((t) => !isEnded(t)).length
   const before = open > 0 ? `, and ${open} of earlier rounds are still going` : ''
-  throw new ChaosError({
-    code: 'TARGET_SELECTION_ERROR',
-    reason: `task ${task.name} would hit ${more.length} targets at once${before}; status keeps the records of ${maxOpen}: select fewer (PODS_AFFECTED_PERC) or split the task`,
-  })
+  const refuse = (why: string): never => {
+    throw new ChaosError({
+      code: 'TARGET_SELECTION_ERROR',
+      reason: `task ${name} would hit ${records.length} targets at once${before}; ${why}: select fewer (PODS_AFFECTED_PERC) or split the task`,
+    })
+  }
+  if (open + records.length > maxOpen) refuse(`status keeps the records of ${maxOpen}`)
+  const tasks = run.tasks.map((t) =>
+    t.name === name ? { ...t, targets: [...others, ...records] } : t,
+  )
+  const bytes = leastBytes({ ...run, tasks })
+  if (bytes > actor.room)
+    refuse(`with their records status would take ${bytes} bytes, and ${actor.room} is all it has`)
 }
 
 /** The next wave starts at once: nothing is waited for between preparation and chaos. */

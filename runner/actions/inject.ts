@@ -3,7 +3,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { takeSlot } from '../hands/slots.ts'
-import { type Carry, stateOf, taskOf } from './actor.ts'
+import { type Carry, mustFit, stateOf, taskOf } from './actor.ts'
 import {
   type At,
   asAccount,
@@ -53,16 +53,23 @@ async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
   const open = wave.filter((t) => t.state === 'targeted' && !t.undo)
   const results = await pool.addAll(open.map((target) => () => planOne(target)))
   const failed = results.filter((r) => 'error' in r)
+  const planned = results.flatMap((r) => ('undo' in r ? [{ ...r.target, undo: r.undo }] : []))
+  const giveAllBack = () => Promise.all(open.map((target) => giveBack(target, at)))
   if (failed.length > 0 || io.signal.aborted) {
-    await Promise.all(open.map((target) => giveBack(target, at)))
+    await giveAllBack()
     for (const { target, error } of io.signal.aborted ? [] : failed)
       io.emit(failedFact(at, target, error))
     return false
   }
-  for (const r of results) {
-    if (!('undo' in r)) continue
-    actor.holds.set(lockOf(task, r.target.id), { sure: true })
-    io.emit({ fact: 'planned', task: task.name, target: r.target.id, undo: r.undo })
+  try {
+    mustFit(actor, task.name, planned)
+  } catch (error) {
+    await giveAllBack()
+    throw error
+  }
+  for (const { id, undo } of planned) {
+    actor.holds.set(lockOf(task, id), { sure: true })
+    io.emit({ fact: 'planned', task: task.name, target: id, undo })
   }
   return true
 }

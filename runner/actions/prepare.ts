@@ -27,6 +27,8 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
       actor.accountExists(io.signal),
       mayReachNodes(task, actor, io.signal),
     ])
+    // Here and not earlier: tasks that are prepared side by side share the room.
+    mustFit(actor, task.name, targets)
     io.emit({ fact: 'prepared', task: task.name, targets })
   } catch (error) {
     if (io.signal.aborted) return
@@ -67,7 +69,6 @@ async function mayReachNodes(task: TaskPlan, actor: Actor, signal: AbortSignal):
 async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<TargetState[]> {
   const fault = faultOf(actor, task)
   const found = await actor.findTargets(task, 0, signal)
-  mustFit(task, [], found)
   if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
   // What strikes chooses at its moment, among those that are there then.
   if (fault.lasts === 'instant') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []

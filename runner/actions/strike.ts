@@ -43,7 +43,7 @@ async function strikeWave(
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
   if (recorded().length === 0) {
     const targets = await whoIsThere(task, action.wave, actor, io)
-    mustFit(task, stateOf(actor, task.name).targets, targets)
+    mustFit(actor, task.name, targets)
     io.emit({ fact: 'targeted', task: task.name, wave: action.wave, targets })
   }
   await actor.durable(io.signal)

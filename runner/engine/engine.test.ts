@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type RunState, runStateSchema, type TargetState } from '../../model/state.ts'
+import { isEnded, type RunState, runStateSchema, type TargetState } from '../../model/state.ts'
+import { judgeRun } from '../../model/verdict.ts'
 import { decide } from './decide.ts'
 import type { Fact, FactBody } from './fact.ts'
 import { linesOf } from './log-lines.ts'
-import { isEnded, reduce } from './reduce.ts'
+import { reduce } from './reduce.ts'
 import { planOf, probeState, runState, shapeOf, target, taskPlan, taskState } from './testing.ts'
 
 /** One target's life as its node tells it. */
@@ -83,6 +84,7 @@ it('keeps open records when there are too many, and drops ended ones', () => {
     at: 1,
   })
   expect(next.tasks[0]?.targets).toHaveLength(200)
+  expect(next.tasks[0]?.dropped).toBe(51)
   expect(next.tasks[0]?.targets).toContainEqual(open)
 })
 
@@ -140,5 +142,32 @@ describe('targets whose turn never came', () => {
       states(hit.slice(0, i + 1).reduce((s, f) => reduce(s, { ...f, at: 10 } as Fact), state)),
     )
     expect(heard).toEqual([['injected'], ['injected'], ['reverted']])
+  })
+})
+
+describe('a run that cannot go on', () => {
+  const begun = (name: string) => taskState(name, { stage: 'chaos', startedAt: 1, chaosAt: 1 })
+  const verdicts = (state: RunState) =>
+    judgeRun('KubernetesChaosExperiment', state).tasks.map((t) => t.verdict)
+  const over = (state: RunState): RunState => ({
+    ...state,
+    finishedAt: 9,
+    tasks: state.tasks.map((t) => ({ ...t, stage: 'done', finishedAt: 9 })),
+  })
+
+  it('because its record is refused is an error in what was begun, and no more', () => {
+    const done = taskState('c', { stage: 'done', startedAt: 1, injections: 1 })
+    const state = runState([begun('a'), taskState('b'), done])
+    const next = reduce(state, { fact: 'unrecorded', why: 'too large', at: 2 })
+    expect(next.broken).toBe(true)
+    expect(verdicts(over(next))).toEqual(['Error', 'N/A', 'Pass'])
+    const none = reduce(runState([taskState('b')]), { fact: 'unrecorded', why: 'too large', at: 2 })
+    expect(verdicts(over(none))).toEqual(['Error'])
+  })
+  it('does not claim that its other tasks have passed', () => {
+    const trouble = { code: 'MISSING_ACCOUNT', reason: 'no such account' } as const
+    const state = runState([begun('a'), { ...begun('b'), injections: 1 }])
+    const next = reduce(state, { fact: 'prepare-failed', task: 'a', trouble, fatal: true, at: 2 })
+    expect(verdicts(over(next))).toEqual(['Error', 'Stopped'])
   })
 })

@@ -13,6 +13,8 @@ export type Fact = {
   /** the probes of every task are known */
   | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }
   | { fact: 'adopted'; runner: string; instance: string }
+  /** the API server does not take the record of the run: nothing more is begun */
+  | { fact: 'unrecorded'; why: string }
   | { fact: 'moved'; task: string; to: Stage }
   /** pre-chaos checks passed and, where targets are chosen beforehand, `targets` holds them */
   | { fact: 'prepared'; task: string; targets: TargetState[] }

@@ -82,6 +82,11 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
   const open = state.tasks.filter((t) => t.startedAt !== undefined && !t.finishedAt)
   if (fact.fact === 'aborted')
     return open.map((t) => ({ task: t.name, level: 'warn', text: `[Abort]: by ${fact.by}` }))
+  if (fact.fact === 'unrecorded')
+    return open.map((t) => ({
+      task: t.name,
+      ...error(`[Error]: the run ends, its record is refused: ${fact.why}`),
+    }))
   if (fact.fact === 'adopted')
     return open.map((t) => ({
       task: t.name,

@@ -1,6 +1,5 @@
-import type { TargetState } from '../../model/state.ts'
+import { isEnded, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
-import { isEnded } from './reduce.ts'
 import { afterRevert, attend, type Chaos, lastWave, loops, type View, waiting } from './view.ts'
 
 /** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */

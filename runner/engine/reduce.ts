@@ -1,32 +1,33 @@
 import type { Trouble } from '../../model/errors.ts'
-import type { ProbeState, RunState, TargetState, TaskState } from '../../model/state.ts'
+import { short } from '../../model/snapshot.ts'
+import {
+  isEnded,
+  type ProbeState,
+  type RunState,
+  type TargetState,
+  type TaskState,
+} from '../../model/state.ts'
 import type { Fact } from './fact.ts'
 
 const maxTargets = 200
-/** The beginning of a text: documents and answers can be of any length, status cannot. */
-export const short = (text: string, max: number): string =>
-  text.length > max ? `${text.slice(0, max - 1)}…` : text
 const brief = (trouble: Trouble): Trouble => ({ ...trouble, reason: short(trouble.reason, 2000) })
 
 type TaskFact = Extract<Fact, { task: string }>
 type Fold<F extends TaskFact> = (task: TaskState, fact: F) => TaskState
 type Folds = { [K in TaskFact['fact']]: Fold<Extract<TaskFact, { fact: K }>> }
 
-/** Open ones first: a record that is still owed is never the one that is dropped. */
-const bounded = (targets: TargetState[]): TargetState[] => {
-  if (targets.length <= maxTargets) return targets
+/** A record that is still owed is never the one that is dropped, and what is dropped is counted. */
+function bounded(targets: TargetState[], before = 0): Pick<TaskState, 'targets' | 'dropped'> {
+  const over = targets.length - maxTargets
+  if (over <= 0) return { targets }
   const open = targets.filter((t) => !isEnded(t))
-  const ended = targets.filter(isEnded)
-  return [...ended.slice(ended.length - Math.max(0, maxTargets - open.length)), ...open]
+  const ended = targets.filter(isEnded).slice(over)
+  return { targets: [...ended, ...open], dropped: before + over }
 }
 
 /** Something was or may have been done to the target through the API, and it is not yet proven to be undone. */
 export const mayBeHeld = (target: TargetState): boolean =>
   !isEnded(target) && (target.state !== 'targeted' || target.undo !== undefined)
-
-/** Nothing is owed for this target any more, and nothing will happen to it. */
-export const isEnded = (target: TargetState): boolean =>
-  target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
 
 /** Nothing is known to have been done to it: what is heard later of an effect counts. */
 const isFresh = (target: TargetState | undefined): boolean =>
@@ -44,6 +45,9 @@ const onTarget = (
 
 /** What is proven to be undone needs no record of how to undo it, nor commands for a human. */
 const withoutUndo = ({ undo: _, remaining: __, ...rest }: TargetState): TargetState => rest
+
+const commands = (remaining: string[]): string[] =>
+  remaining.slice(0, 20).map((command) => short(command, 1000))
 
 /** The first trouble is the cause; later ones are its consequences. */
 const withTrouble = (task: TaskState, trouble: Trouble): TaskState =>
@@ -83,7 +87,7 @@ const folds: Folds = {
     ...(to === 'done' ? done(task, at) : {}),
   }),
   prepared: (task, { targets }) =>
-    task.prepared ? task : { ...task, prepared: true, targets: bounded(targets) },
+    task.prepared ? task : { ...task, prepared: true, ...bounded(targets) },
   'prepare-failed': (task, { trouble }) => withTrouble(task, trouble),
   probed: (task, fact) =>
     onProbe(task, fact.probe, (probe) => {
@@ -108,7 +112,7 @@ const folds: Folds = {
   targeted: (task, { wave, targets }) =>
     task.targets.some((t) => t.wave === wave)
       ? task
-      : { ...task, targets: bounded([...task.targets, ...targets]) },
+      : { ...task, ...bounded([...task.targets, ...targets], task.dropped) },
   planned: (task, { target, undo, at }) =>
     onTarget(task, target, (t) =>
       t.state === 'targeted' && t.undo === undefined ? { ...t, undo, plannedAt: at } : t,
@@ -158,7 +162,7 @@ const folds: Folds = {
   'revert-failed': (task, { target, trouble, remaining }) =>
     withTrouble(
       onTarget(task, target, (t) =>
-        isEnded(t) ? t : { ...t, state: 'owed', remaining: remaining.slice(0, 20) },
+        isEnded(t) ? t : { ...t, state: 'owed', remaining: commands(remaining) },
       ),
       trouble,
     ),
@@ -213,6 +217,24 @@ const aborted = (
   tasks: cutOff(state.tasks, `aborted by ${by}`),
 })
 
+const cannotGoOn = ({ task, trouble }: { task: string; trouble: Trouble }): string =>
+  short(`the run cannot go on: ${task}: ${trouble.reason}`, 500)
+
+/** What cannot be recorded is not begun; what was begun is put back. */
+function unrecorded(state: RunState, why: string): RunState {
+  const reason = `the API server does not take the record of the run, so it was ended: ${why}`
+  const open = state.tasks.filter((t) => t.stage !== 'done')
+  const begun = open.filter((t) => t.startedAt !== undefined)
+  const concerned = begun.length > 0 ? begun : open.slice(0, 1)
+  return {
+    ...state,
+    broken: true,
+    tasks: state.tasks.map((t) =>
+      concerned.includes(t) ? withTrouble(t, { code: 'CHAOS_RESULT_CRUD_ERROR', reason }) : t,
+    ),
+  }
+}
+
 const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
   (folds[fact.fact] as Fold<TaskFact>)(task, fact)
 
@@ -238,6 +260,8 @@ export function reduce(state: RunState, fact: Fact): RunState {
           t.probes.length > 0 ? t : { ...t, probes: fact.probes[t.name] ?? [] },
         ),
       }
+    case 'unrecorded':
+      return state.finishedAt ? state : unrecorded(state, fact.why)
     case 'finished':
       return state.finishedAt ? state : { ...state, finishedAt: fact.at }
     default: {
@@ -250,7 +274,7 @@ export function reduce(state: RunState, fact: Fact): RunState {
       )
       return {
         ...state,
-        tasks: stopped ? cutOff(tasks, why) : tasks,
+        tasks: stopped ? cutOff(tasks, why) : fatal ? cutOff(tasks, cannotGoOn(fact)) : tasks,
         ...(fatal ? { broken: true } : {}),
         ...(stopped ? { stopped: true } : {}),
       }

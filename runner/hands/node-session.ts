@@ -8,9 +8,8 @@ import type { Log } from '../../lib/log.ts'
 import { ChaosError } from '../../model/errors.ts'
 import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
-import type { TaskState } from '../../model/state.ts'
+import { isEnded, type TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
-import { isEnded } from '../engine/reduce.ts'
 import { factOf } from './node-facts.ts'
 import {
   containerOf,

@@ -4,8 +4,7 @@ import { isAlreadyExists, isConflict, isNotFound } from '../../lib/kube/errors.t
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
-import { type RunState, runStateSchema } from '../../model/state.ts'
-import { isEnded } from '../engine/reduce.ts'
+import { isEnded, type RunState, runStateSchema } from '../../model/state.ts'
 import type { Resource } from '../run/resource.ts'
 
 export const slotLabel = 'chaos.chaosplane.io/slot'

@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
+import type { EventRecorder } from '../../lib/kube/events.ts'
 import type { Log } from '../../lib/log.ts'
 import type { FaultCatalogue } from '../../model/fault.ts'
 import type { PodSettings, TaskPlan } from '../../model/plan.ts'
@@ -19,6 +20,8 @@ export type RunnerContext = {
   /** account of experiments that name none */
   defaultAccount: string
   kube: KubeClient
+  /** what only an Event can tell, because status cannot be written */
+  events: EventRecorder
   clock: Clock
   log: Log
   /** uid of kube-system: journals of two clusters never meet */

@@ -1,8 +1,10 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
+import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
+import type { Happening } from '../../lib/kube/events.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
+import { bytesOf, fitted } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
 import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import type { Resource } from './resource.ts'
@@ -17,11 +19,34 @@ export type KeeperSettings = {
   claimed: Promise<void>
   /** somebody else holds the run now, or the resource is gone */
   onLoss(why: string): void
+  /** bytes that the record may take */
+  room: number
+  /** the API server does not take the record and will not take it as it is; told once until one is taken again */
+  onRefused(why: string): void
 }
 
 /** What came in while a write was under way is written together after this, milliseconds. */
 const lazyMs = 300
 const retryMs = [100, 200, 500, 1000, 2000]
+/** So often a record is refused before it is said, and from then on it is offered this seldom, milliseconds. */
+const maxRefusals = 3
+const refusedRetryMs = 15_000
+/** Nobody refuses a smaller record for its size. */
+const smallBytes = 50_000
+
+/** Answers that do not change by asking again: bad request, too large, invalid. */
+const permanent = new Set([400, 413, 422])
+
+/** The Event of a record that the API server refuses. */
+export const refusedRecord = (resource: Resource, why: string): Happening => {
+  const { apiVersion, kind, name, namespace, uid } = resource
+  return {
+    regarding: { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion: '' } },
+    type: 'Warning',
+    reason: 'RecordRefused',
+    note: `The API server does not take the state of this run, so nothing more is begun and everything is put back: ${why}. A document that is too large: split it. A value or field that is not allowed: bring the CRDs to the version of the runner (helm upgrade).`,
+  }
+}
 
 type Waiter = { version: number; resolve: () => void; reject: (why: unknown) => void }
 
@@ -39,11 +64,20 @@ export class StatusKeeper {
   #timer: NodeJS.Timeout | undefined
   #dueAt = 0
   #resourceVersion = '0'
+  #room: number
+  #sentBytes = 0
+  #refusals = 0
   #waiters: Waiter[] = []
   #end = new AbortController()
 
   constructor(settings: KeeperSettings) {
     this.#settings = settings
+    this.#room = settings.room
+  }
+
+  /** The API server will not take the record as it is: what waits for it may wait for ever. */
+  get refused(): boolean {
+    return this.#refusals >= maxRefusals
   }
 
   /** The newest state, to be written within `waitMs` at the latest, together with what comes until then. */
@@ -113,12 +147,15 @@ export class StatusKeeper {
         try {
           await this.#write()
           failures = 0
+          this.#refusals = 0
           this.#written = version
           this.#release()
         } catch (error) {
           if (this.#end.signal.aborted) return
           if (isNotFound(error)) return this.#lose('the resource no longer exists')
-          const ms = retryMs[Math.min(failures++, retryMs.length - 1)] ?? 2000
+          this.#hear(error, failures)
+          const soon = retryMs[Math.min(failures++, retryMs.length - 1)] ?? 2000
+          const ms = this.refused ? refusedRetryMs : soon
           this.#settings.log.warn({ err: error }, 'status could not be written; trying again')
           await this.#settings.clock.sleep(ms, this.#end.signal)
         }
@@ -129,6 +166,21 @@ export class StatusKeeper {
       this.#writing = false
       if (this.#version > this.#written && this.#state) this.#within(lazyMs)
     }
+  }
+
+  /** What a failed write says: too large, for which a smaller record helps, or not acceptable at all. */
+  #hear(error: unknown, failures: number): void {
+    if (!(error instanceof KubeError)) return
+    const { status, message } = error
+    // etcd's «request is too large» comes as 500, as do outages that pass.
+    const tooLarge = status === 413 || (status === 500 && failures % 2 === 1)
+    if (tooLarge && this.#sentBytes > smallBytes) {
+      this.#room = Math.floor(this.#sentBytes / 2)
+      return
+    }
+    if (!permanent.has(status)) return
+    this.#refusals++
+    if (this.#refusals === maxRefusals) this.#settings.onRefused(message)
   }
 
   /** What the resource looked like last: every write is refused by the API server when it has changed since. */
@@ -144,6 +196,8 @@ export class StatusKeeper {
   async #write(): Promise<void> {
     const { kube, resource } = this.#settings
     const { name, namespace } = resource
+    const run = this.#state && fitted(this.#state, this.#room)
+    this.#sentBytes = bytesOf(run)
     try {
       const answer = await kube.apply<KubeObject>(
         resource.statusPath,
@@ -151,7 +205,7 @@ export class StatusKeeper {
           apiVersion: resource.apiVersion,
           kind: resource.kind,
           metadata: { name, namespace, resourceVersion: this.#resourceVersion },
-          status: { run: this.#state },
+          status: { run },
         },
         { fieldManager: 'chaosplane-runner', force: true, signal: this.#end.signal },
       )

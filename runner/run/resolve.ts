@@ -30,9 +30,10 @@ async function readRegistry(
   return { namespace, entries: new Map(Object.entries(found?.data ?? {})) }
 }
 
-const stateOfProbe = (probe: ProbePlan): ProbeState => ({
-  name: probe.name,
-  type: probe.type,
+/** The record of a probe that was not evaluated yet; of a reference, as long as it is not resolved. */
+export const stateOfProbe = (probe: ProbePlan | ProbeReference): ProbeState => ({
+  name: 'ref' in probe ? probe.ref : probe.name,
+  type: 'ref' in probe ? '' : probe.type,
   mode: probe.mode,
   verdict: 'Awaited',
   description: '',

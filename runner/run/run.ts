@@ -17,7 +17,7 @@ import type { ProbeIo } from '../probes/probe-io.ts'
 import { secretsOf } from '../probes/secrets.ts'
 import { abortOf, claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
-import { StatusKeeper } from './keeper.ts'
+import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { Projections } from './projections.ts'
 import { resolveProbes } from './resolve.ts'
 import type { Experiment, Resource } from './resource.ts'
@@ -31,6 +31,8 @@ export type RunParts = {
   object: Experiment
   state: RunState
   adopted: boolean
+  /** bytes that status has for the record */
+  room: number
 }
 
 export type RunEnd = 'finished' | 'lost' | 'handed-over'
@@ -65,6 +67,8 @@ export class Run {
       log: this.#log,
       claimed,
       onLoss: (why) => this.#lose(why),
+      room: parts.room,
+      onRefused: (why) => this.#endUnrecorded(why),
     })
     this.#projections = new Projections(context.peers, plan, adopted)
     this.see(object)
@@ -104,6 +108,13 @@ export class Run {
     this.#log.warn({ why }, 'this runner gives the run up')
     this.#end = 'lost'
     this.#halt.abort(new Error(why))
+  }
+
+  /** Nothing is begun that cannot be recorded; what is held is put back, and the resource's Events say why. */
+  #endUnrecorded(why: string): void {
+    const { context, resource } = this.#parts
+    context.events.record(refusedRecord(resource, why))
+    this.#loop?.emit({ fact: 'unrecorded', why })
   }
 
   async #claim(object: Experiment): Promise<void> {
@@ -152,6 +163,7 @@ export class Run {
       account,
       signal,
       state: () => loop.state,
+      room: this.#parts.room,
       durable: (s) => this.#keeper.durable(s),
       stored: (s) => this.#keeper.stored(s),
       accountExists: () => {
@@ -210,9 +222,15 @@ export class Run {
   async #finish(claimed: Promise<void>, signal: AbortSignal): Promise<void> {
     await claimed
     await this.#closeProbes()
-    await this.#keeper.durable(signal)
     const { context, resource } = this.#parts
+    await Promise.race([this.#keeper.durable(signal), this.#mayLeave(signal)])
     await letGo(context.kube, { resource, seen: this.#seen }, signal)
+  }
+
+  /** A resource in deletion does not wait for a record that is refused: everything is put back by now. */
+  async #mayLeave(signal: AbortSignal): Promise<void> {
+    while (!(this.#keeper.refused && this.#seen?.metadata.deletionTimestamp))
+      await this.#parts.context.clock.sleep(500, signal)
   }
 
   #probeIo(task: TaskPlan, account: { namespace: string; name: string }): ProbeIo {

@@ -115,9 +115,20 @@ describe('targets of a run that was edited', () => {
 describe('what status has no room for', () => {
   it('is refused with the number', () => {
     const many = Array.from({ length: 101 }, (_, i) => taskPlan(`t${i}`))
-    expect(tooLarge(planOf(many))[0]?.reason).toContain('101 tasks')
+    expect(tooLarge(planOf(many), 900_000)[0]?.reason).toContain('101 tasks')
     const probes = Array.from({ length: 51 }, (_, i) => ({ ref: `p${i}`, mode: 'SOT' as const }))
-    expect(tooLarge(planOf([taskPlan('a', { probes })]))[0]?.reason).toContain('51 probes')
-    expect(tooLarge(planOf([taskPlan('a')]))).toEqual([])
+    const crowded = planOf([taskPlan('a', { probes })])
+    expect(tooLarge(crowded, 900_000)[0]?.reason).toContain('51 probes')
+    expect(tooLarge(planOf([taskPlan('a')]), 900_000)).toEqual([])
+  })
+  it('is refused as a whole, too: many tasks with many probes', () => {
+    const probes = Array.from({ length: 50 }, (_, i) => ({ ref: `p${i}`, mode: 'SOT' as const }))
+    const plan = (n: number) =>
+      planOf(Array.from({ length: n }, (_, i) => taskPlan(`t${i}`, { probes })))
+    expect(tooLarge(plan(20), 900_000)).toEqual([])
+    expect(tooLarge(plan(100), 900_000)[0]?.reason).toMatch(
+      /takes \d+ kB at least.* room for 900 kB/,
+    )
+    expect(tooLarge(plan(20), 100_000)[0]?.path).toBe('spec')
   })
 })

@@ -1,12 +1,14 @@
 import type { Plan, Refusal } from '../../model/plan.ts'
+import { leastBytes, short } from '../../model/snapshot.ts'
 import {
   type RunState,
   runStateSchema,
   type TargetState,
   type TaskState,
 } from '../../model/state.ts'
-import { short, spared } from '../engine/reduce.ts'
+import { spared } from '../engine/reduce.ts'
 import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
+import { stateOfProbe } from './resolve.ts'
 import type { Experiment } from './resource.ts'
 
 const newTask = (name: string, fault: string, weight: number): TaskState => ({
@@ -62,15 +64,38 @@ export function refusedRun(refusals: Refusal[], birth: Birth): RunState {
 const maxTasks = 100
 const maxProbes = 50
 
-/** What status has no room for is refused at the start: later it could never be written. */
-export function tooLarge({ tasks }: Plan): Refusal[] {
+/** What status has no room for is refused at the start: later it could never be written. `room` in bytes. */
+export function tooLarge(plan: Plan, room: number): Refusal[] {
+  const { tasks } = plan
   const suggestion = 'split it into several experiments'
   if (tasks.length > maxTasks)
     return [{ path: 'spec', reason: `${tasks.length} tasks, at most ${maxTasks} fit`, suggestion }]
   const crowded = tasks.find((t) => t.probes.length > maxProbes)
-  if (!crowded) return []
-  const reason = `task ${crowded.name} has ${crowded.probes.length} probes, at most ${maxProbes} fit`
+  if (crowded) {
+    const reason = `task ${crowded.name} has ${crowded.probes.length} probes, at most ${maxProbes} fit`
+    return [{ path: 'spec', reason, suggestion }]
+  }
+  const bytes = leastBytes(emptyRecord(plan))
+  if (bytes <= room) return []
+  const reason = `the record of its tasks and probes takes ${kB(bytes)} at least; beside the document status has room for ${kB(room)}`
   return [{ path: 'spec', reason, suggestion }]
+}
+
+const kB = (bytes: number): string => `${Math.ceil(bytes / 1000)} kB`
+
+/** All that is on record before the first target, with ids as long as they can be. */
+function emptyRecord(plan: Plan): RunState {
+  const run = newRun(plan, {
+    runId: 'r'.repeat(253),
+    runner: 'r'.repeat(253),
+    instance: 'i'.repeat(36),
+    generation: 1,
+    seed: 0,
+    at: 1,
+    previousRunIds: [],
+  })
+  const probes = new Map(plan.tasks.map((t) => [t.name, t.probes.map(stateOfProbe)]))
+  return { ...run, tasks: run.tasks.map((t) => ({ ...t, probes: probes.get(t.name) ?? [] })) }
 }
 
 /** Whether the document no longer holds the tasks of this run: it was edited after the run began. */

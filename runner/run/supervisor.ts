@@ -2,12 +2,13 @@ import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { compile } from '../../model/compile/compile.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
+import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
 import { fetchRun } from '../report/kserver.ts'
 import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import type { Census } from './heartbeat.ts'
-import { StatusKeeper } from './keeper.ts'
+import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
 import { endedByEdit, findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
@@ -161,7 +162,8 @@ export class Supervisor {
       at: context.clock.now(),
       previousRunIds,
     }
-    const refusals = compiled.ok ? tooLarge(compiled.plan) : compiled.refusals
+    const room = roomFor({ ...object, status: undefined })
+    const refusals = compiled.ok ? tooLarge(compiled.plan, room) : compiled.refusals
     if (!compiled.ok || refusals.length > 0)
       return this.#refuse(resource, object, refusedRun(refusals, birth))
     const known = wanted ? await this.#knownRun(compiled.plan) : null
@@ -172,7 +174,7 @@ export class Supervisor {
     if (this.#closing) return
     this.#finished.delete(resource.uid)
     await this.#carry(
-      new Run({ context, plan: compiled.plan, resource, object, state, adopted: false }),
+      new Run({ context, plan: compiled.plan, resource, object, state, adopted: false, room }),
       object,
     )
   }
@@ -197,8 +199,9 @@ export class Supervisor {
     if (this.#closing) return
     if (!compiled.ok || isOther(compiled.plan, state))
       return this.#refuse(resource, object, endedByEdit(state, context.clock.now()))
+    const room = roomFor({ ...object, status: undefined })
     await this.#carry(
-      new Run({ context, plan: compiled.plan, resource, object, state, adopted: true }),
+      new Run({ context, plan: compiled.plan, resource, object, state, adopted: true, room }),
       object,
     )
   }
@@ -229,6 +232,8 @@ export class Supervisor {
       claimed,
       onLoss: (why) =>
         this.#log.warn({ why, experiment: resource.name }, 'a refusal was not written'),
+      room: maxRunBytes,
+      onRefused: (why) => context.events.record(refusedRecord(resource, why)),
     })
     keeper.offer(state)
     try {
