@@ -90,7 +90,8 @@ async function buildOnBase(
   }
 }
 
-async function removeAllButNewest(folder: string, keep: number): Promise<void> {
+/** Removes all entries of a folder but the `keep` that changed last. */
+export async function removeAllButNewest(folder: string, keep: number): Promise<void> {
   const files = await Promise.all(
     (await readdir(folder)).map(async (name) => {
       const path = join(folder, name)

@@ -68,13 +68,18 @@ async function startIn(
   return describe(layout, processes, down)
 }
 
-/** The same cluster for another process of its owner, which alone can take it down. */
-export function attachLocalCluster(folder: string): Cluster {
+/** The layout of a cluster that runs in `folder`. */
+export function layoutIn(folder: string): Layout {
   const about = JSON.parse(readFileSync(aboutFile(folder), 'utf8')) as {
     slot: number
     nodes: number
   }
-  const layout = layoutOf(folder, about.slot, about.nodes)
+  return layoutOf(folder, about.slot, about.nodes)
+}
+
+/** The same cluster for another process of its owner, which alone can take it down. */
+export function attachLocalCluster(folder: string): Cluster {
+  const layout = layoutIn(folder)
   return describe(layout, programsOf(layout), async () => {
     throw new Error(`the cluster in ${folder} is taken down by the process that made it`)
   })

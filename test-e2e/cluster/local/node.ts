@@ -7,6 +7,7 @@ import { run, succeeds } from '../shell.ts'
 import { cgroupVersion, createNodeCgroup } from './cgroups.ts'
 import type { Layout, NodeLayout } from './layout.ts'
 import { createNodeNetwork } from './network.ts'
+import { cniConfig, kubeletConfig, proxyConfig } from './node-config.ts'
 
 /** The programs of one node by name. */
 export function nodePrograms(layout: Layout, node: NodeLayout): Record<string, Program> {
@@ -47,6 +48,7 @@ async function prepareNode(layout: Layout, node: NodeLayout, server: string): Pr
       join(node.folder, file),
       typeof content === 'string' ? content : JSON.stringify(content, null, 2),
     )
+  const kubeconfig = join(layout.folder, 'proxy.kubeconfig')
   await Promise.all([
     createNodeNetwork(layout, node),
     createNodeCgroup(node.name),
@@ -56,11 +58,11 @@ async function prepareNode(layout: Layout, node: NodeLayout, server: string): Pr
       groups: ['system:nodes'],
       addresses: [node.address, node.name],
     }),
-    write('cni/10-pods.conflist', cniConfig(node)),
+    write('cni/10-pods.conflist', cniConfig(node.podRange, join(node.folder, 'ipam'))),
     write('containerd.toml', containerdConfig(node)),
     write('resolv.conf', 'nameserver 127.0.0.1\n'),
-    write('kubelet.json', kubeletConfig(layout, node)),
-    write('proxy.json', proxyConfig(layout, node)),
+    write('kubelet.json', kubeletSettings(layout, node)),
+    write('proxy.json', proxyConfig({ ...node, kubeconfig, podRange: layout.podRange })),
   ])
   await writeKubeconfig(layout.pki, node.name, { server, file: join(node.folder, 'kubeconfig') })
 }
@@ -94,29 +96,6 @@ function kubeProxy(node: NodeLayout): Program {
   return inNode(node, binary('kube-proxy'), [`--config=${join(node.folder, 'proxy.json')}`])
 }
 
-function cniConfig(node: NodeLayout) {
-  return {
-    cniVersion: '0.4.0',
-    name: 'pods',
-    plugins: [
-      {
-        type: 'bridge',
-        bridge: 'cni0',
-        isGateway: true,
-        ipMasq: false,
-        hairpinMode: true,
-        ipam: {
-          type: 'host-local',
-          dataDir: join(node.folder, 'ipam'),
-          ranges: [[{ subnet: node.podRange }]],
-          routes: [{ dst: '0.0.0.0/0' }],
-        },
-      },
-      { type: 'portmap', capabilities: { portMappings: true } },
-    ],
-  }
-}
-
 function containerdConfig(node: NodeLayout): string {
   const cri = 'plugins."io.containerd.grpc.v1.cri"'
   return `version = 2
@@ -138,59 +117,24 @@ state = "${join(node.folder, 'containerd-state')}"
 `
 }
 
-function kubeletConfig(layout: Layout, node: NodeLayout) {
+function kubeletSettings(layout: Layout, node: NodeLayout) {
+  const inFolder = (name: string) => join(node.folder, name)
   return {
-    apiVersion: 'kubelet.config.k8s.io/v1beta1',
-    kind: 'KubeletConfiguration',
+    ...kubeletConfig({
+      dnsAddress: layout.dnsAddress,
+      socket: node.socket,
+      ca: join(layout.pki, 'ca.crt'),
+      certificate: join(layout.pki, `${node.name}.crt`),
+      key: join(layout.pki, `${node.name}.key`),
+      resolvConf: inFolder('resolv.conf'),
+    }),
     failCgroupV1: cgroupVersion() === 2,
-    cgroupDriver: 'cgroupfs',
     cgroupRoot: `/${node.name}`,
     cgroupsPerQOS: true,
     enforceNodeAllocatable: [],
     oomScoreAdj: 0,
-    failSwapOn: false,
     localStorageCapacityIsolation: false,
-    containerRuntimeEndpoint: `unix://${node.socket}`,
-    authentication: {
-      anonymous: { enabled: false },
-      webhook: { enabled: true },
-      x509: { clientCAFile: join(layout.pki, 'ca.crt') },
-    },
-    authorization: { mode: 'Webhook' },
-    tlsCertFile: join(layout.pki, `${node.name}.crt`),
-    tlsPrivateKeyFile: join(layout.pki, `${node.name}.key`),
-    resolvConf: join(node.folder, 'resolv.conf'),
-    clusterDNS: [layout.dnsAddress],
-    clusterDomain: 'cluster.local',
-    // The disk belongs to the machine's owner: no test may start to evict because it is nearly full.
-    evictionHard: {
-      'memory.available': '1Mi',
-      'nodefs.available': '0%',
-      'nodefs.inodesFree': '0%',
-      'imagefs.available': '0%',
-    },
-    imageGCHighThresholdPercent: 100,
-    volumePluginDir: join(node.folder, 'volume-plugins'),
-    podLogsDir: join(node.folder, 'pod-logs'),
-    syncFrequency: '10s',
-    serializeImagePulls: false,
-    registryPullQPS: 0,
-    eventRecordQPS: 0,
-    kubeAPIQPS: 200,
-    kubeAPIBurst: 400,
-  }
-}
-
-function proxyConfig(layout: Layout, node: NodeLayout) {
-  return {
-    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
-    kind: 'KubeProxyConfiguration',
-    mode: 'iptables',
-    clientConnection: { kubeconfig: join(layout.folder, 'proxy.kubeconfig') },
-    clusterCIDR: layout.podRange,
-    hostnameOverride: node.name,
-    conntrack: { maxPerCore: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
-    metricsBindAddress: '127.0.0.1:10249',
-    healthzBindAddress: '127.0.0.1:10256',
+    volumePluginDir: inFolder('volume-plugins'),
+    podLogsDir: inFolder('pod-logs'),
   }
 }
