@@ -7,16 +7,24 @@ import { createCertificate, writeKubeconfig } from '../pki.ts'
 import { run } from '../shell.ts'
 import type { MachineLayout } from './layout.ts'
 
+/** Programs of the guest, and where they go. */
+const guest = {
+  init: 'usr/sbin/init',
+  door: 'usr/sbin/door',
+  component: 'usr/sbin/component',
+  'containerd.toml': 'etc/containerd/config.toml',
+}
+
 /** Only pods that tolerate it come to a machine by themselves. */
 export const machineTaint = { key: 'chaosplane.test/machine', effect: 'NoSchedule' }
 
-/** Writes all that makes this machine a node of this cluster into one archive, which the guest unpacks at each boot. */
+/** Writes all that makes this machine a node of this cluster into one archive, which is unpacked over its disk at each boot. */
 export async function writeNodeArchive(layout: Layout, machine: MachineLayout): Promise<string> {
   const { name, address, folder, podRange } = machine
   const files = join(folder, 'files')
   const at = (path: string) => join(files, path)
-  await mkdir(at('etc/node'), { recursive: true })
-  await mkdir(at('etc/cni/net.d'), { recursive: true })
+  for (const part of ['etc/node', 'etc/cni/net.d', 'etc/containerd', 'usr/sbin'])
+    await mkdir(at(part), { recursive: true })
   await createCertificate(layout.pki, {
     name,
     user: `system:node:${name}`,
@@ -27,7 +35,11 @@ export async function writeNodeArchive(layout: Layout, machine: MachineLayout): 
     writeFile(at(path), typeof content === 'string' ? content : JSON.stringify(content, null, 2))
   const settings = kubeletSettings(layout)
   const proxy = { name, kubeconfig: '/etc/node/proxy.kubeconfig', podRange: layout.podRange }
+  const programs = Object.entries(guest).map(([name, path]) =>
+    copyFile(join(import.meta.dirname, 'guest', name), at(path)),
+  )
   await Promise.all([
+    ...programs,
     copyFile(join(layout.pki, 'ca.crt'), at('etc/node/ca.crt')),
     copyFile(join(layout.pki, `${name}.crt`), at('etc/node/node.crt')),
     copyFile(join(layout.pki, `${name}.key`), at('etc/node/node.key')),
@@ -43,7 +55,7 @@ export async function writeNodeArchive(layout: Layout, machine: MachineLayout): 
     write('etc/cni/net.d/10-pods.conflist', cniConfig(podRange, '/var/lib/cni/pods')),
   ])
   const archive = join(folder, 'node.tar')
-  await run('tar', ['-C', files, '--owner=0', '--group=0', '-cf', archive, 'etc'])
+  await run('tar', ['-C', files, '--owner=0', '--group=0', '-cf', archive, 'etc', 'usr'])
   return archive
 }
 

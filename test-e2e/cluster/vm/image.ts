@@ -16,18 +16,11 @@ export type MachineImage = {
   root: string
 }
 
-const guest = join(import.meta.dirname, 'guest')
+const initrdInit = join(import.meta.dirname, 'guest/initrd-init')
 const packages = [
   ...['busybox-static', 'conntrack', 'containerd', 'containernetworking-plugins', 'iproute2'],
   ...['iptables', 'kmod', 'nftables', 'procps', 'runc', 'socat'],
 ]
-/** Programs of the guest and where they go. */
-const installed = {
-  init: 'sbin/init',
-  door: 'sbin/door',
-  component: 'sbin/component',
-  'containerd.toml': 'etc/containerd/config.toml',
-}
 /** No such devices are in a virtual machine. */
 const driversLeftOut =
   'gpu infiniband scsi nvme hv xen iommu nvdimm net/ethernet net/wireless'.split(' ')
@@ -60,11 +53,10 @@ export async function machineImage(say: Say): Promise<MachineImage> {
   }
 }
 
-/** Changes with this file, with what is put into the machine, and with Kubernetes' version. */
+/** Changes with this file, with the first program that runs, and with Kubernetes' version. */
 async function recipeKey(): Promise<string> {
   const hash = createHash('sha256').update(binariesFolder())
-  const files = (await readdir(guest)).toSorted().map((name) => join(guest, name))
-  for (const file of [import.meta.filename, ...files]) hash.update(await readFile(file))
+  for (const file of [import.meta.filename, initrdInit]) hash.update(await readFile(file))
   return hash.digest('hex').slice(0, 12)
 }
 
@@ -87,13 +79,7 @@ async function build(folder: string, say: Say): Promise<void> {
 }
 
 async function installPrograms(root: string): Promise<void> {
-  for (const folder of ['etc/containerd', 'etc/node', 'etc/cni/net.d', 'var/lib/containerd'])
-    await mkdir(join(root, folder), { recursive: true })
-  for (const [name, path] of Object.entries(installed)) {
-    // Debian's /sbin/init is a link that leads out of the folder
-    await rm(join(root, path), { force: true })
-    await copyFile(join(guest, name), join(root, path))
-  }
+  await mkdir(join(root, 'var/lib/containerd'), { recursive: true })
   for (const name of ['kubelet', 'kube-proxy'] as const) {
     await copyFile(binary(name), join(root, 'usr/bin', name))
     await chmod(join(root, 'usr/bin', name), 0o755)
@@ -137,7 +123,7 @@ async function makeInitrd(folder: string, root: string, version: string): Promis
   const tree = join(folder, 'tree')
   for (const name of ['bin', 'dev', 'mnt']) await mkdir(join(tree, name), { recursive: true })
   await copyFile(join(root, 'bin/busybox'), join(tree, 'bin/busybox'))
-  await copyFile(join(guest, 'initrd-init'), join(tree, 'init'))
+  await copyFile(initrdInit, join(tree, 'init'))
   const wanted = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4']
   const order = await run('chroot', [
     root,

@@ -71,7 +71,7 @@ export async function addMachine(cluster: Cluster, options: MachineOptions): Pro
   const store = await imageStore(image, images, say)
   await mkdir(machine.folder)
   await Promise.all([createDisks(machine, image, store), writeNodeArchive(layout, machine)])
-  await setRoutes(layout, machine, ['replace', machine.podRange, 'via', machine.address])
+  await setRoutes(layout, ['replace', machine.podRange, 'via', machine.address])
   say(`booting ${machine.name}`)
   const made = attachMachine(cluster, number)
   await made.boot()
@@ -142,7 +142,7 @@ function power(parts: Parts): Pick<Machine, 'powerOff' | 'boot' | 'reboot' | 're
     remove: async () => {
       await processes.kill(machine.process)
       await kubectl(parts, ['delete', 'node', machine.name, '--ignore-not-found'])
-      await setRoutes(layout, machine, ['del', machine.podRange])
+      await setRoutes(layout, ['del', machine.podRange])
       await rm(machine.folder, { recursive: true })
     },
   }
@@ -176,7 +176,7 @@ function kubectl({ kubeconfig }: Parts, args: string[]): Promise<string> {
 }
 
 /** On the host and in the nodes that are namespaces; the routes go with the cluster. */
-async function setRoutes(layout: Layout, machine: MachineLayout, route: string[]): Promise<void> {
+async function setRoutes(layout: Layout, route: string[]): Promise<void> {
   await run('ip', ['route', ...route])
   for (const { name } of layout.nodes) await run('ip', ['-n', name, 'route', ...route])
 }
