@@ -4,7 +4,7 @@ const outside = ['**/node_modules/**', '**/dist/**']
 /** A default import of a CommonJS package means the same in a test as in a program run by Node. */
 const deps = { interopDefault: false }
 
-/** Three kinds of tests: pure ones, those against a real API server, and stories on a real cluster. */
+/** Pure tests, those against a real API server, stories on a real cluster, and stories on a node in a virtual machine. */
 export default defineConfig({
   test: {
     projects: [
@@ -13,7 +13,7 @@ export default defineConfig({
           name: 'unit',
           deps,
           include: ['**/*.test.ts'],
-          exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts'],
+          exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts', '**/*.vm.test.ts'],
           testTimeout: 20_000,
         },
       },
@@ -43,6 +43,20 @@ export default defineConfig({
           hookTimeout: 300_000,
           fileParallelism: false,
           globalSetup: ['test-e2e/setup/installed-cluster.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'vm',
+          deps,
+          include: ['test-e2e/stories-vm/**/*.vm.test.ts'],
+          exclude: outside,
+          // A processor without KVM is a slow one, and a boot is part of many a story.
+          testTimeout: 400_000,
+          retry: 1,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          globalSetup: ['test-e2e/setup/installed-machine.ts'],
         },
       },
     ],

@@ -24,14 +24,25 @@ let failedTests: () => number = () => 0
 
 /** A cluster of two nodes with the chart installed, for all stories of the run. */
 export async function setup(project: TestProject): Promise<void> {
-  failedTests = () => project.vitest.state.getCountOfFailedTests()
   // A cluster of the developer's own: CHAOSPLANE_CONTEXT names it, CHAOSPLANE_IMAGE an image that it can pull.
   const context = process.env['CHAOSPLANE_CONTEXT']
   const image = context ? imageFromEnvironment() : await chaosplaneImage(say)
-  say(`image ${image.name}`)
-  cluster = context
-    ? await contextCluster(context)
-    : await throwAwayCluster({ nodes: 2, images: [image.archive], say })
+  await bringUp(project, image.name, () =>
+    context
+      ? contextCluster(context)
+      : throwAwayCluster({ nodes: 2, images: [image.archive], say }),
+  )
+}
+
+/** Makes a cluster, installs the chart with this image, and provides it to the tests; `teardown` takes it down. */
+export async function bringUp(
+  project: TestProject,
+  image: string,
+  make: () => Promise<Cluster>,
+): Promise<void> {
+  failedTests = () => project.vitest.state.getCountOfFailedTests()
+  say(`image ${image}`)
+  cluster = await make()
   installed = {
     provider: cluster.provider,
     kubeconfig: cluster.kubeconfig,
@@ -39,7 +50,7 @@ export async function setup(project: TestProject): Promise<void> {
     nodes: cluster.nodes,
     auditLog: cluster.auditLog ?? '',
     logs: cluster.logs ?? '',
-    image: image.name,
+    image,
     namespace,
     kubectl: await clientTool('kubectl'),
     helm: await clientTool('helm'),
@@ -54,15 +65,20 @@ export async function setup(project: TestProject): Promise<void> {
   project.provide('cluster', installed)
 }
 
-/** Takes the cluster down; when a test failed, keeps its logs and says where. */
-export async function teardown(): Promise<void> {
+/** Takes the cluster down; when a test failed, keeps its logs and says where. `more` puts others beside them. */
+export async function teardown(more: (folder: string) => Promise<void> = async () => {}) {
   if (!cluster || !installed) return
-  if (failedTests() > 0) console.error(`e2e: logs are kept in ${await keepLogs(installed)}`)
+  if (failedTests() > 0) {
+    const folder = await keepLogs(installed)
+    await more(folder)
+    console.error(`e2e: logs are kept in ${folder}`)
+  }
   if (cluster.provider === 'context') await uninstall(installed)
   await cluster.down()
 }
 
-function say(line: string): void {
+/** Prints what is being done, with the seconds since the start. */
+export function say(line: string): void {
   console.log(`e2e ${Math.round((performance.now() - started) / 1000)} s  ${line}`)
 }
 

@@ -5,23 +5,31 @@ import { run, type Say, succeeds } from '../cluster/shell.ts'
 import { buildBinary } from './build-binary.ts'
 
 /** Debian packages behind the local cluster, the image build, and the fault program's tests on this machine's cgroups. */
-const packages = [
+const clusterPackages = [
   ...['containerd', 'runc', 'containernetworking-plugins', 'iptables', 'nftables', 'conntrack'],
   ...['socat', 'ethtool', 'iproute2', 'procps', 'openssl', 'ca-certificates'],
   ...['buildah', 'debootstrap', 'busybox-static', 'gcc', 'libc6-dev', 'stress-ng'],
 ]
+/** What nodes in virtual machines need beside these. */
+const vmPackages = ['qemu-system-x86', 'qemu-utils', 'e2fsprogs']
 
 const otherWays = `What else would do:
   npm start -- --context NAME   a cluster that you have (with --image for an image that it can pull)
   docker and kind               installed and running: no root is needed then, and Go only for npm test`
 
-/** `cluster`: all that nodes on this machine need; `api-server`: only what is built from Go. */
-export type Need = 'cluster' | 'api-server'
+/** `cluster`: all that nodes on this machine need; `vm`: and nodes in virtual machines; `api-server`: only what is built from Go. */
+export type Need = 'cluster' | 'vm' | 'api-server'
+
+const packagesOf: Record<Need, string[]> = {
+  cluster: clusterPackages,
+  vm: [...clusterPackages, ...vmPackages],
+  'api-server': [],
+}
 
 /** Brings everything that is needed and missing; returns at once when all is there. */
 export async function prepareMachine(need: Need, say: Say): Promise<void> {
   const missing = missingBinaries()
-  const packagesFor = async () => (need === 'cluster' ? await missingPackages() : [])
+  const packagesFor = () => missingPackages(packagesOf[need])
   const wanted = await packagesFor()
   const problems = await problemsOf(need, missing, wanted)
   if (problems.length > 0)
@@ -46,7 +54,8 @@ function missingBinaries(): Binary[] {
   return names.filter((name) => !existsSync(`${folder}/${name}`))
 }
 
-async function missingPackages(): Promise<string[]> {
+async function missingPackages(packages: string[]): Promise<string[]> {
+  if (packages.length === 0) return []
   if (!(await succeeds('dpkg-query', ['--version']))) return packages
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own notation
   const format = '--showformat=${Package} ${db:Status-Status}\\n'
@@ -70,7 +79,9 @@ async function problemsOf(need: Need, missing: Binary[], wanted: string[]): Prom
     problems.push(
       `it is ${process.platform}/${process.arch}; nodes as processes need Linux on x64 or arm64`,
     )
-  if (need === 'cluster' && process.getuid?.() !== 0)
+  if (need === 'vm' && process.arch !== 'x64')
+    problems.push(`it is ${process.arch}; virtual machines are made for x64 only`)
+  if (need !== 'api-server' && process.getuid?.() !== 0)
     problems.push(
       'root is missing: network namespaces and cgroups cannot be made without it; use sudo',
     )

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings what the programs of this repository need: packages and Node 24 from the lockfile, and for "test" also
-# Debian packages and Kubernetes' own binaries. Needs nothing but sh, Node 20 or newer, and npm.
-# usage: prepare.sh start|test
+# Debian packages and Kubernetes' own binaries, for "vm" qemu as well. Needs nothing but sh, Node 20 or newer, and npm.
+# usage: prepare.sh start|test|vm
 set -eu
 cd "$(dirname "$0")/../.."
 for tool in node npm; do

@@ -9,14 +9,15 @@ function say(line: string): void {
 }
 
 const [purpose] = process.argv.slice(2)
-if (purpose !== 'start' && purpose !== 'test') {
-  console.error('usage: prepare.sh start|test')
+if (purpose !== 'start' && purpose !== 'test' && purpose !== 'vm') {
+  console.error('usage: prepare.sh start|test|vm')
   process.exit(2)
 }
 // "start" learns from its arguments whether it needs a cluster of its own, and prepares the machine only then.
-if (purpose === 'test')
+if (purpose !== 'start')
   try {
-    await prepareMachine((await kindIsHere()) ? 'api-server' : 'cluster', say)
+    const forTests = async () => ((await kindIsHere()) ? 'api-server' : 'cluster')
+    await prepareMachine(purpose === 'vm' ? 'vm' : await forTests(), say)
     say('everything is there')
   } catch (e) {
     console.error(`prepare: ${e instanceof Error ? e.message : String(e)}`)
