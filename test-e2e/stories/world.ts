@@ -128,8 +128,8 @@ export class World {
     return [...this.pods.objects.values()].filter((pod) => pod.metadata.labels?.app === app)
   }
 
-  ready(app: string, replicas: number): Promise<Json[]> {
-    return this.pods.until(`${replicas} ready pods of ${app}`, 60_000, () => {
+  ready(app: string, replicas: number, ms = 60_000): Promise<Json[]> {
+    return this.pods.until(`${replicas} ready pods of ${app}`, ms, () => {
       const pods = this.podsOf(app).filter(
         ({ status, metadata }) =>
           !metadata.deletionTimestamp &&
@@ -273,8 +273,8 @@ export class Story {
     }
   }
 
-  injected() {
-    return this.until('an injection', 30_000, ({ targets }) =>
+  injected(ms = 30_000) {
+    return this.until('an injection', ms, ({ targets }) =>
       targets.some((t) => t.state === 'injected'),
     )
   }

@@ -31,7 +31,7 @@ export function machineProgram(layout: Layout, machine: MachineLayout): Program 
     // All of the guest's time goes through one process, and a kernel that starves takes its own watchdogs for dead.
     command: 'nice',
     args: [
-      ...['-n', '-5', 'qemu-system-x86_64'],
+      ...['-n', '-10', 'qemu-system-x86_64'],
       ...['-name', name, '-nodefaults', '-display', 'none', '-cpu', 'max', '-smp', '2'],
       ...['-m', '1024', '-accel', 'tcg,thread=multi,tb-size=512'],
       ...['-kernel', at('kernel'), '-initrd', at('initrd')],

@@ -1,0 +1,98 @@
+import type { Machine } from '../cluster/vm/machine.ts'
+import type { Story, World } from '../stories/world.ts'
+import type { Json } from '../watchers/api.ts'
+import { StressWatch } from '../watchers/machine.ts'
+
+/** Containers on a processor without KVM take their time. */
+const podWithinMs = 180_000
+
+// The pod's cgroup, wherever its quality of service has put it.
+const inGroup = (uid: string) =>
+  `cd /sys/fs/cgroup/kubepods/pod${uid} 2>/dev/null || cd /sys/fs/cgroup/kubepods/*/pod${uid}`
+
+// What could be wrong with a pod: processes that are not its own, and everything that could stop or delay a packet.
+const stateScript = (uid: string) => `
+${inGroup(uid)}
+echo '# processes'
+for pid in $(cat */cgroup.procs); do tr '\\0' ' ' </proc/$pid/cmdline; echo; done | sort
+for pid in $(cat */cgroup.procs); do in="nsenter --net=/proc/$pid/ns/net --"; break; done
+for look in 'nft list ruleset' 'tc qdisc show' 'tc filter show' iptables-save ip6tables-save; do
+  echo "# $look"
+  $in $look 2>&1 | sed 's/^\\(# .*\\) on .*/\\1/'
+done`
+
+const leftScript = `
+find /var/lib/chaosplane -type f 2>/dev/null | sed 's/^/journal /'
+for comm in /proc/[0-9]*/comm; do
+  case $(cat $comm 2>/dev/null) in stress-ng*) echo "stressor $comm" ;; esac
+done
+for net in $(ip netns list | cut -d' ' -f1); do
+  ip netns exec $net nft list tables | grep chaosplane
+  ip netns exec $net tc qdisc show | grep netem
+done
+true`
+
+/** What the stories do on the machine, and how they see what is done there. */
+export class Guest {
+  readonly machine: Machine
+  readonly #world: World
+
+  constructor(world: World, machine: Machine) {
+    this.#world = world
+    this.machine = machine
+  }
+
+  /** A deployment of one pod on the machine; `container` adds to a shell that sleeps. */
+  async target(name: string, container: Json = {}): Promise<Json> {
+    const labels = { app: name }
+    await this.#world.apply({
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name, namespace: 'demo', labels },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: labels },
+        template: {
+          metadata: { labels },
+          spec: {
+            nodeSelector: { 'kubernetes.io/hostname': this.machine.name },
+            tolerations: [{ operator: 'Exists' }],
+            automountServiceAccountToken: false,
+            terminationGracePeriodSeconds: 1,
+            containers: [
+              {
+                name: 'app',
+                image: 'docker.io/local/busybox:1',
+                command: ['sleep', '1000000'],
+                ...container,
+              },
+            ],
+          },
+        },
+      },
+    })
+    return await this.pod(name)
+  }
+
+  /** The deployment's pod, once it is Ready. */
+  async pod(name: string): Promise<Json> {
+    const [pod] = await this.#world.ready(name, 1, podWithinMs)
+    return pod
+  }
+
+  /** Everything that a fault may have done to a pod, as the machine's own tools tell it. */
+  state(pod: Json): Promise<string> {
+    return this.machine.run(stateScript(pod.metadata.uid))
+  }
+
+  /** Looks for stressors in the pod's cgroup, about every 100 ms. */
+  watchStress(pod: Json): StressWatch {
+    return new StressWatch(this.machine, inGroup(pod.metadata.uid))
+  }
+
+  /** What a run must never leave, in the cluster and on the machine. Empty when all is well. */
+  async residue(story: Story): Promise<string[]> {
+    const here = (await this.machine.run(leftScript)).split('\n').filter(Boolean)
+    return [...(await story.residue()), ...here]
+  }
+}
