@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BadTunable, type Tunables } from './fault.ts'
+import { BadTunable, type Permission, type Tunables } from './fault.ts'
 import { textOf } from './tunable.ts'
 
 const port = z.string().regex(/^\d{1,5}(-\d{1,5})?$/)
@@ -7,7 +7,8 @@ const ports = z.object({
   list: z.array(port).describe('Ports, or ranges such as 8000-8010.'),
   except: z.boolean().describe('true: these are spared; false: these are hit.'),
 })
-const destination = z.object({
+/** Where packets go to. */
+export const destination = z.object({
   host: z.string().describe('Name, address or network (CIDR).'),
   ports: z.array(port).describe('Its ports; empty: all.'),
 })
@@ -20,7 +21,24 @@ export const networkFilter = z.object({
   destinationPorts: ports.describe('Ports that they go to.'),
 })
 export type NetworkFilter = z.infer<typeof networkFilter>
+export type Destination = z.infer<typeof destination>
 export type Ports = z.infer<typeof ports>
+
+/** The tunables that say where packets go to, for the catalogue. */
+export const destinationTunables = [
+  {
+    name: 'DESTINATION_IPS',
+    dialect: 'litmus',
+    default: '',
+    text: 'Only these: a comma list of addresses or networks, each with ports if need be (`10.0.0.7|8080|9090`).',
+  },
+  {
+    name: 'DESTINATION_HOSTS',
+    dialect: 'litmus',
+    default: '',
+    text: 'Only these names, looked up when the fault begins; ports as above.',
+  },
+] as const
 
 /** The tunables that describe a filter, for the catalogue. */
 export const filterTunables = [
@@ -30,18 +48,7 @@ export const filterTunables = [
     default: 'eth0',
     text: 'Interface of the pod, as it is called inside.',
   },
-  {
-    name: 'DESTINATION_IPS',
-    dialect: 'litmus',
-    default: '',
-    text: 'Only packets to these: a comma list of addresses or networks, each with ports if need be (`10.0.0.7|8080|9090`).',
-  },
-  {
-    name: 'DESTINATION_HOSTS',
-    dialect: 'litmus',
-    default: '',
-    text: 'Only packets to these names, looked up when the fault begins; ports as above.',
-  },
+  ...destinationTunables,
   {
     name: 'SOURCE_PORTS',
     dialect: 'litmus',
@@ -77,7 +84,7 @@ function portOf(name: string, text: string): string {
 function portsOf(tunables: Tunables, name: string): Ports {
   const text = textOf(tunables, name)
   const except = text.startsWith('!')
-  const list = parts(except ? text.slice(1) : text).map((part) => portOf(name, part))
+  const list = portList(name, except ? text.slice(1) : text)
   if (except && list.length === 0)
     throw new BadTunable(name, 'it spares nothing', 'write ports after the "!"')
   return { list, except }
@@ -92,24 +99,43 @@ const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9
 export const familyOf = (address: string): 4 | 6 | null =>
   ipv4.test(address) ? 4 : ipv6.test(address) ? 6 : null
 
-function destinationsOf(
-  tunables: Tunables,
-  name: string,
-  isOne: (host: string) => boolean,
-): NetworkFilter['destinations'] {
+type Kind = { isOne(host: string): boolean; what: string; suggestion: string }
+
+const addresses: Kind = {
+  isOne: (host) => familyOf(host) !== null,
+  what: 'an address or network',
+  suggestion: 'write for example 10.0.0.7, 10.0.0.0/8 or 10.0.0.7|8080',
+}
+const names: Kind = {
+  isOne: (host) => hostName.test(host),
+  what: 'a host name',
+  suggestion: 'write for example shop.demo.svc.cluster.local or shop.example.com|443',
+}
+
+function listOf(tunables: Tunables, name: string, kind: Kind): Destination[] {
   return parts(textOf(tunables, name)).map((entry) => {
     const [host = '', ...list] = entry.split('|').map((part) => part.trim())
-    if (!isOne(host))
-      throw new BadTunable(
-        name,
-        `${JSON.stringify(host)} is not ${name === 'DESTINATION_IPS' ? 'an address or network' : 'a host name'}`,
-        name === 'DESTINATION_IPS'
-          ? 'write for example 10.0.0.7, 10.0.0.0/8 or 10.0.0.7|8080; names belong into DESTINATION_HOSTS'
-          : 'write for example shop.demo.svc.cluster.local or shop.example.com|443',
-      )
+    if (!kind.isOne(host)) {
+      const text = `${JSON.stringify(host)} is not ${kind.what}`
+      throw new BadTunable(name, text, kind.suggestion)
+    }
     return { host, ports: list.map((text) => portOf(name, text)) }
   })
 }
+
+/** Reads a comma list of addresses and networks, each with ports if need be. Throws BadTunable. */
+export const addressList = (tunables: Tunables, name: string): Destination[] =>
+  listOf(tunables, name, addresses)
+
+/** DESTINATION_IPS and DESTINATION_HOSTS. Throws BadTunable. */
+export const destinationsOf = (tunables: Tunables): Destination[] => [
+  ...addressList(tunables, 'DESTINATION_IPS'),
+  ...listOf(tunables, 'DESTINATION_HOSTS', names),
+]
+
+/** Reads a comma list of ports and ranges. Throws BadTunable. */
+export const portList = (name: string, text: string): string[] =>
+  parts(text).map((part) => portOf(name, part))
 
 /** Reads the filter of a KubernetesChaosExperiment. Throws BadTunable. */
 export function filterOf(tunables: Tunables): NetworkFilter {
@@ -122,10 +148,7 @@ export function filterOf(tunables: Tunables): NetworkFilter {
     )
   return {
     interface: device,
-    destinations: [
-      ...destinationsOf(tunables, 'DESTINATION_IPS', (host) => familyOf(host) !== null),
-      ...destinationsOf(tunables, 'DESTINATION_HOSTS', (host) => hostName.test(host)),
-    ],
+    destinations: destinationsOf(tunables),
     sourcePorts: portsOf(tunables, 'SOURCE_PORTS'),
     destinationPorts: portsOf(tunables, 'DESTINATION_PORTS'),
   }
@@ -138,3 +161,16 @@ export const noFilter: NetworkFilter = {
   sourcePorts: { list: [], except: false },
   destinationPorts: { list: [], except: false },
 }
+
+/** Rights that the faults on a pod's packets need of the experiment's account. */
+export const networkPermissions: readonly Permission[] = [
+  {
+    group: '',
+    resource: 'pods/exec',
+    verbs: ['create'],
+    why: 'the right to run something in the target: asked for before a fault pod is started, never used',
+  },
+]
+
+/** What their fault pods need: to enter the pod's network, and to change it. */
+export const networkCapabilities = ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'] as const

@@ -192,8 +192,8 @@ export class Program {
     const look = (target: NodeTarget) => {
       const fault = this.#fault
       const place = find(target)
-      fault.params(order.params)
-      return { place, facility: fault.facility({ ...place, mark: '' }, hands) }
+      const params = fault.params(order.params)
+      return { place, facility: fault.facility({ ...place, mark: '' }, hands, params) }
     }
     return order.targets
       .filter(({ id }) => !this.#settled.has(id) && !this.#sweeping.has(id))

@@ -88,7 +88,7 @@ export type NodeFault<Params, Plan> = {
   /** throws NodeTrouble */
   params(raw: Record<string, unknown>): Params
   /** what is there to act with, in words; throws NodeTrouble when it is not */
-  facility(target: FoundTarget, look: NodeLook): string
+  facility(target: FoundTarget, look: NodeLook, params: Params): string
   /** reads only; JSON that holds all that inject, revert and undo need */
   plan(target: FoundTarget, asked: { params: Params; holdMs: number }, look: NodeLook): Plan
   inject(plan: Plan, hands: NodeHands): void

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 
 const receiver = `
-const socket = require('node:dgram').createSocket('udp4')
+const socket = require('node:dgram').createSocket(process.argv[2] === '6' ? 'udp6' : 'udp4')
 let count = 0
 socket.on('message', () => count++)
 socket.bind(Number(process.argv[1]), () => console.log('ready'))
 process.stdin.on('end', () => { console.log(count); process.exit(0) }).resume()
 `
 const sender = `
-const socket = require('node:dgram').createSocket('udp4')
+const socket = require('node:dgram').createSocket(process.argv[1].includes(':') ? 'udp6' : 'udp4')
 const [host, port, count] = process.argv.slice(1)
 let [sent, refused] = [0, 0]
 const next = () => {
@@ -42,7 +42,7 @@ export async function datagrams(
   to: Place,
   { count, port }: { count: number; port: number },
 ): Promise<{ sent: number; received: number }> {
-  const listening = inside(to.pid, receiver, [port])
+  const listening = inside(to.pid, receiver, [port, to.address.includes(':') ? '6' : '4'])
   const heard = said(listening)
   await new Promise((ready) => listening.stdout?.once('data', ready))
   const sent = Number(await said(inside(from.pid, sender, [to.address, port, count])))

@@ -7,7 +7,8 @@ import {
   NodeTrouble,
 } from '../../faults/node-fault.ts'
 import { shellQuote } from '../../faults/shell-quote.ts'
-import type { Destination } from './ruleset.ts'
+import type { Destination } from './matches.ts'
+import type { Inside } from './means.ts'
 
 /** The network namespace of a pod: it belongs to the sandbox, so a container that crashes does not take it away. */
 export type PodNetwork = { netns: string; pid: number; startTicks: number }
@@ -26,12 +27,15 @@ export function podNetwork(target: FoundTarget, look: NodeLook): PodNetwork {
   return { netns, pid, startTicks: look.process(pid)?.startTicks ?? 0 }
 }
 
-/** Throws NodeTrouble when the pod has no such interface. */
-export function mustHave(device: string, target: FoundTarget, look: NodeLook): void {
-  const text = look.read(`/proc/${target.pid}/net/dev`) ?? ''
-  const found = text
+/** The interfaces of the pod, as they are called inside. */
+export const interfacesOf = (target: FoundTarget, look: NodeLook): string[] =>
+  (look.read(`/proc/${target.pid}/net/dev`) ?? '')
     .split('\n')
     .flatMap((line) => (line.includes(':') ? [line.slice(0, line.indexOf(':')).trim()] : []))
+
+/** Throws NodeTrouble when the pod has no such interface. */
+export function mustHave(device: string, target: FoundTarget, look: NodeLook): void {
+  const found = interfacesOf(target, look)
   if (found.includes(device)) return
   throw new NodeTrouble(
     'TARGET_SELECTION_ERROR',
@@ -68,9 +72,13 @@ function addressesOf(host: string, target: FoundTarget, look: NodeLook): string[
   )
 }
 
+/** Whether a filter means some packets only. */
+export const isAimed = ({ destinations, sourcePorts, destinationPorts }: NetworkFilter): boolean =>
+  destinations.length + sourcePorts.list.length + destinationPorts.list.length > 0
+
 /** Addresses of all destinations, names looked up now. */
 export const destinationsOf = (
-  filter: NetworkFilter,
+  filter: Pick<NetworkFilter, 'destinations'>,
   target: FoundTarget,
   look: NodeLook,
 ): Destination[] =>
@@ -80,8 +88,39 @@ export const destinationsOf = (
     return addresses.map((address) => ({ address, ports, family: own ?? familyOf(address) ?? 4 }))
   })
 
-/** Shell lines that leave the pid of a process in this namespace in `$pid`, and end well when there is none. */
+type Address = { family: 4 | 6; address: string }
+
+function parsed<T>(json: string): T[] {
+  try {
+    return JSON.parse(json) as T[]
+  } catch {
+    return []
+  }
+}
+
+/**
+ * The addresses from which the node itself speaks to the pod: kubelet's probes come from there. `ask` asks in the
+ * network of the pod.
+ */
+export function nodeAddresses(ask: Inside, look: NodeLook): Address[] {
+  const node = look.nodeNetns().at(-1)
+  const pid = node ? look.inNetns(node) : null
+  if (pid === null) return []
+  const { stdout } = ask(['ip', '-j', 'addr', 'show', 'scope', 'global'])
+  const own = parsed<{ addr_info?: { local?: string }[] }>(stdout).flatMap((link) =>
+    (link.addr_info ?? []).flatMap(({ local }) => local ?? []),
+  )
+  return own.flatMap((address) => {
+    const route = look.ask(inNetwork(pid, ['ip', '-j', 'route', 'get', address]))
+    const from = parsed<{ prefsrc?: string }>(route.ok ? route.stdout : '')[0]?.prefsrc
+    const family = from ? familyOf(from) : null
+    return from && family ? [{ family, address: from }] : []
+  })
+}
+
+/** Shell lines that define `in_net` for what is to run in this namespace, and end well when nobody lives there. */
 export const enterByShell = (netns: string): string[] => [
   `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${shellQuote(netns.replace(/[[\]]/g, '\\$&'))} 2>/dev/null | head -n 1)`,
   `[ -n "$at" ] || exit 0`,
+  'in_net() { nsenter --net="$at" -- "$@"; }',
 ]

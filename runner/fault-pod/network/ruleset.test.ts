@@ -1,19 +1,18 @@
 import { spawnSync } from 'node:child_process'
 import { expect, it } from 'vitest'
 import { filterOf } from '../../../model/network.ts'
-import { type Aim, chainLines, countOf, egressTable } from './ruleset.ts'
+import { type Aim, matchesOf } from './matches.ts'
+import { chainLines, countOf, egressTable } from './ruleset.ts'
 
-const aim = (tunables: Record<string, string>, destinations: Aim['destinations'] = []): Aim => ({
-  ...filterOf(tunables),
-  destinations,
-})
+const aimed = (tunables: Record<string, string>, destinations: Aim['destinations'] = []) =>
+  matchesOf({ ...filterOf(tunables), destinations })
 
 it('without a filter every packet is meant', () => {
-  expect(chainLines(aim({}), 'counter drop')).toEqual(['counter drop'])
+  expect(chainLines(aimed({}), 'counter drop')).toEqual(['counter drop'])
 })
 
 it('what is spared passes before anything is dropped', () => {
-  expect(chainLines(aim({ DESTINATION_PORTS: '!22,8000-8010' }), 'drop')).toEqual([
+  expect(chainLines(aimed({ DESTINATION_PORTS: '!22,8000-8010' }), 'drop')).toEqual([
     'tcp dport { 22, 8000-8010 } accept',
     'udp dport { 22, 8000-8010 } accept',
     'sctp dport { 22, 8000-8010 } accept',
@@ -26,7 +25,7 @@ it('lists name more packets, and ports of a destination fewer', () => {
     { family: 4, address: '10.0.0.0/8', ports: [] },
     { family: 6, address: 'fd00::7', ports: ['443'] },
   ]
-  expect(chainLines(aim({ SOURCE_PORTS: '8080' }, destinations), 'drop')).toEqual([
+  expect(chainLines(aimed({ SOURCE_PORTS: '8080' }, destinations), 'drop')).toEqual([
     'ip daddr 10.0.0.0/8 drop',
     'ip6 daddr fd00::7 tcp dport { 443 } drop',
     'ip6 daddr fd00::7 udp dport { 443 } drop',
@@ -44,7 +43,7 @@ it.runIf(root)('nft and the kernel take every shape of it', () => {
     { family: 4, address: '10.0.0.0/8', ports: ['80', '8000-8010'] },
     { family: 6, address: 'fd00::/8', ports: [] },
   ]
-  const filter = aim({ SOURCE_PORTS: '!53', DESTINATION_PORTS: '80,443' }, destinations)
+  const filter = aimed({ SOURCE_PORTS: '!53', DESTINATION_PORTS: '80,443' }, destinations)
   const lines = chainLines(filter, 'numgen random mod 100 < 50 counter drop')
   const text = egressTable('chaosplane_test', 'lo', lines)
   const script = `nft -f - && nft -j list table netdev chaosplane_test && nft delete table netdev chaosplane_test && nft list tables`

@@ -1,46 +1,26 @@
-import type { NetworkFilter, Ports } from '../../../model/network.ts'
+import { type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
+import type { Match, Matches } from './matches.ts'
+import { complaint, type Inside, type Means, packetsOf } from './means.ts'
 
-/** Addresses with the ports that count there; every address is of the family in front of it. */
-export type Destination = { family: 4 | 6; address: string; ports: string[] }
-
-export type Aim = Omit<NetworkFilter, 'destinations'> & { destinations: Destination[] }
-
-/** What the kernel is asked to do with a packet that the aim matches. */
+/** What the kernel is asked to do with a packet that is meant. */
 export type Verdict = string
 
-const set = (items: readonly string[]): string => `{ ${items.join(', ')} }`
-const protocols = ['tcp', 'udp', 'sctp'] as const
+/** A set of nftables. */
+export const setOf = (items: readonly string[]): string => `{ ${items.join(', ')} }`
 
-const onPorts = (side: 'sport' | 'dport', list: readonly string[]): string[] =>
-  protocols.map((protocol) => `${protocol} ${side} ${set(list)}`)
-
-const spared = (side: 'sport' | 'dport', { list, except }: Ports): string[] =>
-  except ? onPorts(side, list).map((match) => `${match} accept`) : []
-
-const wanted = (side: 'sport' | 'dport', { list, except }: Ports): string[] =>
-  !except && list.length > 0 ? onPorts(side, list) : []
-
-const toDestination = ({ family, address, ports }: Destination): string[] => {
-  const match = `${family === 4 ? 'ip' : 'ip6'} daddr ${address}`
-  return ports.length === 0 ? [match] : onPorts('dport', ports).map((on) => `${match} ${on}`)
-}
-
-/**
- * The lines of a chain: what is spared passes, then what is aimed at meets its verdict. Destinations and port lists
- * are united, as each of them is a way to name packets; without any, all packets are meant.
- */
-export function chainLines(aim: Aim, verdict: Verdict): string[] {
-  const matches = [
-    ...aim.destinations.flatMap(toDestination),
-    ...wanted('sport', aim.sourcePorts),
-    ...wanted('dport', aim.destinationPorts),
+const text = ({ to, ports }: Match): string =>
+  [
+    to ? `${to.family === 4 ? 'ip' : 'ip6'} daddr ${to.address}` : '',
+    ports ? `${ports.protocol} ${ports.side} ${setOf(ports.list)}` : '',
   ]
-  return [
-    ...spared('sport', aim.sourcePorts),
-    ...spared('dport', aim.destinationPorts),
-    ...(matches.length > 0 ? matches : ['']).map((match) => `${match} ${verdict}`.trim()),
-  ]
-}
+    .filter((part) => part !== '')
+    .join(' ')
+
+/** The lines of a chain: what is spared passes, then what is wanted meets its verdict. */
+export const chainLines = ({ spared, wanted }: Matches, verdict: Verdict): string[] => [
+  ...spared.map((match) => `${text(match)} accept`),
+  ...wanted.map((match) => `${text(match)} ${verdict}`.trim()),
+]
 
 /** One table of our own, with one chain where packets leave the device: made and removed as a whole. */
 export const egressTable = (table: string, device: string, lines: readonly string[]): string =>
@@ -54,6 +34,27 @@ export const egressTable = (table: string, device: string, lines: readonly strin
     '',
   ].join('\n')
 
+/** What nft says to a table, tried in a namespace that is made for it and gone with it; null when the kernel takes it. */
+export function tableTrouble(ruleset: string, look: NodeLook): string | null {
+  if (!look.hasProgram('nft')) return 'nft is not in the image of the fault pod'
+  const answer = look.ask(['unshare', '--net', 'nft', '-f', '-'], ruleset)
+  return answer.ok ? null : `nft says: ${complaint(answer)}`
+}
+
+const tried = new WeakMap<NodeLook, string | null>()
+
+/** Why packets cannot be met where they leave a device; null when they can. A kernel does not change: tried once. */
+export function egressTrouble(look: NodeLook): string | null {
+  const known = tried.get(look)
+  if (known !== undefined) return known
+  const says = tableTrouble(egressTable('chaosplane_trial', 'lo', ['counter drop']), look)
+  const needs =
+    'the kernel needs nf_tables with the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS)'
+  const trouble = says === null ? null : `${needs}; ${says}`
+  tried.set(look, trouble)
+  return trouble
+}
+
 /** Packets that met the verdict so far, out of `nft -j list table`. */
 export function countOf(json: string): number | null {
   try {
@@ -65,4 +66,49 @@ export function countOf(json: string): number | null {
   } catch {
     return null
   }
+}
+
+/** A table of nftables: nothing but ours is in it, and nobody else has one of this name. */
+export type TablePlan = { means: 'nft'; family: 'netdev' | 'inet'; table: string; ruleset: string }
+
+const gone = (plan: TablePlan, ask: Inside): boolean | string => {
+  const answer = ask(['nft', 'list', 'tables'])
+  if (!answer.ok) return `nft cannot look: ${complaint(answer)}`
+  return !answer.stdout.split('\n').includes(`table ${plan.family} ${plan.table}`)
+}
+
+/** Made in one transaction and removed in one. */
+export const table: Means<TablePlan> = {
+  inject({ ruleset }, run) {
+    const answer = run(['nft', '-f', '-'], ruleset)
+    if (answer.ok) return
+    throw new NodeTrouble('CHAOS_INJECT_ERROR', `nft refused the rules: ${complaint(answer)}`)
+  },
+
+  seen({ family, table }, ask) {
+    const { ok, stdout } = ask(['nft', '-j', 'list', 'table', family, table])
+    const packets = ok ? countOf(stdout) : null
+    return packets === null
+      ? null
+      : `dropped by table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
+  },
+
+  revert({ family, table }, run) {
+    run(['nft', 'delete', 'table', family, table])
+  },
+
+  left(plan, ask) {
+    const is = gone(plan, ask)
+    if (is === true) return { proof: `no table ${plan.table} is left in the pod's network` }
+    return {
+      left: is === false ? `table ${plan.table} is still there` : is,
+      remaining: [`nft delete table ${plan.family} ${plan.table}`],
+    }
+  },
+
+  undo: ({ family, table }) => [
+    `in_net nft delete table ${family} ${table} 2>/dev/null`,
+    `tables=$(in_net nft list tables) || exit 1`,
+    `! echo "$tables" | grep -q ' ${table}$'`,
+  ],
 }

@@ -1,24 +1,28 @@
 import { z } from 'zod'
-import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
-import { filterOf, filterTunables, networkFilter, noFilter } from '../../../model/network.ts'
-import { textOf, wholeNumber } from '../../../model/tunable.ts'
+import { defineFault } from '../../../model/fault.ts'
+import {
+  filterOf,
+  filterTunables,
+  networkCapabilities,
+  networkFilter,
+  networkPermissions,
+  noFilter,
+} from '../../../model/network.ts'
+import { percentage } from '../../../model/tunable.ts'
 
 const params = z.object({
   lossPercent: z.int().min(1).max(100).describe('Share of the packets that are lost, percent.'),
+  correlationPercent: z
+    .int()
+    .min(0)
+    .max(100)
+    .describe('How much a loss depends on the one before, percent; needs netem on the node.'),
   filter: networkFilter.describe('Which packets.'),
 })
 export type PodNetworkLossParams = z.infer<typeof params>
 
-/** Each packet is lost or not, whatever became of the one before: a correlation would need netem. */
-function refuseCorrelation(tunables: Tunables, name: string): void {
-  const text = textOf(tunables, name)
-  if (text === '' || /^0+%?$/.test(text)) return
-  throw new BadTunable(
-    name,
-    `${JSON.stringify(text)}: losses are independent of each other here`,
-    'leave it out, or write "0"',
-  )
-}
+const correlationText =
+  'How much each loss depends on the one before, percent, so that losses come in rows; not 0 needs netem on the node.'
 
 /** Packets that leave the pod are lost without a word to the sender. */
 export const podNetworkLoss = defineFault({
@@ -38,12 +42,7 @@ export const podNetworkLoss = defineFault({
       text: 'Share of the packets that are lost, percent.',
     },
     ...filterTunables,
-    {
-      name: 'CORRELATION',
-      dialect: 'litmus',
-      default: '0',
-      text: 'Only 0: losses are independent of each other.',
-    },
+    { name: 'CORRELATION', dialect: 'litmus', default: '0', text: correlationText },
     {
       name: 'percent',
       dialect: 'chaosplane',
@@ -56,38 +55,26 @@ export const podNetworkLoss = defineFault({
       default: '10',
       text: 'The same; `percent` counts when both are given.',
     },
-    {
-      name: 'correlation',
-      dialect: 'chaosplane',
-      default: '0',
-      text: 'Only 0: losses are independent of each other.',
-    },
+    { name: 'correlation', dialect: 'chaosplane', default: '0', text: correlationText },
   ],
-  fromLitmus: (tunables) => {
-    refuseCorrelation(tunables, 'CORRELATION')
-    const name = 'NETWORK_PACKET_LOSS_PERCENTAGE'
-    return {
-      lossPercent: wholeNumber(tunables, { name, min: 1, max: 100, unset: 100 }),
-      filter: filterOf(tunables),
-    }
-  },
+  fromLitmus: (tunables) => ({
+    lossPercent: percentage(tunables, {
+      name: 'NETWORK_PACKET_LOSS_PERCENTAGE',
+      min: 1,
+      unset: 100,
+    }),
+    correlationPercent: percentage(tunables, { name: 'CORRELATION', min: 0, unset: 0 }),
+    filter: filterOf(tunables),
+  }),
   fromChaosplane: (tunables) => {
-    refuseCorrelation(tunables, 'correlation')
-    const bounds = { min: 1, max: 100 }
-    const loss = wholeNumber(tunables, { name: 'loss', ...bounds, unset: 10 })
+    const loss = percentage(tunables, { name: 'loss', min: 1, unset: 10 })
     return {
-      lossPercent: wholeNumber(tunables, { name: 'percent', ...bounds, unset: loss }),
+      lossPercent: percentage(tunables, { name: 'percent', min: 1, unset: loss }),
+      correlationPercent: percentage(tunables, { name: 'correlation', min: 0, unset: 0 }),
       filter: noFilter,
     }
   },
-  permissions: [
-    {
-      group: '',
-      resource: 'pods/exec',
-      verbs: ['create'],
-      why: 'the right to run something in the target: asked for before a fault pod is started, never used',
-    },
-  ],
-  capabilities: ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
+  permissions: networkPermissions,
+  capabilities: networkCapabilities,
   errorWhenNoEffect: 'EFFECT_NOT_SEEN',
 })

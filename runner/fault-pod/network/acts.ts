@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto'
+import {
+  type Effect,
+  type FoundTarget,
+  type NodeFault,
+  type NodeHands,
+  type NodeLook,
+  NodeTrouble,
+} from '../../faults/node-fault.ts'
+import { type IptablesPlan, iptables } from './iptables.ts'
+import type { Inside, Means } from './means.ts'
+import { doorOf, enterByShell, inNetwork, type PodNetwork } from './namespace.ts'
+import { type NetemPlan, netem } from './netem.ts'
+import { type TablePlan, table } from './ruleset.ts'
+
+export type MeansPlan = TablePlan | NetemPlan | IptablesPlan
+
+/** A fault on the packets of one pod; `what` says what becomes of which packets. JSON. */
+export type NetworkPlan = { network: PodNetwork; what: string; by: MeansPlan }
+
+const all = { nft: table, netem, iptables }
+const meansOf = ({ means }: MeansPlan) => all[means] as Means<MeansPlan>
+
+/** A name for what we put into the pod's network: nobody else has it, and every injection has another one. */
+export const nameFor = ({ mark }: FoundTarget): string =>
+  `chaosplane_${createHash('sha256').update(mark).digest('hex').slice(0, 12)}`
+
+/** Reads in the network of a pod. */
+export const asking =
+  (pid: number, look: NodeLook): Inside =>
+  (command, input) =>
+    look.ask(inNetwork(pid, command), input)
+
+const running =
+  (pid: number, hands: NodeHands): Inside =>
+  (command, input) =>
+    hands.run(inNetwork(pid, command), input)
+
+/** A look at the rules costs a process: every fifteenth round of looking after the target is enough. */
+const roundsBetweenLooks = 15
+const rounds = new WeakMap<Effect, number>()
+
+function isDue(effect: Effect): boolean {
+  const round = (rounds.get(effect) ?? 0) + 1
+  rounds.set(effect, round % roundsBetweenLooks)
+  return round === roundsBetweenLooks
+}
+
+type Acts = Pick<
+  NodeFault<unknown, NetworkPlan>,
+  'inject' | 'verify' | 'alive' | 'revert' | 'proof' | 'undo'
+>
+
+/** What all network faults do with their plan. */
+export const networkActs: Acts = {
+  inject({ network, by }, hands) {
+    const pid = doorOf(network, hands)
+    if (pid === null) throw new NodeTrouble('CHAOS_INJECT_ERROR', 'The pod has ended.')
+    meansOf(by).inject(by, running(pid, hands), hands)
+  },
+
+  verify({ network, what, by }, look) {
+    const pid = doorOf(network, look)
+    const seen = pid === null ? null : meansOf(by).seen(by, asking(pid, look), look)
+    return seen === null ? null : { evidence: `${what}: ${seen}`, sound: 1 }
+  },
+
+  alive({ network, by }, effect, look) {
+    const pid = doorOf(network, look)
+    if (pid === null) return 'the pod has ended, and its network with it'
+    if (!isDue(effect) || meansOf(by).seen(by, asking(pid, look), look) !== null) return null
+    return doorOf(network, look) === null
+      ? 'the pod has ended, and its network with it'
+      : "somebody has removed it from the pod's network"
+  },
+
+  revert({ network, by }, hands) {
+    const pid = doorOf(network, hands)
+    if (pid !== null) meansOf(by).revert(by, running(pid, hands), hands)
+  },
+
+  proof({ network, by }, look) {
+    const pid = doorOf(network, look)
+    if (pid === null) return { proof: "the pod's network namespace no longer exists" }
+    const left = meansOf(by).left(by, asking(pid, look), look)
+    if ('proof' in left) return left
+    const enter = inNetwork(pid, ['']).slice(0, -1).join(' ')
+    return { ...left, remaining: left.remaining.map((command) => `${enter} ${command}`) }
+  },
+
+  undo: ({ network, by }) => [...enterByShell(network.netns), ...meansOf(by).undo(by)],
+}

@@ -1,0 +1,30 @@
+import type { Answer, Command, NodeLook } from '../../faults/node-fault.ts'
+
+/** Runs a command in the network of the pod. */
+export type Inside = (command: Command, input?: string) => Answer
+
+/** What is left of a fault, as proof that it is nothing or with the commands for a human. */
+export type Left = { proof: string } | { left: string; remaining: string[] }
+
+/**
+ * One means of the kernel to do something to the packets of a pod. `Plan` is JSON and holds all that is needed to
+ * act and to undo.
+ */
+export type Means<Plan> = {
+  /** throws NodeTrouble; what was done until then is undone by `revert` */
+  inject(plan: Plan, run: Inside, look: NodeLook): void
+  /** where it is at work and how many packets have met it; null: it is not there */
+  seen(plan: Plan, ask: Inside, look: NodeLook): string | null
+  /** idempotent, and harmless to what was never injected */
+  revert(plan: Plan, run: Inside, look: NodeLook): void
+  left(plan: Plan, ask: Inside, look: NodeLook): Left
+  /** shell lines that call `in_net` for what is to run in the pod's network, and end with 1 when something is left */
+  undo(plan: Plan): string[]
+}
+
+/** `5 packets`, `1 packet`. */
+export const packetsOf = (count: number): string => `${count} packet${count === 1 ? '' : 's'}`
+
+/** The first line of what a program complained of. */
+export const complaint = ({ stderr, stdout }: Answer): string =>
+  (stderr.trim() || stdout.trim()).split('\n')[0] ?? ''

@@ -1,0 +1,271 @@
+import { createHash } from 'node:crypto'
+import { type FoundTarget, type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
+import type { Matches } from './matches.ts'
+import { complaint, type Inside, type Left, type Means, packetsOf } from './means.ts'
+import { everything, filterLines } from './u32.ts'
+
+/**
+ * netem at work on a device. `root`: in the place of the kernel's own default, which comes back by itself when ours
+ * is removed. `beside`: the device has a queueing discipline that somebody made, and keeps it: the packets that are
+ * meant take a turn through a device of ours, and come back to where they left.
+ */
+export type NetemPlan = {
+  means: 'netem'
+  way: 'root' | 'beside'
+  device: string
+  /** handle of our queueing discipline */
+  handle: string
+  /** `beside`: the device of ours, the first preference of our filters, and whether the hook for them is new */
+  turn: { device: string; pref: number; hook: boolean }
+  /** lines for `ip -batch` and then for `tc -batch` */
+  ip: string[]
+  tc: string[]
+  /** `tc -j qdisc show` of the device, as it was */
+  before: string
+}
+
+type Qdisc = {
+  kind: string
+  handle: string
+  root?: boolean
+  parent?: string
+  packets?: number
+}
+
+/** Devices of ours have names that begin so. */
+const ours = 'chaos'
+/** what is on its way at one time; the default of 1000 would lose packets of a busy pod instead of delaying them */
+const limit = 100_000
+
+function qdiscs(text: string): Qdisc[] {
+  try {
+    return JSON.parse(text) as Qdisc[]
+  } catch {
+    return []
+  }
+}
+
+const show = (device: string, ...flags: string[]) =>
+  ['tc', '-j', ...flags, 'qdisc', 'show', 'dev', device] as const
+
+/** Whether the root is what the kernel gave the device by itself: only such a one has no handle. */
+const isDefault = (all: readonly Qdisc[]): boolean =>
+  all.every(({ root, handle }) => !root || handle === '0:')
+
+const isAll = ({ spared, wanted }: Matches): boolean =>
+  spared.length === 0 && wanted.some(({ to, ports }) => !to && !ports)
+
+function rootLines(plan: Pick<NetemPlan, 'device' | 'handle'>, netem: string, matches: Matches) {
+  const { device, handle } = plan
+  if (isAll(matches)) return [`qdisc add dev ${device} root handle ${handle}: ${netem}`]
+  // three bands as the kernel fills them, and a fourth that only our filters lead to
+  const bands = 'bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1'
+  const at = `parent ${handle}:`
+  const places = { pref: 1, pass: `flowid ${handle}:2`, hit: `flowid ${handle}:4` }
+  return [
+    `qdisc add dev ${device} root handle ${handle}: prio ${bands}`,
+    `qdisc add dev ${device} parent ${handle}:4 ${netem}`,
+    ...filterLines(matches, { device, at, ...places }),
+  ]
+}
+
+function besideLines(
+  plan: Pick<NetemPlan, 'device' | 'handle' | 'turn'>,
+  netem: string,
+  matches: Matches,
+) {
+  const { device, handle, turn } = plan
+  const hit = `action mirred egress redirect dev ${turn.device}`
+  const place = { device, at: 'egress', pref: turn.pref, pass: 'flowid :1', hit }
+  return {
+    ip: [
+      `link add name ${turn.device} type ifb`,
+      `link set dev ${turn.device} addrgenmode none up`,
+    ],
+    tc: [
+      `qdisc add dev ${turn.device} root handle ${handle}: ${netem}`,
+      ...(turn.hook ? [`qdisc add dev ${device} clsact`] : []),
+      ...filterLines(matches, place),
+    ],
+  }
+}
+
+/** `netem`: what it is to do, for example `delay 100ms 10ms`. Throws NodeTrouble. */
+export function planNetem(
+  target: FoundTarget,
+  { device, matches, netem }: { device: string; matches: Matches; netem: string },
+  ask: Inside,
+): NetemPlan {
+  const answer = ask(show(device))
+  if (!answer.ok)
+    throw new NodeTrouble(
+      'CHAOS_INJECT_ERROR',
+      `The queueing disciplines of ${device} in ${target.id} cannot be read: ${complaint(answer)}`,
+    )
+  const before = answer.stdout.trim()
+  const all = qdiscs(before)
+  const hash = createHash('sha256').update(`${target.mark} ${device}`).digest()
+  const handle = (0xc000 + (hash.readUInt16BE(0) % 0x3000)).toString(16)
+  const turn = {
+    device: `${ours}${hash.toString('hex', 2, 7)}`,
+    pref: 20_000 + (hash.readUInt16BE(8) % 10_000),
+    hook: !all.some(({ kind }) => kind === 'clsact'),
+  }
+  const base = { means: 'netem', device, handle, turn, before } as const
+  const words = `netem limit ${limit} ${netem}`
+  if (isDefault(all)) return { ...base, way: 'root', ip: [], tc: rootLines(base, words, matches) }
+  if (all.some(({ kind }) => kind === 'ingress'))
+    throw new NodeTrouble(
+      'CHAOS_INJECT_ERROR',
+      `${device} of ${target.id} has queueing disciplines of its own, at its root and where packets come in: there is no place for another one that would leave them as they are.`,
+    )
+  mustBeAlone(turn.device, ask)
+  return { ...base, way: 'beside', ...besideLines(base, words, matches) }
+}
+
+/** A packet takes one turn only: of two devices of ours the second would see nothing. */
+function mustBeAlone(device: string, ask: Inside): void {
+  const { stdout } = ask(['ip', '-o', 'link', 'show', 'type', 'ifb'])
+  const other = stdout
+    .split('\n')
+    .flatMap((line) => line.match(/^\d+: ([^:@]+)/)?.[1] ?? [])
+    .find((name) => name.startsWith(ours) && name !== device)
+  if (other)
+    throw new NodeTrouble(
+      'CHAOS_INJECT_ERROR',
+      `Two experiments are at work on the packets of this pod already (device ${other}): wait until one of them has ended.`,
+    )
+}
+
+/** One preference for each of IPv4, IPv6 and all the rest: filters of one preference are of one protocol. */
+const prefsOf = ({ pref }: NetemPlan['turn']): number[] => [pref, pref + 1, pref + 2]
+
+/** The commands that would remove what is left of ours; empty when nothing is. */
+function remains({ way, device, handle, turn }: NetemPlan, ask: Inside): string[] {
+  if (way === 'root') {
+    const all = qdiscs(ask(show(device)).stdout)
+    return all.some((q) => q.handle === `${handle}:`)
+      ? [`tc qdisc del dev ${device} root handle ${handle}:`]
+      : []
+  }
+  const filters = ask(['tc', 'filter', 'show', 'dev', device, 'egress']).stdout
+  const prefs = prefsOf(turn).filter((pref) => filters.includes(` pref ${pref} `))
+  return [
+    ...prefs.map((pref) => `tc filter del dev ${device} egress pref ${pref}`),
+    ...(ask(['ip', 'link', 'show', 'dev', turn.device]).ok
+      ? [`ip link del dev ${turn.device}`]
+      : []),
+    ...(turn.hook && isIdleHook(device, ask) ? [`tc qdisc del dev ${device} clsact`] : []),
+  ]
+}
+
+/** The hook for filters is there and nobody uses it. */
+function isIdleHook(device: string, ask: Inside): boolean {
+  if (!qdiscs(ask(show(device)).stdout).some(({ kind }) => kind === 'clsact')) return false
+  return ['egress', 'ingress'].every((side) => {
+    const { ok, stdout } = ask(['tc', 'filter', 'show', 'dev', device, side])
+    return ok && stdout.trim() === ''
+  })
+}
+
+function batch(program: 'ip' | 'tc', lines: readonly string[], run: Inside): void {
+  if (lines.length === 0) return
+  const answer = run([program, '-batch', '-'], `${lines.join('\n')}\n`)
+  if (!answer.ok)
+    throw new NodeTrouble('CHAOS_INJECT_ERROR', `${program} refused it: ${complaint(answer)}`)
+}
+
+export const netem: Means<NetemPlan> = {
+  inject({ ip, tc, way, turn }, run) {
+    batch('ip', ip, run)
+    if (way === 'beside') mustBeAlone(turn.device, run)
+    batch('tc', tc, run)
+  },
+
+  seen({ way, device, handle, turn }, ask) {
+    const on = way === 'root' ? device : turn.device
+    const all = qdiscs(ask(show(on, '-s')).stdout)
+    const found = all.find(
+      ({ kind, handle: h, parent }) =>
+        kind === 'netem' && (h === `${handle}:` || parent === `${handle}:4`),
+    )
+    if (!found) return null
+    const place = way === 'root' ? `at the root of ${device}` : `beside what ${device} has`
+    return `netem ${place}, qdisc ${handle}: on ${on}; ${packetsOf(found.packets ?? 0)} so far`
+  },
+
+  revert({ way, device, handle, turn }, run) {
+    if (way === 'root') {
+      run(['tc', 'qdisc', 'del', 'dev', device, 'root', 'handle', `${handle}:`])
+      return
+    }
+    // the filters first: a packet that is sent to a device that is gone is lost
+    for (const pref of prefsOf(turn))
+      run(['tc', 'filter', 'del', 'dev', device, 'egress', 'pref', String(pref)])
+    run(['ip', 'link', 'del', 'dev', turn.device])
+    if (turn.hook && isIdleHook(device, run)) run(['tc', 'qdisc', 'del', 'dev', device, 'clsact'])
+  },
+
+  left(plan, ask): Left {
+    const remaining = remains(plan, ask)
+    if (remaining.length > 0) return { left: `netem is still at work on ${plan.device}`, remaining }
+    const now = ask(show(plan.device)).stdout.trim()
+    return {
+      proof:
+        now === plan.before
+          ? `the queueing disciplines of ${plan.device} are as they were: ${kinds(now)}`
+          : `nothing of this fault is left on ${plan.device}; somebody else has changed it meanwhile, from ${kinds(plan.before)} to ${kinds(now)}`,
+    }
+  },
+
+  undo: ({ way, device, handle, turn }) =>
+    way === 'root'
+      ? [
+          `in_net tc qdisc del dev ${device} root handle ${handle}: 2>/dev/null`,
+          `! in_net tc qdisc show dev ${device} 2>/dev/null | grep -q ' ${handle}: '`,
+        ]
+      : [
+          `for pref in ${prefsOf(turn).join(' ')}; do in_net tc filter del dev ${device} egress pref "$pref" 2>/dev/null; done`,
+          `in_net ip link del dev ${turn.device} 2>/dev/null`,
+          ...(turn.hook
+            ? [
+                `[ -n "$(in_net tc filter show dev ${device} egress; in_net tc filter show dev ${device} ingress)" ] || in_net tc qdisc del dev ${device} clsact 2>/dev/null`,
+              ]
+            : []),
+          `left=$(in_net ip link show dev ${turn.device} 2>/dev/null; in_net tc filter show dev ${device} egress 2>/dev/null | grep -E ' pref (${prefsOf(turn).join('|')}) ')`,
+          `[ -z "$left" ]`,
+        ],
+}
+
+const kinds = (json: string): string =>
+  qdiscs(json)
+    .map(({ kind, handle }) => `${kind} ${handle}`)
+    .join(', ') || 'none'
+
+const turnTrial = [
+  'ip link add name chaostrial type ifb',
+  'tc qdisc add dev lo clsact',
+  `tc filter add dev lo egress pref 1 protocol all ${everything} action mirred egress redirect dev chaostrial`,
+].join(' && ')
+
+/** A pod's network, and what is to be done there: at some packets of the device only when `aimed`. */
+export type NetemPlace = { device: string; aimed: boolean; ask: Inside }
+
+/** Why netem cannot be used there; null when it can. Tried in namespaces that are made for it and gone with it. */
+export function netemTrouble({ device, aimed, ask }: NetemPlace, look: NodeLook): string | null {
+  if (!look.hasProgram('tc')) return 'tc is not in the image of the fault pod'
+  const tried = (lines: string[]) =>
+    look.ask(['unshare', '--net', 'tc', '-batch', '-'], `${lines.join('\n')}\n`)
+  const alone = tried(['qdisc add dev lo root netem delay 1ms'])
+  if (!alone.ok) return `the kernel needs netem (module sch_netem); tc says: ${complaint(alone)}`
+  if (!isDefault(qdiscs(ask(show(device)).stdout))) {
+    const turn = look.ask(['unshare', '--net', 'sh', '-c', turnTrial])
+    if (turn.ok) return null
+    return `${device} has a queueing discipline of its own, and to leave it as it is the kernel needs the modules ifb, act_mirred, cls_u32 and sch_ingress: ${complaint(turn)}`
+  }
+  if (!aimed) return null
+  const some: Matches = { spared: [], wanted: [{ to: { family: 4, address: '192.0.2.1' } }] }
+  const filtered = tried(rootLines({ device: 'lo', handle: 'c000' }, 'netem delay 1ms', some))
+  if (filtered.ok) return null
+  return `to aim netem at some packets the kernel needs the modules sch_prio and cls_u32; tc says: ${complaint(filtered)}`
+}

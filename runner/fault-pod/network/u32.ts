@@ -1,0 +1,69 @@
+import type { Match, Matches } from './matches.ts'
+
+type Family = 4 | 6
+const numbers = { tcp: 6, udp: 17, sctp: 132 } as const
+
+/** A range of ports as values with masks: the classifier knows no ranges. */
+export function masksOf(range: string): { value: number; mask: number }[] {
+  const [low = 0, high = low] = range.split('-').map(Number)
+  const masks: { value: number; mask: number }[] = []
+  for (let at = low; at <= high; ) {
+    let size = at === 0 ? 65_536 : at & -at
+    while (at + size - 1 > high) size /= 2
+    masks.push({ value: at, mask: 65_536 - size })
+    at += size
+  }
+  return masks
+}
+
+const hex = (number: number): string => `0x${number.toString(16)}`
+
+/** Every way in which one match is written for one family; none when it is of the other family. */
+function selectors({ to, ports }: Match, family: Family): string[] {
+  if (to && to.family !== family) return []
+  const name = family === 4 ? 'ip' : 'ip6'
+  const where = to ? [`match ${name} dst ${to.address}`] : []
+  if (!ports) return [[...where].join(' ')]
+  // ports stand in the first fragment only
+  const first = family === 4 ? ['match ip firstfrag'] : []
+  const protocol = `match ${name} protocol ${numbers[ports.protocol]} 0xff`
+  return ports.list
+    .flatMap(masksOf)
+    .map(({ value, mask }) =>
+      [...where, protocol, ...first, `match ${name} ${ports.side} ${value} ${hex(mask)}`].join(' '),
+    )
+}
+
+export type FilterPlace = {
+  device: string
+  /** where the filters hang: `egress`, or `parent c0de:` */
+  at: string
+  /** the first of three preferences that are ours */
+  pref: number
+  /** what becomes of packets that are spared, and of those that are meant */
+  pass: string
+  hit: string
+}
+
+/** The selector of every packet. */
+export const everything = 'match u32 0 0'
+
+/** Lines for `tc -batch`: filters that send the wanted packets one way and the spared ones another. */
+export function filterLines(
+  { spared, wanted }: Matches,
+  { device, at, pref, pass, hit }: FilterPlace,
+): string[] {
+  const line = (protocol: string, place: number, selector: string, then: string): string =>
+    `filter add dev ${device} ${at} pref ${pref + place} protocol ${protocol} u32 ${selector} ${then}`
+  const all = wanted.some(({ to, ports }) => !to && !ports)
+  const families: Family[] = [4, 6]
+  const lines = families.flatMap((family, place) => {
+    const protocol = family === 4 ? 'ip' : 'ipv6'
+    const pick = (matches: readonly Match[], then: string): string[] =>
+      matches
+        .flatMap((match) => selectors(match, family))
+        .map((selector) => line(protocol, place, selector, then))
+    return [...pick(spared, pass), ...(all ? [] : pick(wanted, hit))]
+  })
+  return all ? [...lines, line('all', 2, everything, hit)] : lines
+}

@@ -1,0 +1,133 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import type { FoundTarget, NodeFault } from '../../faults/node-fault.ts'
+import { Hands } from '../hands.ts'
+import { bootId } from '../host.ts'
+import { undoScript } from '../journal.ts'
+
+/** Why no networks can be posed here; empty when they can. */
+export const cannotNetwork = (): string =>
+  process.platform === 'linux' && process.getuid?.() === 0 ? '' : 'needs root on Linux'
+
+function must(program: string, args: string[], input?: string): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', input })
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`)
+  return stdout
+}
+
+/** A network namespace with a process in it, as a pod's sandbox is one. */
+export class PosedNetwork {
+  readonly pid: number
+  readonly #first: ChildProcess
+
+  private constructor(first: ChildProcess) {
+    this.#first = first
+    this.pid = first.pid ?? 0
+  }
+
+  static async make(): Promise<PosedNetwork> {
+    const child = spawn(
+      'unshare',
+      ['--net', 'sh', '-c', 'ip link set lo up; echo; exec sleep 600'],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    await once(child.stdout as NodeJS.ReadableStream, 'data')
+    return new PosedNetwork(child)
+  }
+
+  /** Runs a command in it and gives its output; throws when it fails. */
+  run(command: string, input?: string): string {
+    return must('nsenter', [`--net=/proc/${this.pid}/ns/net`, '--', ...command.split(' ')], input)
+  }
+
+  /** A cable between two of them, `device` and an address of each family on either side. */
+  cable(
+    other: PosedNetwork,
+    device: string,
+    addresses: { mine: string[]; theirs: string[] },
+  ): void {
+    const far = `${device}p`
+    this.run(`ip link add ${device} type veth peer name ${far} netns ${other.pid}`)
+    const ends = [
+      [this, device, addresses.mine],
+      [other, far, addresses.theirs],
+    ] as const
+    for (const [place, name, list] of ends) {
+      for (const address of list)
+        place.run(`ip addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`)
+      place.run(`ip link set ${name} up`)
+    }
+  }
+
+  /** Everything that could do something to its packets, as the tools tell it. */
+  image(): string {
+    return [
+      'nft list ruleset',
+      'tc qdisc show',
+      'iptables-save -c',
+      'ip6tables-save -c',
+      'ip -o link show',
+    ]
+      .map((command) => `# ${command}\n${this.run(command).replace(/^# .*\n/gm, '')}`)
+      .join('')
+  }
+
+  target(mark: string): FoundTarget {
+    const hands = new Hands('', {})
+    return {
+      id: 'demo/web/app',
+      containerId: 'c',
+      bootId: bootId(),
+      pid: this.pid,
+      startTicks: hands.process(this.pid)?.startTicks ?? 0,
+      cgroups: [],
+      enter: [],
+      mark,
+    }
+  }
+
+  end(): void {
+    this.#first.kill('SIGKILL')
+  }
+}
+
+/** The node part of a fault on one target, step by step as the program takes them. */
+export class Strike<Params, Plan> {
+  readonly hands: Hands
+  readonly facility: string
+  readonly plan: Plan
+  readonly #fault: NodeFault<Params, Plan>
+
+  constructor(
+    fault: NodeFault<Params, Plan>,
+    place: PosedNetwork,
+    { params, mark, hands }: { params: Params; mark: string; hands?: Hands },
+  ) {
+    this.#fault = fault
+    this.hands = hands ?? new Hands('', process.env, [process.pid])
+    const found = place.target(mark)
+    const read = fault.params(JSON.parse(JSON.stringify(params)))
+    this.facility = fault.facility(found, this.hands, read)
+    const plan = fault.plan(found, { params: read, holdMs: 1000 }, this.hands)
+    this.plan = JSON.parse(JSON.stringify(plan)) as Plan
+  }
+
+  inject(): string {
+    this.#fault.inject(this.plan, this.hands)
+    return this.#fault.verify(this.plan, this.hands)?.evidence ?? 'no effect seen'
+  }
+
+  revert(): string {
+    this.#fault.revert(this.plan, this.hands)
+    const proof = this.#fault.proof(this.plan, this.hands)
+    return 'proof' in proof ? proof.proof : `left: ${JSON.stringify(proof)}`
+  }
+
+  /** What the guard or a human does: the undo file, run by a shell. */
+  undoByScript(): void {
+    const go = { fault: this.#fault.id, guardAt: 0, planned: [] }
+    must('sh', [], undoScript(go, bootId(), [this.#fault.undo(this.plan)]))
+  }
+}
