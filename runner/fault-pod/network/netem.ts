@@ -245,7 +245,7 @@ const kinds = (json: string): string =>
 const turnTrial = [
   'ip link add name chaostrial type ifb',
   'tc qdisc add dev lo clsact',
-  `tc filter add dev lo egress pref 1 protocol all ${everything} action mirred egress redirect dev chaostrial`,
+  `tc filter add dev lo egress pref 1 protocol all u32 ${everything} action mirred egress redirect dev chaostrial`,
 ].join(' && ')
 
 /** A pod's network, and what is to be done there: at some packets of the device only when `aimed`. */

@@ -24,8 +24,8 @@ function selectors({ to, ports }: Match, family: Family): string[] {
   const name = family === 4 ? 'ip' : 'ip6'
   const where = to ? [`match ${name} dst ${to.address}`] : []
   if (!ports) return [[...where].join(' ')]
-  // ports stand in the first fragment only
-  const first = family === 4 ? ['match ip firstfrag'] : []
+  // ports stand in the first fragment only: its offset, in the last 13 bits of that word, is 0
+  const first = family === 4 ? ['match u16 0 0x1fff at 6'] : []
   const protocol = `match ${name} protocol ${numbers[ports.protocol]} 0xff`
   return ports.list
     .flatMap(masksOf)
