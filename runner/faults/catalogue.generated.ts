@@ -3,12 +3,16 @@ import type { FaultCatalogue } from '../../model/fault.ts'
 import { nodeTaint } from './node-taint/index.ts'
 import { podCpuHog } from './pod-cpu-hog/index.ts'
 import { podDelete } from './pod-delete/index.ts'
+import { podNetworkLatency } from './pod-network-latency/index.ts'
 import { podNetworkLoss } from './pod-network-loss/index.ts'
+import { podNetworkPartition } from './pod-network-partition/index.ts'
 
 /** All faults by canonical id. */
 export const faultCatalogue: FaultCatalogue = {
   'node-taint': nodeTaint,
   'pod-cpu-hog': podCpuHog,
   'pod-delete': podDelete,
+  'pod-network-latency': podNetworkLatency,
   'pod-network-loss': podNetworkLoss,
+  'pod-network-partition': podNetworkPartition,
 }

@@ -8,7 +8,7 @@ import { run, type Say, succeeds } from './shell.ts'
 
 const root = join(import.meta.dirname, '../..')
 const nodeImage = 'docker.io/library/node:24-bookworm-slim'
-const packages = 'ca-certificates,stress-ng,iproute2,nftables,procps'
+const packages = 'ca-certificates,stress-ng,iproute2,nftables,iptables,procps'
 
 /** The image without our programs: one layer, and the same unpacked. */
 export type BaseImage = { layer: string; sha256: string; rootfs: string; config: ImageConfig }
@@ -83,7 +83,9 @@ type Buildah = (...args: string[]) => Promise<string>
 /** What the official image is, out of Debian's own packages and Node's package of the npm registry. */
 async function nodeImageFromDebian(folder: string, buildah: Buildah, say: Say): Promise<void> {
   const debian = join(folder, 'debian')
-  say('debootstrap: Debian 12 with stress-ng, iproute2, nftables, procps (about a minute)')
+  say(
+    'debootstrap: Debian 12 with stress-ng, iproute2, nftables, iptables, procps (about a minute)',
+  )
   const limits = { timeoutMs: 900_000 }
   await run(
     'debootstrap',

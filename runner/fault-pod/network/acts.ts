@@ -81,7 +81,7 @@ export const networkActs: Acts = {
 
   proof({ network, by }, look) {
     const pid = doorOf(network, look)
-    if (pid === null) return { proof: "the pod's network namespace no longer exists" }
+    if (pid === null) return { proof: "the pod's network namespace no longer exists", gone: true }
     const left = meansOf(by).left(by, asking(pid, look), look)
     if ('proof' in left) return left
     const enter = inNetwork(pid, ['']).slice(0, -1).join(' ')

@@ -1,6 +1,6 @@
 import type { Destination, Protocol } from './matches.ts'
 import { protocols } from './matches.ts'
-import { setOf } from './ruleset.ts'
+import { neighbourLines, setOf } from './ruleset.ts'
 
 /** `egress`: connections that the pod opens; `ingress`: connections that others open to it. */
 export type Direction = 'ingress' | 'egress'
@@ -47,10 +47,8 @@ function hookLines(way: Way, hooks: Hooks): string[] {
   ]
 }
 
-/** What carries addresses (ARP and its like) stays: without it the spared would be lost too. */
 const sparingLines = (way: Way, { spared }: Cut): string[] => [
-  'meta protocol != { ip, ip6 } accept',
-  'icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
+  ...neighbourLines,
   ...spared.map(({ family, address }) => `${nameOf(family)} ${fields[way].peer} ${address} accept`),
 ]
 

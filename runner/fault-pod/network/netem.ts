@@ -55,9 +55,11 @@ const isDefault = (all: readonly Qdisc[]): boolean =>
 const isAll = ({ spared, wanted }: Matches): boolean =>
   spared.length === 0 && wanted.some(({ to, ports }) => !to && !ports)
 
-function rootLines(plan: Pick<NetemPlan, 'device' | 'handle'>, netem: string, matches: Matches) {
+const plainLine = ({ device, handle }: Pick<NetemPlan, 'device' | 'handle'>, netem: string) =>
+  `qdisc add dev ${device} root handle ${handle}: ${netem}`
+
+function bandLines(plan: Pick<NetemPlan, 'device' | 'handle'>, netem: string, matches: Matches) {
   const { device, handle } = plan
-  if (isAll(matches)) return [`qdisc add dev ${device} root handle ${handle}: ${netem}`]
   // three bands as the kernel fills them, and a fourth that only our filters lead to
   const bands = 'bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1'
   const at = `parent ${handle}:`
@@ -94,7 +96,7 @@ function besideLines(
 export function planNetem(
   target: FoundTarget,
   { device, matches, netem }: { device: string; matches: Matches; netem: string },
-  ask: Inside,
+  { ask, look }: { ask: Inside; look: NodeLook },
 ): NetemPlan {
   const answer = ask(show(device))
   if (!answer.ok)
@@ -113,7 +115,12 @@ export function planNetem(
   }
   const base = { means: 'netem', device, handle, turn, before } as const
   const words = `netem limit ${limit} ${netem}`
-  if (isDefault(all)) return { ...base, way: 'root', ip: [], tc: rootLines(base, words, matches) }
+  if (isDefault(all)) {
+    // without bands what finds neighbours waits like everything else
+    const plain = isAll(matches) && bandTrouble(look) !== null
+    const tc = plain ? [plainLine(base, words)] : bandLines(base, words, matches)
+    return { ...base, way: 'root', ip: [], tc }
+  }
   if (all.some(({ kind }) => kind === 'ingress'))
     throw new NodeTrouble(
       'CHAOS_INJECT_ERROR',
@@ -137,8 +144,7 @@ function mustBeAlone(device: string, ask: Inside): void {
     )
 }
 
-/** One preference for each of IPv4, IPv6 and all the rest: filters of one preference are of one protocol. */
-const prefsOf = ({ pref }: NetemPlan['turn']): number[] => [pref, pref + 1, pref + 2]
+const prefsOf = ({ pref }: NetemPlan['turn']): number[] => [pref, pref + 1]
 
 /** The commands that would remove what is left of ours; empty when nothing is. */
 function remains({ way, device, handle, turn }: NetemPlan, ask: Inside): string[] {
@@ -242,11 +248,22 @@ const kinds = (json: string): string =>
     .map(({ kind, handle }) => `${kind} ${handle}`)
     .join(', ') || 'none'
 
+const trial = (script: string, look: NodeLook): string | null => {
+  const answer = look.ask(['unshare', '--net', 'sh', '-c', script])
+  return answer.ok ? null : complaint(answer)
+}
+
 const turnTrial = [
   'ip link add name chaostrial type ifb',
   'tc qdisc add dev lo clsact',
   `tc filter add dev lo egress pref 1 protocol all u32 ${everything} action mirred egress redirect dev chaostrial`,
 ].join(' && ')
+const bandTrial = [
+  'tc qdisc add dev lo root handle c000: prio bands 4',
+  `tc filter add dev lo parent c000: pref 1 protocol all u32 ${everything} flowid c000:4`,
+].join(' && ')
+
+const bandTrouble = (look: NodeLook): string | null => trial(bandTrial, look)
 
 /** A pod's network, and what is to be done there: at some packets of the device only when `aimed`. */
 export type NetemPlace = { device: string; aimed: boolean; ask: Inside }
@@ -254,18 +271,16 @@ export type NetemPlace = { device: string; aimed: boolean; ask: Inside }
 /** Why netem cannot be used there; null when it can. Tried in namespaces that are made for it and gone with it. */
 export function netemTrouble({ device, aimed, ask }: NetemPlace, look: NodeLook): string | null {
   if (!look.hasProgram('tc')) return 'tc is not in the image of the fault pod'
-  const tried = (lines: string[]) =>
-    look.ask(['unshare', '--net', 'tc', '-batch', '-'], `${lines.join('\n')}\n`)
-  const alone = tried(['qdisc add dev lo root netem delay 1ms'])
-  if (!alone.ok) return `the kernel needs netem (module sch_netem); tc says: ${complaint(alone)}`
+  const alone = trial('tc qdisc add dev lo root netem delay 1ms', look)
+  if (alone) return `the kernel needs netem (module sch_netem); tc says: ${alone}`
   if (!isDefault(qdiscs(ask(show(device)).stdout))) {
-    const turn = look.ask(['unshare', '--net', 'sh', '-c', turnTrial])
-    if (turn.ok) return null
-    return `${device} has a queueing discipline of its own, and to leave it as it is the kernel needs the modules ifb, act_mirred, cls_u32 and sch_ingress: ${complaint(turn)}`
+    const turn = trial(turnTrial, look)
+    return turn
+      ? `${device} has a queueing discipline of its own, and to leave it as it is the kernel needs the modules ifb, act_mirred, cls_u32 and sch_ingress; tc says: ${turn}`
+      : null
   }
-  if (!aimed) return null
-  const some: Matches = { spared: [], wanted: [{ to: { family: 4, address: '192.0.2.1' } }] }
-  const filtered = tried(rootLines({ device: 'lo', handle: 'c000' }, 'netem delay 1ms', some))
-  if (filtered.ok) return null
-  return `to aim netem at some packets the kernel needs the modules sch_prio and cls_u32; tc says: ${complaint(filtered)}`
+  const bands = aimed ? bandTrouble(look) : null
+  return bands
+    ? `to aim netem at some packets the kernel needs the modules sch_prio and cls_u32; tc says: ${bands}`
+    : null
 }

@@ -22,13 +22,22 @@ export const chainLines = ({ spared, wanted }: Matches, verdict: Verdict): strin
   ...wanted.map((match) => `${text(match)} ${verdict}`.trim()),
 ]
 
+/**
+ * What finds neighbours (ARP, neighbour discovery) passes. Lost, it would cost the pod seconds after the fault has ended,
+ * and cut it off from those that are spared.
+ */
+export const neighbourLines = [
+  'meta protocol != { ip, ip6 } accept',
+  'icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
+]
+
 /** One table of our own, with one chain where packets leave the device: made and removed as a whole. */
 export const egressTable = (table: string, device: string, lines: readonly string[]): string =>
   [
     `table netdev ${table} {`,
     `  chain egress {`,
     `    type filter hook egress device "${device}" priority 0; policy accept;`,
-    ...lines.map((line) => `    ${line}`),
+    ...[...neighbourLines, ...lines].map((line) => `    ${line}`),
     '  }',
     '}',
     '',

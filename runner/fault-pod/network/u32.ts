@@ -38,7 +38,7 @@ export type FilterPlace = {
   device: string
   /** where the filters hang: `egress`, or `parent c0de:` */
   at: string
-  /** the first of three preferences that are ours */
+  /** the first of two preferences that are ours: filters of one preference are of one protocol */
   pref: number
   /** what becomes of packets that are spared, and of those that are meant */
   pass: string
@@ -48,22 +48,29 @@ export type FilterPlace = {
 /** The selector of every packet. */
 export const everything = 'match u32 0 0'
 
+/** Neighbour discovery: the types 133 to 136 of ICMPv6. ARP is of neither protocol, and passes by itself. */
+const neighbours = ['0x84 0xfc', '0x88 0xff'].map(
+  (types) => `match ip6 protocol 58 0xff match u8 ${types} at 40`,
+)
+
+const isEverything = ({ to, ports }: Match): boolean => !to && !ports
+
 /** Lines for `tc -batch`: filters that send the wanted packets one way and the spared ones another. */
 export function filterLines(
   { spared, wanted }: Matches,
   { device, at, pref, pass, hit }: FilterPlace,
 ): string[] {
-  const line = (protocol: string, place: number, selector: string, then: string): string =>
-    `filter add dev ${device} ${at} pref ${pref + place} protocol ${protocol} u32 ${selector} ${then}`
-  const all = wanted.some(({ to, ports }) => !to && !ports)
+  const all = wanted.some(isEverything)
   const families: Family[] = [4, 6]
-  const lines = families.flatMap((family, place) => {
+  return families.flatMap((family, place) => {
     const protocol = family === 4 ? 'ip' : 'ipv6'
-    const pick = (matches: readonly Match[], then: string): string[] =>
-      matches
-        .flatMap((match) => selectors(match, family))
-        .map((selector) => line(protocol, place, selector, then))
-    return [...pick(spared, pass), ...(all ? [] : pick(wanted, hit))]
+    const line = (selector: string, then: string): string =>
+      `filter add dev ${device} ${at} pref ${pref + place} protocol ${protocol} u32 ${selector} ${then}`
+    const pick = (matches: readonly Match[]) => matches.flatMap((m) => selectors(m, family))
+    return [
+      ...(all && family === 6 ? neighbours : []).map((selector) => line(selector, pass)),
+      ...pick(spared).map((selector) => line(selector, pass)),
+      ...(all ? [everything] : pick(wanted)).map((selector) => line(selector, hit)),
+    ]
   })
-  return all ? [...lines, line('all', 2, everything, hit)] : lines
 }

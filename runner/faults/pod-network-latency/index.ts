@@ -40,6 +40,7 @@ export const podNetworkLatency = defineFault({
   names: { litmus: ['pod-network-latency'], chaosplane: ['network-delay'] },
   hands: 'node',
   lasts: 'while-held',
+  targets: 'containers',
   defaults: { durationMs: 60_000 },
   params,
   tunables: [

@@ -53,7 +53,7 @@ export const podNetworkLatencyNode = defineNodeFault<Params, NetworkPlan>({
     const network = podNetwork(target, look)
     const matches = matchesOf({ ...filter, destinations: destinationsOf(filter, target, look) })
     const asked = { device: filter.interface, matches, netem: words(params) }
-    const by = planNetem(target, asked, asking(network.pid, look))
+    const by = planNetem(target, asked, { ask: asking(network.pid, look), look })
     const which = isAimed(filter) ? 'the packets that leave it and are aimed at' : 'what leaves it'
     const jitter = jitterMs > 0 ? ` ± ${jitterMs} ms` : ''
     return { network, what: `${filter.interface} delays ${which} by ${latencyMs} ms${jitter}`, by }

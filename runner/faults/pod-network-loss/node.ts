@@ -84,7 +84,7 @@ export const podNetworkLossNode = defineNodeFault<Params, NetworkPlan>({
     const name = nameFor(target)
     if (choice.means === 'netem') {
       const netem = `loss ${lossPercent}% ${correlationPercent}%`
-      return { ...plan, by: planNetem(target, { device, matches, netem }, ask) }
+      return { ...plan, by: planNetem(target, { device, matches, netem }, { ask, look }) }
     }
     if (choice.means === 'iptables') {
       const asked = { make: choice.make, chain: name, device, percent: lossPercent, matches }

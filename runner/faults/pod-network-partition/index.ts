@@ -68,6 +68,7 @@ export const podNetworkPartition = defineFault({
   names: { litmus: ['pod-network-partition'], chaosplane: ['network-partition'] },
   hands: 'node',
   lasts: 'while-held',
+  targets: 'containers',
   defaults: { durationMs: 60_000 },
   params,
   tunables: [
@@ -88,7 +89,8 @@ export const podNetworkPartition = defineFault({
       name: 'target_cidr',
       dialect: 'chaosplane',
       default: '',
-      text: 'Only connections with these: a comma list of networks or addresses; not set: with everybody.',
+      text: 'Only connections with these: a comma list of networks or addresses. Needed; 0.0.0.0/0 is everybody.',
+      needed: true,
     },
     {
       name: 'direction',
@@ -102,11 +104,16 @@ export const podNetworkPartition = defineFault({
     destinations: destinationsOf(tunables),
     ports: portsOf(tunables),
   }),
-  fromChaosplane: (tunables) => ({
-    directions: directionsOf(tunables, 'direction'),
-    destinations: addressList(tunables, 'target_cidr'),
-    ports: [],
-  }),
+  fromChaosplane: (tunables) => {
+    const destinations = addressList(tunables, 'target_cidr')
+    if (destinations.length > 0)
+      return { directions: directionsOf(tunables, 'direction'), destinations, ports: [] }
+    throw new BadTunable(
+      'target_cidr',
+      'it is missing',
+      'write for example "10.0.0.0/8", or "0.0.0.0/0, ::/0" for everybody',
+    )
+  },
   permissions: networkPermissions,
   capabilities: networkCapabilities,
   errorWhenNoEffect: 'EFFECT_NOT_SEEN',
