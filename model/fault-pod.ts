@@ -5,7 +5,7 @@
 
 /** One target of a fault pod: what it takes to find its processes on the node without the API. */
 export type NodeTarget = {
-  /** `<namespace>/<pod>/<container>`, unique within a task */
+  /** `<namespace>/<pod>/<container>`, with `#<n>` when it is hit once more: unique within a task */
   id: string
   namespace: string
   pod: string
@@ -53,6 +53,8 @@ export type NodeCommand =
   | { do: 'hello'; acknowledged: number }
   /** inject on these targets (all, when absent) at once, hold for holdMs, revert */
   | { do: 'go'; targets?: string[]; holdMs: number }
+  /** targets that come after the start, each with its own hold: arm and inject at once. One that is known is not heard */
+  | { do: 'join'; targets: (NodeTarget & { holdMs: number })[] }
   /** revert now what is injected and what would still be injected (all targets, when absent) */
   | { do: 'stop'; targets?: string[]; reason: string }
   /** events up to here are stored by the runner; the journal may forget them */

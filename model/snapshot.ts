@@ -1,4 +1,4 @@
-import { isEnded, type RunState, type TargetState, type TaskState } from './state.ts'
+import { isEnded, mayContinue, type RunState, type TargetState, type TaskState } from './state.ts'
 
 /**
  * How much of its resource a run may take. etcd takes 1.5 MiB for one object, and what is larger is lost with
@@ -44,6 +44,7 @@ export function fitted(run: RunState, maxBytes: number): RunState {
  */
 const isSpare = (task: TaskState, target: TargetState): boolean =>
   isEnded(target) &&
+  !mayContinue(target, task) &&
   (task.closed === true || task.pods.length === 0) &&
   (task.stage === 'done' || target.wave < task.wave)
 

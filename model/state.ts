@@ -47,6 +47,24 @@ export const targetSchema = z
     plannedAt: millis
       .optional()
       .describe('When it was recorded how to put it back; nothing was done to it before.'),
+    round: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Counts the records of one target after the first: one for each time that it is hit again.',
+      ),
+    holdMs: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'How long this record is to be held, when that is not the whole duration, milliseconds.',
+      ),
+    suspended: z
+      .boolean()
+      .optional()
+      .describe('A pause ends this record; what is left of its hold is another record.'),
     injectedAt: millis.optional(),
     endsAt: millis.optional().describe('Deadline that the node itself keeps.'),
     revertedAt: millis.optional(),
@@ -76,6 +94,18 @@ export type TargetState = z.infer<typeof targetSchema>
 /** Nothing is owed for this target any more, and nothing will happen to it. */
 export const isEnded = (target: TargetState): boolean =>
   target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
+
+/** Tells the records of one target apart, in facts and on the node: the id, and from the second record on its number. */
+export const recordKey = ({ id, round }: Pick<TargetState, 'id' | 'round'>): string =>
+  round ? `${id}#${round}` : id
+
+/** A pause has ended this record, and what is left of its hold is not another record yet. */
+export const mayContinue = (
+  target: TargetState,
+  { targets }: { targets: TargetState[] },
+): boolean =>
+  target.suspended === true &&
+  !targets.some((t) => t.id === target.id && (t.round ?? 0) > (target.round ?? 0))
 
 export const probeVerdicts = ['Awaited', 'Passed', 'Failed', 'N/A'] as const
 export const probeStateSchema = z
@@ -117,7 +147,9 @@ export const taskStateSchema = z
     weight: z.int().min(1).max(10).describe('Share in the resilience score.'),
     stage: z.enum(stages).describe('Where the task stands.'),
     startedAt: millis.optional(),
-    stageAt: millis.optional().describe('When the stage began.'),
+    stageAt: millis
+      .optional()
+      .describe('When the stage began, moved by the time that it was paused since.'),
     checked: z.boolean().optional().describe('The health check after chaos passed.'),
     closed: z
       .boolean()
@@ -126,7 +158,9 @@ export const taskStateSchema = z
     prepared: z
       .boolean()
       .describe('Targets are recorded and, for node-level faults, fault pods were asked for.'),
-    chaosAt: millis.optional().describe('When the first wave was sent.'),
+    chaosAt: millis
+      .optional()
+      .describe('When chaos began, moved by the time that it was paused since.'),
     chaosEndedAt: millis.optional(),
     finishedAt: millis.optional(),
     wave: z.int().min(0).describe('The next wave to be sent.'),
@@ -173,6 +207,25 @@ export const runStateSchema = z
       })
       .optional()
       .describe('Who ended the run early, and when.'),
+    paused: z
+      .object({
+        by: z.string().describe('Who or what paused it.'),
+        since: millis,
+        goesOn: z
+          .array(z.string())
+          .max(100)
+          .describe(
+            'Tasks that strike at once: what they have begun cannot be paused and goes on.',
+          ),
+      })
+      .optional()
+      .describe('Who paused the run, and since when. Nothing is injected while it is paused.'),
+    pauses: z.int().min(1).optional().describe('How often the run was paused.'),
+    pausedMs: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('Length of all pauses that are over, milliseconds.'),
     refused: z
       .array(
         z.object({

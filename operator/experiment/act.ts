@@ -6,6 +6,7 @@ import type { Cache } from '../../lib/kube/store.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
 import type { Plan } from '../../model/plan.ts'
 import { type Decision, decide, type OwnStatus } from './decide.ts'
+import { toldKey } from './happenings.ts'
 import { judge } from './judge.ts'
 import { type Experiment, isSettled, type Memory, observe, type RunnerLife } from './observe.ts'
 
@@ -88,8 +89,9 @@ export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
     const runId = seen.run?.runId ?? ''
     remember(memory, decision, runId)
     for (const told of decision.tell) {
-      const id = `${object.metadata.uid}/${runId}/${told.reason}`
-      parts.recorder.record({ regarding: object, ...told, id })
+      const { type, reason, note } = told
+      const id = `${object.metadata.uid}/${runId}/${toldKey(told)}`
+      parts.recorder.record({ regarding: object, type, reason, note, id })
     }
     await write({ object, memory, decision }, signal)
     if (decision.againMs === undefined) return { next: 'idle' }
@@ -115,7 +117,7 @@ function remember(memory: Memory, decision: Decision, runId: string): void {
     memory.told = new Set()
     memory.toldOf = runId
   }
-  for (const { reason } of decision.tell) memory.told.add(reason)
+  for (const told of decision.tell) memory.told.add(toldKey(told))
   if (decision.dirtySince === undefined) delete memory.dirtySince
   else memory.dirtySince = decision.dirtySince
 }

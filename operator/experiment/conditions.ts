@@ -81,6 +81,7 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...ignored(seen.run),
     ...dropped(seen.run),
     ...specChanged(seen),
+    ...paused(seen.run),
     ...stuck(seen),
   ]
 }
@@ -144,6 +145,27 @@ const specChanged = (seen: Seen): Saying[] =>
   isSpecChanged(seen)
     ? [{ type: 'SpecChanged', status: 'True', reason: 'Ignored', message: specChangedText }]
     : []
+
+/** What a pause does not reach. */
+export const goesOnText = (tasks: string[]): string =>
+  `Strikes at once, so what it has begun cannot be paused and goes on: ${tasks.join(', ')}.`
+
+function paused(run: RunState | null): Saying[] {
+  if (!run?.pauses) return []
+  const { paused: pause, pauses, pausedMs = 0 } = run
+  if (!pause) {
+    const message = `Paused ${pauses === 1 ? 'once' : `${pauses} times`}, for ${pausedMs / 1000} s in all.`
+    const reason = run.abort ? 'RunEnded' : 'Resumed'
+    return [{ type: 'Paused', status: 'False', reason, message }]
+  }
+  const open = openTargets(run).length
+  const message = [
+    `By ${pause.by} since ${new Date(pause.since).toISOString()}.`,
+    open > 0 ? `${open} targets are being put back.` : 'Nothing is injected.',
+    ...(pause.goesOn.length > 0 ? [goesOnText(pause.goesOn)] : []),
+  ].join(' ')
+  return [{ type: 'Paused', status: 'True', reason: 'PauseRequested', message }]
+}
 
 /** Targets that are not yet proven to be as before. */
 export const openTargets = (run: RunState): TargetState[] =>

@@ -260,6 +260,42 @@ describe('conditions and Events', () => {
   })
 })
 
+describe('a pause', () => {
+  const paused = { by: 'annotation a', since: start + 500, goesOn: ['kill'] }
+  const told = (change: Partial<RunState>, memory = newMemory()) =>
+    tells({ memory, object: experiment(runOf(change)) })
+      .map(({ reason }) => reason)
+      .filter((reason) => reason !== 'Started')
+  test('is a condition and an Event, with what cannot be paused', () => {
+    const run = runOf({ paused, pauses: 1, tasks: [] })
+    const { message } = conditionsOf(look({ object: experiment(run) })).find(
+      (c) => c.type === 'Paused',
+    ) ?? { message: '' }
+    expect(says({ object: experiment(run) })['Paused']).toBe('True PauseRequested')
+    expect(message).toBe(
+      'By annotation a since 2026-11-01T00:00:00.500Z. Nothing is injected. Strikes at once, so what it has begun cannot be paused and goes on: kill.',
+    )
+    expect(told({ paused, pauses: 1 })).toEqual(['Paused', 'NotPaused'])
+  })
+  test('and its end', () => {
+    const after = { pauses: 2, pausedMs: 1500 }
+    expect(says({ object: experiment(runOf(after)) })['Paused']).toBe('False Resumed')
+    expect(told(after)).toEqual(['Paused', 'Resumed'])
+    const abort = { by: 'me', at: start }
+    expect(says({ object: experiment(runOf({ ...after, abort })) })['Paused']).toBe(
+      'False RunEnded',
+    )
+    expect(told({ ...after, abort })).toEqual(['Paused', 'AbortTriggered'])
+  })
+  test('is told each time', () => {
+    const memory = { told: new Set(['Paused/1', 'Resumed/1']), toldOf: 'run-1' }
+    expect(told({ pauses: 1 }, memory)).toEqual([])
+    expect(told({ pauses: 2, paused: { ...paused, goesOn: [] } }, memory)).toEqual(['Paused'])
+  })
+  test('of a run that never was paused is not spoken of', () =>
+    expect(says({})['Paused']).toBeUndefined())
+})
+
 describe('writing', () => {
   test('what stands there already is not written again', () => {
     const object = written(experiment(runOf()))

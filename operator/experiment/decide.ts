@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { stampConditions } from '../../model/conditions.ts'
 import { conditionsOf, isAbandoned, isOver, momentOf, patienceMs } from './conditions.ts'
-import { happeningsOf, type Told } from './happenings.ts'
+import { happeningsOf, type Told, toldKey } from './happenings.ts'
 import type { ExperimentStatus, Memory, Seen } from './observe.ts'
 
 /** The whole set of fields that the operator owns. */
@@ -34,7 +34,7 @@ export function decide(seen: Seen, memory: Memory): Decision {
   return {
     status: waitMs === 0 ? status : undefined,
     dirtySince: waitMs === undefined || waitMs === 0 ? undefined : (memory.dirtySince ?? seen.now),
-    tell: happeningsOf(seen).filter(({ reason }) => !told.has(reason)),
+    tell: happeningsOf(seen).filter((one) => !told.has(toldKey(one))),
     againMs: nearest(waitMs === 0 ? undefined : waitMs, nextLook(seen, isOver(moment))),
   }
 }

@@ -1,6 +1,7 @@
 import type { ProbeState, RunState } from '../../model/state.ts'
 import {
   abandonedText,
+  goesOnText,
   isAbandoned,
   isOver,
   isSpecChanged,
@@ -14,8 +15,11 @@ import {
 } from './conditions.ts'
 import type { Seen } from './observe.ts'
 
-/** One Event, told once per run. */
-export type Told = { type: 'Normal' | 'Warning'; reason: string; note: string }
+/** One Event, told once per run; `time` counts those that a run can earn again and again. */
+export type Told = { type: 'Normal' | 'Warning'; reason: string; note: string; time?: number }
+
+/** Two of one key are the same Event. */
+export const toldKey = ({ reason, time }: Told): string => (time ? `${reason}/${time}` : reason)
 
 /** All Events that the run has earned so far, in the order in which they are told. */
 export function happeningsOf(seen: Seen): Told[] {
@@ -28,6 +32,7 @@ export function happeningsOf(seen: Seen): Told[] {
     ...started(seen, run, moment),
     ...checks(run),
     ...(isSpecChanged(seen) ? [warn('SpecChanged', specChangedText)] : []),
+    ...pauses(run),
     ...(run.abort
       ? [
           warn(
@@ -50,6 +55,18 @@ const warn = (reason: string, note: string): Told => ({ type: 'Warning', reason,
 
 const isOwed = (run: RunState): boolean =>
   run.tasks.some(({ targets }) => targets.some(({ state }) => state === 'owed'))
+
+/** Only the last pause: those before it were told in their time. */
+function pauses({ pauses: time, paused, pausedMs = 0, abort }: RunState): Told[] {
+  if (!time) return []
+  const by = paused ? ` by ${paused.by}` : ''
+  const goesOn = paused?.goesOn ?? []
+  const told = [normal('Paused', `Paused${by}: what is held is put back, nothing is begun.`)]
+  if (goesOn.length > 0) told.push(warn('NotPaused', goesOnText(goesOn)))
+  if (!paused && !abort)
+    told.push(normal('Resumed', `Resumed; paused for ${pausedMs / 1000} s in all.`))
+  return told.map((one) => ({ ...one, time }))
+}
 
 function started({ judged }: Seen, run: RunState, moment: Moment): Told[] {
   if (moment === 'pending' || moment === 'checking') return []

@@ -33,7 +33,7 @@ export type Memory = {
   dirtySince?: number
   /** since when nobody has claimed the run */
   unclaimedSince?: number
-  /** reasons of Events told about the run `toldOf` */
+  /** keys of Events told about the run `toldOf` */
   told: Set<string>
   toldOf: string
 }

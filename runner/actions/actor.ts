@@ -5,7 +5,13 @@ import type { FaultDefinition } from '../../model/fault.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
 import { leastBytes } from '../../model/snapshot.ts'
-import { isEnded, type RunState, type TargetState, type TaskState } from '../../model/state.ts'
+import {
+  isEnded,
+  type RunState,
+  recordKey,
+  type TargetState,
+  type TaskState,
+} from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import type { FactBody } from '../engine/fact.ts'
 import type { NodeSession } from '../hands/node-session.ts'
@@ -86,7 +92,7 @@ export function mustFit(
   records: TargetState[],
 ) {
   const run = actor.state()
-  const keyOf = ({ id, wave }: TargetState): string => `${wave} ${id}`
+  const keyOf = (target: TargetState): string => `${target.wave} ${recordKey(target)}`
   const keys = new Set(records.map(keyOf))
   const others = (run.tasks.find((t) => t.name === name)?.targets ?? []).filter(
     (t) => !keys.has(keyOf(t)),

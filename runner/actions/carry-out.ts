@@ -3,7 +3,7 @@ import type { Execute } from '../engine/loop.ts'
 import type { Actor, Carry } from './actor.ts'
 import { check } from './health.ts'
 import { inject } from './inject.ts'
-import { attend, close, go, stop } from './node.ts'
+import { attend, close, go, join, stop, suspend } from './node.ts'
 import { oversee } from './oversee.ts'
 import { prepare } from './prepare.ts'
 import { probe, watch } from './probe.ts'
@@ -24,6 +24,8 @@ const table: Table = {
   restore,
   oversee,
   go,
+  join,
+  suspend,
   stop,
   close,
 }

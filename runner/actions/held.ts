@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ChaosError, troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { HeldFault, KubeFaultIo } from '../faults/kube-fault.ts'
@@ -23,6 +23,10 @@ export function heldFaultOf(task: TaskPlan): Held {
   return fault as unknown as Held
 }
 
+/** How long a target is held, milliseconds. */
+export const holdMsOf = (task: TaskPlan, target: TargetState): number =>
+  target.holdMs ?? task.durationMs
+
 /** The undo record as the fault wrote it. */
 export const undoOf = (target: TargetState) => (target.undo ?? {}) as never
 
@@ -33,10 +37,10 @@ export const asAccount = (actor: Actor, signal: AbortSignal): KubeFaultIo => ({
   signal,
 })
 
-/** The same for whoever carries the run on, and another for each run, task, target and wave. */
-export const markOf = ({ task, actor }: At, { id, wave }: TargetState): string =>
+/** The same for whoever carries the run on, and another for each run, task, record and wave. */
+export const markOf = ({ task, actor }: At, target: TargetState): string =>
   createHash('sha256')
-    .update([actor.state().runId, task.name, id, wave].join('\n'))
+    .update([actor.state().runId, task.name, recordKey(target), target.wave].join('\n'))
     .digest('hex')
     .slice(0, 16)
 
@@ -49,7 +53,7 @@ export const holderOf = ({ task, actor }: At, target: TargetState): Holder => ({
   resource: actor.resource,
   runId: actor.state().runId,
   task: task.name,
-  target: target.id,
+  target: recordKey(target),
 })
 export const slotsIn = ({ actor }: At, signal: AbortSignal) => ({
   kube: actor.context.kube,
@@ -68,7 +72,7 @@ export function failedFact({ task, actor }: At, target: TargetState, error: unkn
   return {
     fact: 'inject-failed',
     task: task.name,
-    target: target.id,
+    target: recordKey(target),
     trouble: { ...trouble, target: target.id },
   }
 }

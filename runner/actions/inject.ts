@@ -1,6 +1,6 @@
 import PQueue from 'p-queue'
 import { KubeError } from '../../lib/kube/errors.ts'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { takeSlot } from '../hands/slots.ts'
 import { type Carry, mustFit, stateOf, taskOf } from './actor.ts'
@@ -11,6 +11,7 @@ import {
   failedFact,
   heldFaultOf,
   holderOf,
+  holdMsOf,
   lockOf,
   markOf,
   notSeen,
@@ -34,7 +35,9 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
   const pool = new PQueue({ concurrency: atOnce })
   const planned = ofWave().filter((t) => t.state === 'targeted' && t.undo)
   await pool.addAll(
-    planned.map((t) => () => actor.alone(lockOf(at.task, t.id), () => injectOne(t, at, io))),
+    planned.map(
+      (t) => () => actor.alone(lockOf(at.task, recordKey(t)), () => injectOne(t, at, io)),
+    ),
   )
   if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
 }
@@ -67,18 +70,22 @@ async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
     await giveAllBack()
     throw error
   }
-  for (const { id, undo } of planned) {
-    actor.holds.set(lockOf(task, id), { sure: true })
-    io.emit({ fact: 'planned', task: task.name, target: id, undo })
+  for (const target of planned) {
+    const record = recordKey(target)
+    actor.holds.set(lockOf(task, record), { sure: true })
+    io.emit({ fact: 'planned', task: task.name, target: record, undo: target.undo })
   }
   return true
 }
 
 /** What is read here must be nobody else's doing: the target's slots are taken first. */
 async function planTarget(target: TargetState, at: At, signal: AbortSignal) {
-  const { params, durationMs } = at.task
+  const { params } = at.task
+  // What this target held before a pause is only free once its end is on record.
+  if (target.round) await at.actor.durable(signal)
   for (const slot of slotsOf(at, target))
     await takeSlot(slot, holderOf(at, target), slotsIn(at, signal))
+  const durationMs = holdMsOf(at.task, target)
   const asked = { params: params as never, durationMs, mark: markOf(at, target) }
   return heldFaultOf(at.task).plan(target, asked, asAccount(at.actor, signal))
 }
@@ -89,15 +96,15 @@ async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
   const limit = AbortSignal.timeout(fault.injectMs(task.params as never))
   const signal = AbortSignal.any([io.signal, limit])
   if (signal.aborted) return
-  const hold = actor.holds.get(lockOf(task, target.id)) ?? { sure: false }
-  actor.holds.set(lockOf(task, target.id), hold)
+  const hold = actor.holds.get(lockOf(task, recordKey(target))) ?? { sure: false }
+  actor.holds.set(lockOf(task, recordKey(target)), hold)
   try {
     if (!hold.sure && (await wasThere(target, at, io))) return
     hold.sure = false
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true
     const evidence = await seen(target, at, signal)
-    const endsAt = actor.clock.now() + task.durationMs
+    const endsAt = actor.clock.now() + holdMsOf(task, target)
     tell(target, at, { io, evidence, endsAt })
   } catch (error) {
     // A refusal is an answer: nothing of ours is still on its way.
@@ -116,7 +123,7 @@ type Told = { io: Io; evidence: string; endsAt: number; at?: number }
 
 /** The deadline stands in status alone, so it is stored at once. */
 function tell(target: TargetState, { task, actor }: At, { io, ...told }: Told): void {
-  io.emit({ fact: 'injected', task: task.name, target: target.id, ...told })
+  io.emit({ fact: 'injected', task: task.name, target: recordKey(target), ...told })
   void actor.durable(actor.signal).catch(() => {})
 }
 
@@ -129,7 +136,7 @@ async function wasThere(target: TargetState, at: At, io: Io): Promise<boolean> {
   })
   if (evidence === null) return false
   const from = target.plannedAt ?? at.actor.clock.now()
-  tell(target, at, { io, evidence, endsAt: from + at.task.durationMs, at: from })
+  tell(target, at, { io, evidence, endsAt: from + holdMsOf(at.task, target), at: from })
   return true
 }
 

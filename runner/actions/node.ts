@@ -2,7 +2,9 @@ import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
+import { isResting } from '../engine/pause.ts'
 import { NodeSession } from '../hands/node-session.ts'
+import { nodeTarget } from '../hands/node-target.ts'
 import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
 
 /** An armed program that nobody speaks to ends itself after the run's longest wait and this, milliseconds. */
@@ -35,14 +37,8 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
     },
     fault: task.fault,
     params: task.params,
-    targets: targets.map((t) => ({
-      id: t.id,
-      namespace: t.namespace,
-      pod: t.name,
-      podUid: t.uid,
-      container: t.container ?? '',
-      containerId: t.containerId ?? '',
-    })),
+    // What joins later is told by its own order.
+    targets: targets.filter((t) => t.holdMs === undefined).map(nodeTarget),
     holdMs: task.durationMs,
     start: atOnce ? 'now' : 'wait',
     attempt: 1,
@@ -58,34 +54,64 @@ type Emit = Parameters<Carry<Action>>[2]['emit']
 
 /** The sessions with the fault pods of a task, one for each node; begun when first asked for. */
 function sessionsOf(actor: Actor, name: string, emit: Emit): NodeSession[] {
-  const known = actor.sessions.get(name)
-  if (known) return [...known.values()]
-  const task = taskOf(actor, name)
+  const sessions = actor.sessions.get(name) ?? new Map<string, NodeSession>()
+  actor.sessions.set(name, sessions)
   const byNode = Map.groupBy(stateOf(actor, name).targets, (t) => t.node ?? '')
-  const sessions = new Map<string, NodeSession>()
+  for (const [node, targets] of byNode)
+    if (!sessions.has(node)) sessions.set(node, sessionOf(node, targets, { actor, name, emit }))
+  return [...sessions.values()]
+}
+
+function sessionOf(
+  node: string,
+  targets: TargetState[],
+  { actor, name, emit }: { actor: Actor; name: string; emit: Emit },
+): NodeSession {
+  const task = taskOf(actor, name)
   const { sessions: parts, pods } = actor.context
   const { kind, namespace, name: resourceName, uid } = actor.resource
   const labels = { runId: actor.state().runId, kind, namespace, name: resourceName, uid }
-  for (const [node, targets] of byNode) {
-    const session = new NodeSession(
-      { ...parts, podOf: pods(task, labels), retain: actor.plan.cleanup === 'retain' },
-      {
-        order: orderOf(node, targets, task, actor),
-        task: () => stateOf(actor, name),
-        emit,
-        durable: actor.durable,
-        stored: actor.stored,
-      },
-    )
-    sessions.set(node, session)
-  }
-  actor.sessions.set(name, sessions)
-  return [...sessions.values()]
+  return new NodeSession(
+    { ...parts, podOf: pods(task, labels), retain: actor.plan.cleanup === 'retain' },
+    {
+      order: orderOf(node, targets, task, actor),
+      task: () => stateOf(actor, name),
+      resting: () => isResting(actor.state(), stateOf(actor, name)),
+      emit,
+      durable: actor.durable,
+      stored: actor.stored,
+    },
+  )
 }
+
+/** Less than what an idle program waits for before it ends by itself, milliseconds. */
+const greetMs = 60_000
 
 /** Keeps the fault pods of a task there and listens to them, until the task is over. */
 export const attend: Carry<Extract<Action, { do: 'attend' }>> = async (action, actor, io) => {
   for (const session of sessionsOf(actor, action.task, io.emit)) session.begin()
+  while (!io.signal.aborted) {
+    await actor.clock.sleep(greetMs, io.signal).catch(() => {})
+    if (!io.signal.aborted)
+      await Promise.all(sessionsOf(actor, action.task, io.emit).map((s) => s.greet()))
+  }
+}
+
+/** Tells the nodes of targets that came after their wave was sent; each is hit for a hold of its own. */
+export const join: Carry<Extract<Action, { do: 'join' }>> = async (action, actor, io) => {
+  // Recorded before it is touched: a runner that takes over must not take it for new.
+  await actor.durable(io.signal)
+  const sessions = sessionsOf(actor, action.task, io.emit)
+  for (const session of sessions) session.begin()
+  await Promise.all(sessions.map((s) => s.pushGo()))
+  await untilAborted(io.signal)
+}
+
+/** Tells the nodes to put back what a pause ends, and again whoever is reached later. */
+export const suspend: Carry<Extract<Action, { do: 'suspend' }>> = async (action, actor, io) => {
+  const sessions = sessionsOf(actor, action.task, io.emit)
+  for (const session of sessions) session.begin()
+  await Promise.all(sessions.map((s) => s.suspend()))
   await untilAborted(io.signal)
 }
 

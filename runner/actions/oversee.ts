@@ -1,5 +1,5 @@
 import PQueue from 'p-queue'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { type Carry, stateOf, taskOf } from './actor.ts'
 import { type At, atOnce, heldFaultOf, lockOf, undoOf } from './held.ts'
@@ -32,8 +32,8 @@ async function look(target: TargetState, at: At, io: Io): Promise<void> {
   const holds = await heldFaultOf(task)
     .holds(target, undoOf(target), world)
     .catch(() => null)
-  const hold = actor.holds.get(lockOf(task, target.id)) ?? { sure: false }
-  if (holds) actor.holds.set(lockOf(task, target.id), { ...hold, seenAt: now })
+  const hold = actor.holds.get(lockOf(task, recordKey(target))) ?? { sure: false }
+  if (holds) actor.holds.set(lockOf(task, recordKey(target)), { ...hold, seenAt: now })
   // By the end of the hold it is our own revert that ends the effect.
   const over = io.signal.aborted || actor.clock.now() >= (target.endsAt ?? 0)
   if (holds === false && !over) tellLost(target, at, io)

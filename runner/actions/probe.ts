@@ -1,9 +1,10 @@
 import type { ProbeOutcome, ProbePlan } from '../../model/probe.ts'
 import type { Action } from '../engine/action.ts'
 import type { ProbePhase } from '../engine/fact.ts'
+import { isPast } from '../engine/view.ts'
 import { evaluateProbe } from '../probes/evaluate.ts'
 import { watchProbe } from '../probes/loop.ts'
-import { type Actor, type Carry, taskOf } from './actor.ts'
+import { type Actor, type Carry, stateOf, taskOf } from './actor.ts'
 
 function probeOf(actor: Actor, task: string, name: string): ProbePlan {
   const probe = actor.probes.get(task)?.find((p) => p.name === name)
@@ -74,12 +75,12 @@ export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, act
   const task = taskOf(actor, action.task)
   const { mask, clock } = actor
   const judged: Judged = { task: task.name, probe: plan, phase: 'during', mask }
+  const before =
+    stateOf(actor, task.name).probes.find((p) => p.name === plan.name)?.evaluations ?? 0
   let [evaluations, told, toldAt] = [0, 0, Number.NEGATIVE_INFINITY]
+  let last: ProbeOutcome | null = null
   // What was seen so far is on record, so that whoever takes the run over can judge by it.
-  const progress = (outcome: ProbeOutcome): void => {
-    evaluations++
-    if (plan.mode === 'AbortWhen' || outcome.outcome !== 'passed') return
-    if (clock.now() - toldAt < progressMs) return
+  const say = (outcome: ProbeOutcome): void => {
     const { detail } = masked(outcome, mask)
     io.emit({
       fact: 'probed',
@@ -94,10 +95,21 @@ export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, act
     told = evaluations
     toldAt = clock.now()
   }
+  const progress = (outcome: ProbeOutcome): void => {
+    evaluations++
+    if (plan.mode === 'AbortWhen' || outcome.outcome !== 'passed') return
+    last = outcome
+    if (clock.now() - toldAt >= progressMs) say(outcome)
+  }
   const ended = await watchProbe(plan, actor.probeIo(task), {
     signal: io.signal,
     onOutcome: progress,
   })
+  // A pause ends the watch, not the chaos: it is judged when that is over.
+  if (io.signal.aborted && !isPast(stateOf(actor, task.name), 'reverting')) {
+    if (last && evaluations > told) say(last)
+    return
+  }
   if (plan.mode === 'AbortWhen') {
     if (ended?.outcome === 'passed') {
       const rollback = plan.action === 'rollback'
@@ -107,7 +119,9 @@ export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, act
   }
   const passed: ProbeOutcome = {
     outcome: 'passed',
-    detail: `${evaluations} evaluations, all passed`,
+    detail: `${before + evaluations} evaluations, all passed`,
   }
-  tell(io, judged, ended ?? passed, evaluations - told)
+  // After a pause, or another runner, the time may be too short for one more.
+  const seen = evaluations === 0 && before > 0 && io.signal.aborted
+  tell(io, judged, seen ? passed : (ended ?? passed), evaluations - told)
 }

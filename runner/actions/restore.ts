@@ -1,6 +1,6 @@
 import { KubeError } from '../../lib/kube/errors.ts'
 import { hurried } from '../../lib/kube/hurried.ts'
-import { isEnded, type TargetState } from '../../model/state.ts'
+import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import type { OwnIo, Restored } from '../faults/kube-fault.ts'
 import { freeSlot } from '../hands/slots.ts'
@@ -32,7 +32,8 @@ type Done = Extract<Restored, { outcome: unknown }> & { at: number }
 /** Puts one target back and proves it, for as long as it takes. */
 export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action, actor, io) => {
   const at = { task: taskOf(actor, action.task), actor }
-  const look = () => stateOf(actor, action.task).targets.findLast((t) => t.id === action.target)
+  const look = () =>
+    stateOf(actor, action.task).targets.findLast((t) => recordKey(t) === action.target)
   // An act that is under way ends first: it was told to when the wish for it ended.
   await actor.alone(lockOf(at.task, action.target), async () => {
     const target = look()
@@ -44,7 +45,7 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
     const heldMs = from === undefined ? 0 : endedAt - from
     if (done.outcome === 'changedElsewhere')
       io.emit({ fact: 'said', task: action.task, level: 'warn', text: `[Revert]: ${done.proof}` })
-    io.emit({ fact: 'reverted', task: action.task, target: target.id, ...rest, heldMs })
+    io.emit({ fact: 'reverted', task: action.task, target: action.target, ...rest, heldMs })
     await actor.stored(AbortSignal.timeout(giveBackMs)).catch(() => {})
     await giveBack(target, at)
   })
@@ -80,9 +81,15 @@ async function heldFrom(target: TargetState, at: At, io: Io): Promise<number | u
 /** Somebody else has ended the effect: since when is not known, only when it was seen last. */
 export function tellLost(target: TargetState, { task, actor }: At, io: Io): void {
   const from = target.injectedAt ?? actor.clock.now()
-  const { seenAt = from } = actor.holds.get(lockOf(task, target.id)) ?? {}
+  const { seenAt = from } = actor.holds.get(lockOf(task, recordKey(target))) ?? {}
   const reason = 'the effect is no longer there before its time: somebody else has undone it'
-  io.emit({ fact: 'lost', task: task.name, target: target.id, reason, heldMs: seenAt - from })
+  io.emit({
+    fact: 'lost',
+    task: task.name,
+    target: recordKey(target),
+    reason,
+    heldMs: seenAt - from,
+  })
 }
 
 /** Reverts and proves with growing pauses; says once what is left. Null when the signal came first. */
@@ -92,7 +99,8 @@ export async function putBack(target: TargetState, at: At, io: Io): Promise<Done
   const pause = (ms: number) => clock.sleep(ms, io.signal).catch(() => {})
   let told = ''
   let first: number | undefined
-  const sure = target.state !== 'targeted' || at.actor.holds.get(lockOf(at.task, target.id))?.sure
+  const sure =
+    target.state !== 'targeted' || at.actor.holds.get(lockOf(at.task, recordKey(target)))?.sure
   for (let waitMs = againMs; !io.signal.aborted; waitMs = Math.min(waitMs * 2, againLimitMs)) {
     const result = await attempt(target, at, io.signal)
     if ('outcome' in result) {
@@ -119,7 +127,7 @@ export async function putBack(target: TargetState, at: At, io: Io): Promise<Done
 const owedFact = (target: TargetState, { task }: At, { left, remaining }: Left) => ({
   fact: 'revert-failed' as const,
   task: task.name,
-  target: target.id,
+  target: recordKey(target),
   trouble: { code: 'CHAOS_REVERT_ERROR' as const, reason: left, target: target.id },
   remaining,
 })

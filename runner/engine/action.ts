@@ -18,6 +18,10 @@ export type Action =
   /** see whether what is held is still in effect, for as long as the hold lasts */
   | { do: 'oversee'; task: string }
   | { do: 'go'; task: string; wave: number }
+  /** tell the nodes of targets that joined a wave after it was sent; `count` of them */
+  | { do: 'join'; task: string; count: number }
+  /** tell the nodes to put back what a pause ends */
+  | { do: 'suspend'; task: string }
   | { do: 'stop'; task: string; reason: string }
   | { do: 'close'; task: string }
 
@@ -30,5 +34,6 @@ export const key = (action: Action): string =>
     'probe' in action ? action.probe : '',
     'phase' in action ? action.phase : '',
     'wave' in action ? action.wave : '',
+    'count' in action ? action.count : '',
     'target' in action ? action.target : '',
   ].join('/')

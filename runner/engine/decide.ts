@@ -1,15 +1,25 @@
 import type { Plan, Selection } from '../../model/plan.ts'
-import type { ProbeState, RunState, Stage, TaskState } from '../../model/state.ts'
+import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
 import type { Action } from './action.ts'
 import { held } from './held.ts'
 import { onNodes } from './on-nodes.ts'
+import { isResting } from './pause.ts'
 import { struck } from './struck.ts'
-import { attend, type Chaos, type FaultShape, loops, type TaskDecision, type View } from './view.ts'
+import {
+  attend,
+  type Chaos,
+  type FaultShape,
+  isPast,
+  loops,
+  type TaskDecision,
+  type View,
+} from './view.ts'
 
 /** A step of the state machine that needs nothing but the decision. */
 export type Move = { task: string; to: Stage }
 export type Decision = {
   moves: Move[]
+  joins: { task: string; targets: TargetState[] }[]
   want: Action[]
   wakeAt: number | null
   /** every task has its outcome: the verdict stands */
@@ -40,7 +50,14 @@ export function endingOf(run: RunState): string | null {
 
 /** The whole engine: pure, and called after every fact and at every wakeAt. */
 export function decide({ plan, state, now, shapeOf }: Situation): Decision {
-  const decision: Decision = { moves: [], want: [], wakeAt: null, finished: false, cleared: false }
+  const decision: Decision = {
+    moves: [],
+    joins: [],
+    want: [],
+    wakeAt: null,
+    finished: false,
+    cleared: false,
+  }
   const ending = endingOf(state)
   const states = new Map(state.tasks.map((t) => [t.name, t]))
   const plans = new Map(plan.tasks.map((t) => [t.name, t]))
@@ -79,26 +96,13 @@ export function decide({ plan, state, now, shapeOf }: Situation): Decision {
 const isOver = (task: TaskState): boolean =>
   isPast(task, 'ramp-down') && task.pods.length > 0 && !task.closed
 
-function add(into: Decision, task: string, { move, want, wakeAt }: TaskDecision): void {
+function add(into: Decision, task: string, { move, joins, want, wakeAt }: TaskDecision): void {
   if (move) into.moves.push({ task, to: move })
+  else if (joins) into.joins.push({ task, targets: joins })
   else if (want) into.want.push(...want)
-  if (wakeAt !== undefined && !move)
+  if (wakeAt !== undefined && !move && !joins)
     into.wakeAt = into.wakeAt === null ? wakeAt : Math.min(into.wakeAt, wakeAt)
 }
-
-const order: Stage[] = [
-  'pending',
-  'preparing',
-  'pre-probes',
-  'ramp-up',
-  'chaos',
-  'reverting',
-  'ramp-down',
-  'post-probes',
-  'done',
-]
-const isPast = (task: TaskState, stage: Stage): boolean =>
-  order.indexOf(task.stage) >= order.indexOf(stage)
 
 /** Before the first hit of this step nothing else may compete for the node. */
 const hasHit = (v: View): boolean => isPast(v.state, 'chaos') && v.state.injections > 0
@@ -114,7 +118,7 @@ const earlyWants = (views: View[], current: View[]): Action[] =>
         ),
     )
     .flatMap((v) => [
-      ...(v.state.prepared || v.state.trouble
+      ...(v.state.prepared || v.state.trouble || v.run.paused
         ? []
         : [{ do: 'prepare' as const, task: v.plan.name, early: true }]),
       ...attend(v),
@@ -171,7 +175,14 @@ const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
 const chaosOf = ({ hands, lasts }: FaultShape): Chaos =>
   hands === 'node' ? onNodes : lasts === 'instant' ? struck : held
 
-const decideTask = (view: View): TaskDecision => stageDecisions[view.state.stage](view)
+const decideTask = (view: View): TaskDecision =>
+  isResting(view.run, view.state) && !view.ending
+    ? resting(view)
+    : stageDecisions[view.state.stage](view)
+
+/** Nothing is begun while a run is paused; what was begun is put back. */
+const resting = (v: View): TaskDecision =>
+  v.state.stage === 'chaos' ? chaosOf(v.shape).resting(v) : { want: attend(v) }
 
 /** Leaves the stages before chaos when there will be none. */
 function early(v: View): TaskDecision | null {

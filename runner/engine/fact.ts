@@ -4,7 +4,10 @@ import type { ProbeState, Stage, TargetOutcome, TargetState } from '../../model/
 
 export type ProbePhase = 'pre' | 'during' | 'post'
 
-/** Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive twice. `pod`: the fault pod that said it. */
+/**
+ * Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive
+ * twice. `target` is the key of a record, `pod` the fault pod that said it.
+ */
 export type Fact = {
   at: number
   pod?: string
@@ -12,6 +15,9 @@ export type Fact = {
   | { fact: 'aborted'; by: string; rollback?: boolean }
   /** the probes of every task are known */
   | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }
+  /** `goesOn`: tasks that cannot be paused; `held`: by task, the records that the pause ends */
+  | { fact: 'paused'; by: string; goesOn: string[]; held: Record<string, string[]> }
+  | { fact: 'resumed'; by: string }
   | { fact: 'adopted'; runner: string; instance: string }
   /** the API server does not take the record of the run: nothing more is begun */
   | { fact: 'unrecorded'; why: string }
@@ -38,6 +44,8 @@ export type Fact = {
   | { fact: 'closed'; task: string }
   /** targets of one strike, chosen at its moment */
   | { fact: 'targeted'; task: string; wave: number; targets: TargetState[] }
+  /** targets that are hit after the others of their wave: again after a pause, or new */
+  | { fact: 'joined'; task: string; targets: TargetState[] }
   /** how an API-level target is before it is touched: durable before the act */
   | { fact: 'planned'; task: string; target: string; undo: Record<string, unknown> }
   | { fact: 'wave-sent'; task: string; wave: number }

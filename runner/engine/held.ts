@@ -1,17 +1,34 @@
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
 import { mayBeHeld } from './reduce.ts'
-import { afterRevert, type Chaos, lastWave, loops, type View } from './view.ts'
+import {
+  afterRevert,
+  type Chaos,
+  continued,
+  isLeaving,
+  lastWave,
+  loops,
+  type View,
+} from './view.ts'
 
 const restore =
   (v: View) =>
-  ({ id }: TargetState): Action => ({ do: 'restore', task: v.plan.name, target: id })
+  (target: TargetState): Action => ({
+    do: 'restore',
+    task: v.plan.name,
+    target: recordKey(target),
+  })
 
 /** The hold is over, or the effect has ended by itself: what is left of it is put back. */
 const isDue = (target: TargetState, now: number): boolean =>
+  isLeaving(target) ||
   target.state === 'lost' ||
   target.state === 'owed' ||
   (target.state === 'injected' && now >= (target.endsAt ?? 0))
+
+const isHeldAndDue = (target: TargetState, now: number): boolean =>
+  mayBeHeld(target) && isDue(target, now)
+const isWaiting = (target: TargetState): boolean => target.state === 'targeted'
 
 /** Somebody else may end an effect before its time. */
 const oversee = (v: View, held: TargetState[]): Action[] =>
@@ -23,7 +40,11 @@ const oversee = (v: View, held: TargetState[]): Action[] =>
 export const held: Chaos = {
   chaos(v) {
     if (v.ending) return { move: 'reverting' }
-    const { targets, wave } = v.state
+    const again = continued(v)
+    if (again) return again
+    const { targets } = v.state
+    // Targets that joined an earlier wave come before those of a later one.
+    const wave = Math.min(v.state.wave, ...targets.filter(isWaiting).map((t) => t.wave))
     const open = targets.filter(mayBeHeld)
     const begins = wave <= lastWave(targets) && !open.some((t) => t.wave < wave)
     if (open.length === 0 && (!begins || v.state.trouble)) return { move: 'reverting' }
@@ -36,6 +57,7 @@ export const held: Chaos = {
     )
     return { want, ...(ends.length > 0 ? { wakeAt: Math.min(...ends) } : {}) }
   },
+  resting: (v) => ({ want: v.state.targets.filter((t) => isHeldAndDue(t, v.now)).map(restore(v)) }),
   reverting(v) {
     const want = v.state.targets.filter(mayBeHeld).map(restore(v))
     return want.length > 0 ? { want } : afterRevert(v)

@@ -1,5 +1,5 @@
 import type { Plan } from '../../model/plan.ts'
-import type { RunState } from '../../model/state.ts'
+import { type RunState, recordKey } from '../../model/state.ts'
 import type { Fact } from './fact.ts'
 
 export type TaskLine = {
@@ -46,6 +46,12 @@ const table: Table = {
     targets.length > 0
       ? info(`[Target]: round ${wave + 1}: ${targets.map((t) => t.id).join(', ')}`)
       : null,
+  joined: ({ targets }) =>
+    targets.length > 0
+      ? info(
+          `[Target]: added: ${targets.map((t) => `${recordKey(t)} for ${(t.holdMs ?? 0) / 1000} s`).join(', ')}`,
+        )
+      : null,
   planned: () => null,
   'wave-sent': () => null,
   armed: ({ target }) => info(`[Armed]: ${target}`),
@@ -87,6 +93,17 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
       task: t.name,
       ...error(`[Error]: the run ends, its record is refused: ${fact.why}`),
     }))
+  if (fact.fact === 'paused')
+    return open.map((t) => ({
+      task: t.name,
+      ...info(
+        fact.goesOn.includes(t.name)
+          ? `[Pause]: by ${fact.by}; what strikes at once cannot be paused and goes on`
+          : `[Pause]: by ${fact.by}`,
+      ),
+    }))
+  if (fact.fact === 'resumed')
+    return open.map((t) => ({ task: t.name, ...info(`[Resume]: by ${fact.by}`) }))
   if (fact.fact === 'adopted')
     return open.map((t) => ({
       task: t.name,

@@ -109,7 +109,8 @@ export class RunLoop {
       const decision = decide({ plan, state: before, now: clock.now(), shapeOf })
       for (const move of decision.moves)
         this.#apply({ fact: 'moved', task: move.task, to: move.to })
-      if (decision.moves.length > 0) continue
+      for (const { task, targets } of decision.joins) this.#apply({ fact: 'joined', task, targets })
+      if (decision.moves.length + decision.joins.length > 0) continue
       const wakeAt = this.#reconcile(decision.want, decision.wakeAt)
       if (this.#state !== before) continue
       if (decision.finished && !this.#state.finishedAt) {

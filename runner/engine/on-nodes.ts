@@ -1,6 +1,16 @@
 import { isEnded, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
-import { afterRevert, attend, type Chaos, lastWave, loops, type View, waiting } from './view.ts'
+import {
+  afterRevert,
+  attend,
+  type Chaos,
+  continued,
+  isLeaving,
+  lastWave,
+  loops,
+  type View,
+  waiting,
+} from './view.ts'
 
 /** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
 const lateMs = 3000
@@ -16,12 +26,25 @@ function nextDeadline(v: View, open: TargetState[]): number {
   return ahead.length > 0 ? Math.min(...ahead) + 1 : v.now + lateMs
 }
 
+const suspend = (v: View): Action[] =>
+  v.state.targets.some(isLeaving) ? [{ do: 'suspend', task: v.plan.name }] : []
+
+/** Targets that joined a wave that has been sent, and whose node may not have heard of them. */
+function join({ plan, state }: View): Action[] {
+  const open = state.targets.filter(
+    (t) => t.holdMs !== undefined && t.state === 'targeted' && !t.suspended && t.wave < state.wave,
+  )
+  return open.length > 0 ? [{ do: 'join', task: plan.name, count: open.length }] : []
+}
+
 /** A fault in fault pods: they hold and revert, the engine tells them when and listens. */
 export const onNodes: Chaos = {
   chaos(v) {
     if (v.ending) return { move: 'reverting' }
+    const again = continued(v)
+    if (again) return again
     const { targets, wave } = v.state
-    const want: Action[] = [...attend(v), ...loops(v)]
+    const want: Action[] = [...attend(v), ...loops(v), ...suspend(v), ...join(v)]
     const open = targets.filter((t) => t.wave < wave && !isEnded(t))
     if (open.length > 0)
       return { want: [...want, ...overdue(v, open)], wakeAt: nextDeadline(v, open) }
@@ -29,6 +52,7 @@ export const onNodes: Chaos = {
       return { move: 'reverting' }
     return { want: [...want, { do: 'go', task: v.plan.name, wave }] }
   },
+  resting: (v) => ({ want: [...attend(v), ...suspend(v)] }),
   reverting(v) {
     const { targets } = v.state
     const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')

@@ -2,12 +2,15 @@ import type { Trouble } from '../../model/errors.ts'
 import { short } from '../../model/snapshot.ts'
 import {
   isEnded,
+  mayContinue,
   type ProbeState,
   type RunState,
+  recordKey,
   type TargetState,
   type TaskState,
 } from '../../model/state.ts'
 import type { Fact } from './fact.ts'
+import { paused, ranOn, resumed } from './pause.ts'
 
 const maxTargets = 200
 const brief = (trouble: Trouble): Trouble => ({ ...trouble, reason: short(trouble.reason, 2000) })
@@ -20,8 +23,9 @@ type Folds = { [K in TaskFact['fact']]: Fold<Extract<TaskFact, { fact: K }>> }
 function bounded(targets: TargetState[], before = 0): Pick<TaskState, 'targets' | 'dropped'> {
   const over = targets.length - maxTargets
   if (over <= 0) return { targets }
-  const open = targets.filter((t) => !isEnded(t))
-  const ended = targets.filter(isEnded).slice(over)
+  const isDone = (t: TargetState) => isEnded(t) && !mayContinue(t, { targets })
+  const open = targets.filter((t) => !isDone(t))
+  const ended = targets.filter(isDone).slice(over)
   return { targets: [...ended, ...open], dropped: before + over }
 }
 
@@ -35,10 +39,10 @@ const isFresh = (target: TargetState | undefined): boolean =>
 
 const onTarget = (
   task: TaskState,
-  id: string,
+  record: string,
   change: (target: TargetState) => TargetState,
 ): TaskState => {
-  const at = task.targets.findLastIndex((t) => t.id === id)
+  const at = task.targets.findLastIndex((t) => recordKey(t) === record)
   if (at < 0) return task
   return { ...task, targets: task.targets.map((t, i) => (i === at ? change(t) : t)) }
 }
@@ -113,6 +117,11 @@ const folds: Folds = {
     task.targets.some((t) => t.wave === wave)
       ? task
       : { ...task, ...bounded([...task.targets, ...targets], task.dropped) },
+  joined: (task, { targets }) => {
+    const known = new Set(task.targets.map(recordKey))
+    const fresh = targets.filter((t) => !known.has(recordKey(t)))
+    return { ...task, ...bounded([...task.targets, ...fresh], task.dropped) }
+  },
   planned: (task, { target, undo, at }) =>
     onTarget(task, target, (t) =>
       t.state === 'targeted' && t.undo === undefined ? { ...t, undo, plannedAt: at } : t,
@@ -120,7 +129,7 @@ const folds: Folds = {
   'wave-sent': (task, { wave }) => ({ ...task, wave: Math.max(task.wave, wave + 1) }),
   armed: (task) => task,
   injected: (task, { target, evidence, endsAt, at }) => {
-    const known = task.targets.findLast((t) => t.id === target)
+    const known = task.targets.findLast((t) => recordKey(t) === target)
     if (!isFresh(known)) return task
     return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
       ...t,
@@ -212,7 +221,7 @@ const aborted = (
   state: RunState,
   { by, at, rollback }: Extract<Fact, { fact: 'aborted' }>,
 ): RunState => ({
-  ...state,
+  ...ranOn(state, at),
   abort: { by, at, ...(rollback ? { rollback } : {}) },
   tasks: cutOff(state.tasks, `aborted by ${by}`),
 })
@@ -245,6 +254,10 @@ export function reduce(state: RunState, fact: Fact): RunState {
       return state.abort || state.finishedAt
         ? state
         : aborted(state, { ...fact, by: short(fact.by, 200) })
+    case 'paused':
+      return paused(state, fact)
+    case 'resumed':
+      return resumed(state, fact.at)
     case 'adopted':
       return {
         ...state,
@@ -264,20 +277,19 @@ export function reduce(state: RunState, fact: Fact): RunState {
       return state.finishedAt ? state : unrecorded(state, fact.why)
     case 'finished':
       return state.finishedAt ? state : { ...state, finishedAt: fact.at }
-    default: {
-      const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
-      const fatal = fact.fact === 'prepare-failed' && fact.fatal
-      const stopped = fact.fact === 'stopped'
-      const why = short(
-        `probe ${stopped ? fact.probe : ''} of ${fact.task} failed and has stopOnFailure`,
-        500,
-      )
-      return {
-        ...state,
-        tasks: stopped ? cutOff(tasks, why) : fatal ? cutOff(tasks, cannotGoOn(fact)) : tasks,
-        ...(fatal ? { broken: true } : {}),
-        ...(stopped ? { stopped: true } : {}),
-      }
-    }
+    default:
+      return ofTask(state, fact)
   }
+}
+
+/** What happened to one task, and what it means for the others. */
+function ofTask(state: RunState, fact: TaskFact): RunState {
+  const tasks = state.tasks.map((t) => (t.name === fact.task ? foldTask(t, fact) : t))
+  if (fact.fact === 'stopped') {
+    const why = `probe ${fact.probe} of ${fact.task} failed and has stopOnFailure`
+    return { ...state, tasks: cutOff(tasks, short(why, 500)), stopped: true }
+  }
+  if (fact.fact === 'prepare-failed' && fact.fatal)
+    return { ...state, tasks: cutOff(tasks, cannotGoOn(fact)), broken: true }
+  return { ...state, tasks }
 }

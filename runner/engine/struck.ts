@@ -31,6 +31,8 @@ export const struck: Chaos = {
     if (v.now >= end) return { move: 'reverting' }
     return { want, wakeAt: Math.min(end, due ?? end) }
   },
+  // What has begun goes on while the run is paused; what has not waits before this stage.
+  resting: () => ({}),
   reverting(v) {
     const want = [...spare(v), ...settle(v)]
     return want.length > 0 ? { want } : afterRevert(v)

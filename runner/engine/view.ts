@@ -1,6 +1,14 @@
 import type { TaskPlan } from '../../model/plan.ts'
-import type { ProbeState, RunState, Stage, TargetState, TaskState } from '../../model/state.ts'
+import {
+  isEnded,
+  type ProbeState,
+  type RunState,
+  type Stage,
+  type TargetState,
+  type TaskState,
+} from '../../model/state.ts'
 import type { Action } from './action.ts'
+import { toContinue } from './pause.ts'
 
 /** What the engine must know of a fault, apart from its plan. */
 export type FaultShape = {
@@ -20,10 +28,16 @@ export type View = {
   /** why the task must end now, or null */
   ending: string | null
 }
-export type TaskDecision = { move?: Stage; want?: Action[]; wakeAt?: number }
+/** `joins`: targets that are hit again, for what a pause has left of their hold */
+export type TaskDecision = { move?: Stage; joins?: TargetState[]; want?: Action[]; wakeAt?: number }
 
 /** The two stages that differ by what does the harm: a strike, an object that is held, fault pods. */
-export type Chaos = { chaos(v: View): TaskDecision; reverting(v: View): TaskDecision }
+export type Chaos = {
+  chaos(v: View): TaskDecision
+  reverting(v: View): TaskDecision
+  /** in the stage `chaos` of a run that is paused */
+  resting(v: View): TaskDecision
+}
 
 const loopModes = new Set(['Continuous', 'OnChaos', 'AbortWhen'])
 export const isLoop = (p: ProbeState): boolean => loopModes.has(p.mode)
@@ -42,6 +56,31 @@ export const attend = (v: View): Action[] =>
 /** The targets of a wave that can still be hit. */
 export const waiting = (targets: TargetState[], wave: number): TargetState[] =>
   targets.filter((t) => t.wave === wave && t.state === 'targeted')
+
+/** A pause has ended this record, and its revert is not proven yet. */
+export const isLeaving = (target: TargetState): boolean =>
+  target.suspended === true && !isEnded(target)
+
+/** Targets whose hold a pause has cut; a task in trouble begins nothing more, also nothing again. */
+export function continued({ state, plan }: View): TaskDecision | null {
+  const joins = state.trouble ? [] : toContinue(state, plan.durationMs)
+  return joins.length > 0 ? { joins } : null
+}
+
+const order: Stage[] = [
+  'pending',
+  'preparing',
+  'pre-probes',
+  'ramp-up',
+  'chaos',
+  'reverting',
+  'ramp-down',
+  'post-probes',
+  'done',
+]
+/** Whether the task is in that stage or has been. */
+export const isPast = (task: TaskState, stage: Stage): boolean =>
+  order.indexOf(task.stage) >= order.indexOf(stage)
 
 export const lastWave = (targets: TargetState[]): number =>
   Math.max(0, ...targets.map((t) => t.wave))

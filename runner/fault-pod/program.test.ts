@@ -118,6 +118,71 @@ describe.skipIf(why !== '')(
       },
     )
 
+    const again = (containers: PosedContainer[], holdMs: number) => {
+      const [target] = orderFor(containers).targets
+      if (!target) throw new Error('no target')
+      return { ...target, id: `${target.id}#1`, holdMs }
+    }
+
+    story(
+      'what was stopped joins again for a hold of its own, once, while the others are held on',
+      { start: 'wait' },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().length === 2)
+        pod.send({ do: 'go', holdMs: 20_000 })
+        await until(5000, () => pod.names().filter((one) => one === 'injected').length === 2)
+        pod.send({ do: 'stop', targets: ['demo/web-0/app'], reason: 'pause' })
+        expect(await pod.event('reverted')).toMatchObject({ why: 'stop' })
+        expect(container.strangers()).toEqual([])
+        const join = { do: 'join' as const, targets: [again([container, other], 700)] }
+        pod.send(join)
+        pod.send(join)
+        await until(5000, () => container.strangers().length > 0)
+        expect(await container.load(300)).toBeGreaterThan(0.1)
+        const ended = await until(5000, () =>
+          pod.events.find((e) => e.event === 'reverted' && e.target === 'demo/web-0/app#1'),
+        )
+        expect(ended).toMatchObject({ why: 'deadline' })
+        expect('heldMs' in ended && Math.abs((ended.heldMs ?? 0) - 700)).toBeLessThan(500)
+        expect(container.strangers()).toEqual([])
+        expect(other.strangers().length).toBeGreaterThan(0)
+        pod.send(join)
+        await sleep(300)
+        expect(container.strangers()).toEqual([])
+        const injections = pod.events.filter((e) => e.event === 'injected')
+        expect(injections.map((e) => 'target' in e && e.target)).toEqual([
+          'demo/web-0/app',
+          'demo/web-1/app',
+          'demo/web-0/app#1',
+        ])
+      },
+    )
+
+    story(
+      'a target that joins a pod without any is injected there, and one that was stopped first is not',
+      { start: 'wait', targets: [] },
+      async ({ pod, container, other }) => {
+        pod.start()
+        const target = again([container, other], 20_000)
+        await until(5000, () => pod.hasJournal())
+        pod.send({ do: 'stop', targets: [`${target.id}2`], reason: 'pause' })
+        pod.send({ do: 'join', targets: [target, { ...target, id: `${target.id}2` }] })
+        await pod.event('injected')
+        expect(pod.events).toContainEqual(
+          expect.objectContaining({ target: `${target.id}2`, untouched: true }),
+        )
+        pod.program?.kill('SIGKILL')
+        await gone(container, 3000)
+        pod.startProgram()
+        await until(5000, () => pod.names().includes('lost'))
+        pod.send({ do: 'join', targets: [target] })
+        await sleep(500)
+        expect(pod.names().filter((one) => one === 'injected')).toHaveLength(1)
+        expect(container.strangers()).toEqual([])
+      },
+    )
+
     story('stop reverts at once', { holdMs: 20_000 }, async ({ pod, container }) => {
       pod.start()
       await pod.event('injected')

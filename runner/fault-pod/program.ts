@@ -42,6 +42,12 @@ const troubleOf = (thrown: unknown): { code: string; reason: string } => ({
   reason: thrown instanceof Error ? thrown.message : String(thrown),
 })
 
+/** A target and what was found of it on the node, or why it cannot be hit. */
+type Looked<Target extends NodeTarget = NodeTarget> = {
+  target: Target
+  result: { value: { place: Omit<FoundTarget, 'mark'>; facility: string } } | { thrown: unknown }
+}
+
 /** The life of the fault program: arm, go, hold, revert, report, leave nothing. */
 export class Program {
   readonly #world: World
@@ -51,6 +57,10 @@ export class Program {
   #settled = new Set<string>()
   /** what an earlier program left open and is being put back */
   #sweeping = new Set<string>()
+  /** what waits for the guard before it is injected */
+  readonly #joining = new Set<string>()
+  /** null once the guard is there, or why it is not */
+  #guarded: Promise<unknown> = Promise.resolve(null)
   #line: GuardLine | null = null
   #goes = 0
   #ready = false
@@ -127,6 +137,7 @@ export class Program {
   async #yield(attempt: number): Promise<void> {
     setTimeout(() => this.#finish('yielded'), termLimitMs)
     this.#armed.clear()
+    this.#joining.clear()
     const reason = `fault pod ${attempt} of this node looks after it now`
     for (const hold of this.#holds.values()) hold.end({ end: 'lost', reason })
     while (this.#settling.size > 0) await Promise.all(this.#settling)
@@ -139,7 +150,9 @@ export class Program {
     const { channel } = this.#world
     if (command.do === 'hello') channel.hello(command.acknowledged)
     else if (command.do === 'ack') channel.ack(command.seq)
-    else if (!this.#ready && command.do === 'go') this.#early.push(command)
+    else if (!this.#ready && (command.do === 'go' || command.do === 'join'))
+      this.#early.push(command)
+    else if (command.do === 'join') void this.#join(command.targets)
     else if (command.do === 'go' && this.#world.order.start === 'sweep')
       this.#refuseToGo(command.targets ?? [])
     else if (command.do === 'go') this.#go(command.holdMs, command.targets)
@@ -160,8 +173,8 @@ export class Program {
    * restart in place and the stressor's own limit stand in, and a guard that does not come ends the hold.
    */
   async #arm(): Promise<void> {
-    const { order, channel, journal, limits } = this.#world
-    const found = order.start === 'sweep' ? [] : this.#find()
+    const { order, journal, limits } = this.#world
+    const found = order.start === 'sweep' ? [] : this.#find(order.targets)
     const fifo = join(journal.dir, `guard-${order.attempt}`)
     const opening = openGuardLine(fifo, limits.guardMs).then(
       (opened) => {
@@ -170,10 +183,17 @@ export class Program {
       },
       (thrown: unknown) => thrown,
     )
+    this.#guarded = opening
     if (order.start === 'sweep') this.#refuseToGo(order.targets.map(({ id }) => id))
     if (found.length === 0) return
     const absent = order.start === 'wait' ? await opening : null
     if (order.start === 'now') void opening.then((thrown) => thrown && this.#unguarded(thrown))
+    this.#armAll(found, absent)
+  }
+
+  /** `absent`: why there is no guard, without which nothing is armed. */
+  #armAll(found: readonly Looked[], absent: unknown): void {
+    const { channel } = this.#world
     for (const { target, result } of found) {
       try {
         if (absent) throw absent
@@ -187,7 +207,23 @@ export class Program {
     }
   }
 
-  #find() {
+  /** What comes after the start: armed and injected at once, each for its own hold. */
+  async #join(targets: readonly (NodeTarget & { holdMs: number })[]): Promise<void> {
+    const ids = targets.map(({ id }) => id)
+    if (this.#world.order.start === 'sweep') return this.#refuseToGo(ids)
+    for (const id of ids) this.#joining.add(id)
+    const absent = await this.#guarded
+    const found = this.#find(targets.filter(({ id }) => this.#joining.delete(id)))
+    this.#armAll(found, absent)
+    for (const [holdMs, group] of Map.groupBy(found, ({ target }) => target.holdMs))
+      this.#go(
+        holdMs,
+        group.map(({ target }) => target.id),
+      )
+    this.#rest()
+  }
+
+  #find<Target extends NodeTarget>(targets: readonly Target[]): Looked<Target>[] {
     const { order, hands, find } = this.#world
     const look = (target: NodeTarget) => {
       const fault = this.#fault
@@ -195,8 +231,10 @@ export class Program {
       const params = fault.params(order.params)
       return { place, facility: fault.facility({ ...place, mark: '' }, hands, params) }
     }
-    return order.targets
-      .filter(({ id }) => !this.#settled.has(id) && !this.#sweeping.has(id))
+    const isKnown = (id: string) =>
+      this.#settled.has(id) || this.#sweeping.has(id) || this.#holds.has(id)
+    return targets
+      .filter(({ id }) => !isKnown(id))
       .map((target) => ({ target, result: attempt(() => look(target)) }))
   }
 
@@ -282,12 +320,17 @@ export class Program {
     const named = (id: string) => !targets || targets.includes(id)
     for (const [id, hold] of this.#holds) if (named(id)) hold.end({ end })
     // A pod that is taken away before it has injected is replaced by one that does.
-    if (end === 'term') return
-    for (const { id, touched } of order.targets) {
-      if (!named(id) || this.#holds.has(id) || this.#settled.has(id)) continue
+    if (end === 'term') {
+      this.#joining.clear()
+      return
+    }
+    const touched = order.targets.filter((target) => target.touched).map(({ id }) => id)
+    for (const id of targets ?? [...order.targets.map((target) => target.id), ...this.#joining]) {
+      if (this.#holds.has(id) || this.#settled.has(id)) continue
       // of what an earlier program did, more is said when it is put back
-      if (this.#sweeping.has(id) || (touched && !this.#ready)) continue
+      if (this.#sweeping.has(id) || (touched.includes(id) && !this.#ready)) continue
       this.#armed.delete(id)
+      this.#joining.delete(id)
       this.#settled.add(id)
       const proof = 'nothing was injected'
       channel.emit({ event: 'reverted', target: id, why: end, heldMs: 0, proof, untouched: true })

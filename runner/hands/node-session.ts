@@ -8,9 +8,11 @@ import type { Log } from '../../lib/log.ts'
 import { ChaosError } from '../../model/errors.ts'
 import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
-import { isEnded, type TaskState } from '../../model/state.ts'
+import { isEnded, recordKey, type TargetState, type TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { isLeaving } from '../engine/view.ts'
 import { factOf } from './node-facts.ts'
+import { nodeTarget } from './node-target.ts'
 import {
   containerOf,
   isTerminal,
@@ -46,6 +48,8 @@ export type SessionParts = {
 export type SessionLinks = {
   order: NodeOrder
   task(): TaskState
+  /** the run is paused: nothing is injected */
+  resting(): boolean
   emit(fact: FactBody): void
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>
@@ -57,6 +61,8 @@ const reattachMs = 100
 const reattachMaxMs = 2000
 /** A pod that vanished with its targets still open is replaced so often. */
 const attempts = 5
+/** And so often in all, when pauses lie between. */
+const mostAttempts = 50
 const quitMs = 2000
 /** A program that is just starting is waited for before it is told to end: cut off, it would leave its journal. */
 const reachMs = 10_000
@@ -91,21 +97,29 @@ export class NodeSession {
     return this.#links.order.node
   }
 
-  /** Begins once; later calls do nothing. */
+  /** Begins unless it is under way; a session whose pod has ended begins again with another one. */
   begin(): void {
-    this.#running ??= this.#run().catch((error: unknown) => {
-      if (this.#end.signal.aborted) return
-      const reason = error instanceof Error ? error.message : String(error)
-      const code = error instanceof ChaosError ? error.code : 'HELPER_ERROR'
-      for (const target of this.#open())
-        this.#links.emit({
-          fact: target.state === 'targeted' ? 'inject-failed' : 'revert-failed',
-          task: this.#links.order.task,
-          target: target.id,
-          trouble: { code, reason, target: target.id },
-          remaining: [undoByHand(this.#links.order)],
-        } as FactBody)
-    })
+    if (this.#running) return
+    this.#running = this.#run().then(
+      () => {
+        this.#running = null
+      },
+      (error: unknown) => this.#fail(error),
+    )
+  }
+
+  #fail(error: unknown): void {
+    if (this.#end.signal.aborted) return
+    const reason = error instanceof Error ? error.message : String(error)
+    const code = error instanceof ChaosError ? error.code : 'HELPER_ERROR'
+    for (const target of this.#open())
+      this.#links.emit({
+        fact: target.state === 'targeted' ? 'inject-failed' : 'revert-failed',
+        task: this.#links.order.task,
+        target: recordKey(target),
+        trouble: { code, reason, target: target.id },
+        remaining: [undoByHand(this.#links.order)],
+      } as FactBody)
   }
 
   /** Resolves when every target of this node is armed or refused. */
@@ -120,20 +134,42 @@ export class NodeSession {
     }
   }
 
-  /** Tells the program what the state says: waves that are sent are to be injected. */
+  /** Tells the program what the state says: waves that are sent are to be injected, and what joined them. */
   async pushGo(): Promise<void> {
-    const task = this.#links.task()
-    const targets = this.#mine()
-      .filter((t) => t.state === 'targeted' && t.wave < task.wave)
-      .map((t) => t.id)
+    if (this.#links.resting()) return
+    const { wave } = this.#links.task()
+    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
+    const targets = sent.filter(isFirst).map(recordKey)
     // A pod that started by itself takes no notice; the one that replaces it waits for this.
-    if (targets.length === 0) return
-    await this.#send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+    if (targets.length > 0)
+      await this.#send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+    const joined = sent.flatMap((t) => (t.holdMs ? [{ ...nodeTarget(t), holdMs: t.holdMs }] : []))
+    if (joined.length > 0) await this.#send({ do: 'join', targets: joined })
+  }
+
+  /** Tells the program to put back what a pause ends. */
+  async suspend(): Promise<void> {
+    const targets = this.#mine().filter(isLeaving).map(recordKey)
+    if (targets.length > 0) await this.#send({ do: 'stop', targets, reason: 'the run is paused' })
+  }
+
+  /** Keeps a program that has nothing to do from ending by itself. */
+  async greet(): Promise<void> {
+    await this.#send({ do: 'ack', seq: this.#acknowledged() })
   }
 
   async stop(reason: string): Promise<void> {
     this.#stopping = reason
+    await this.#sayStop(reason)
+  }
+
+  async #sayStop(reason: string): Promise<void> {
     await this.#send({ do: 'stop', reason })
+    // The program may never have heard of what joined: only by name it says that nothing was done.
+    const joined = this.#open()
+      .filter((t) => !isFirst(t))
+      .map(recordKey)
+    if (joined.length > 0) await this.#send({ do: 'stop', targets: joined, reason })
   }
 
   /** Ends the pod: nothing of it is left afterwards, unless the experiment wants it retained. */
@@ -184,9 +220,10 @@ export class NodeSession {
   }
   #recordedNames(): string[] {
     const recorded = new Set(this.#links.task().pods)
-    return Array.from({ length: attempts }, (_, i) => podName(this.#links.order, i + 1)).filter(
-      (n) => recorded.has(n),
-    )
+    return this.#names().filter((n) => recorded.has(n))
+  }
+  #names(): string[] {
+    return Array.from({ length: mostAttempts }, (_, i) => podName(this.#links.order, i + 1))
   }
   #quitting = false
   async #untilDetached(stream: Attached, signal: AbortSignal): Promise<true> {
@@ -219,14 +256,19 @@ export class NodeSession {
   #isReady(): boolean {
     // After an adoption the program has told the runner before us that it is armed.
     if (this.#attached && this.#adopted) return true
-    return this.#mine().every((t) => this.#armed.has(t.id) || t.state !== 'targeted')
+    return this.#mine().every((t) => this.#armed.has(t.id) || t.state !== 'targeted' || !isFirst(t))
   }
   #adopted = false
+
+  /** the pod that comes next, from 1 */
+  #next = 1
 
   async #run(): Promise<void> {
     const signal = this.#end.signal
     let reserve = true
-    for (let attempt = 1; attempt <= attempts; attempt++) {
+    const first = this.#next
+    for (let attempt = first; attempt < first + attempts; attempt++) {
+      this.#next = attempt + 1
       const { order } = this.#links
       const name = podName(order, attempt)
       this.#name = name
@@ -262,7 +304,7 @@ export class NodeSession {
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
     // A replacement never injects: it sweeps what the journal holds and reports it.
-    const start = attempt === 1 ? order.start : 'wait'
+    const start = attempt === 1 && !this.#links.resting() ? order.start : 'wait'
     const path = resourcePath({ ...pods, namespace })
     const made = { ...order, start, attempt, after: this.#acknowledged() }
     try {
@@ -338,8 +380,11 @@ export class NodeSession {
     if (!line) return
     if ('hello' in line) {
       this.#attached = attached
-      if (this.#stopping) await this.#send({ do: 'stop', reason: this.#stopping })
-      else await this.pushGo()
+      if (this.#stopping) await this.#sayStop(this.#stopping)
+      else {
+        await this.suspend()
+        await this.pushGo()
+      }
       this.#wakeArmed()
       return
     }
@@ -385,6 +430,9 @@ export class NodeSession {
     }
   }
 }
+
+/** Hit with its wave, not after it. */
+const isFirst = (target: TargetState): boolean => target.holdMs === undefined
 
 const isRunning = (pod: Pod): boolean =>
   containerOf(pod, faultContainer)?.state?.running !== undefined

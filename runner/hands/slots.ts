@@ -4,7 +4,7 @@ import { isAlreadyExists, isConflict, isNotFound } from '../../lib/kube/errors.t
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
-import { isEnded, type RunState, runStateSchema } from '../../model/state.ts'
+import { isEnded, type RunState, recordKey, runStateSchema } from '../../model/state.ts'
 import type { Resource } from '../run/resource.ts'
 
 export const slotLabel = 'chaos.chaosplane.io/slot'
@@ -59,7 +59,7 @@ export function isStale(holder: Holder, object: KubeObject | undefined): boolean
   if (run.runId !== holder.runId) return false
   const target = run.tasks
     .find((t) => t.name === holder.task)
-    ?.targets.findLast((t) => t.id === holder.target)
+    ?.targets.findLast((t) => recordKey(t) === holder.target)
   return run.finishedAt !== undefined || (target !== undefined && isEnded(target))
 }
 

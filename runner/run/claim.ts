@@ -9,6 +9,14 @@ export const abortAnnotation = 'chaos.chaosplane.io/abort'
 /** All spellings that users of either family know. */
 export const abortAnnotations = [abortAnnotation, 'chaosplane.dev/abort', 'litmuschaos.io/abort']
 
+export const pauseAnnotation = 'chaos.chaosplane.io/pause'
+export const pauseAnnotations = [
+  pauseAnnotation,
+  'chaosplane.dev/pause',
+  'chaosplane.io/paused',
+  'litmuschaos.io/pause',
+]
+
 /** One life of one runner pod. */
 export type Identity = { pod: string; instance: string }
 
@@ -49,7 +57,7 @@ const maxRefusals = 5
 type Letting = { resource: Resource; seen: KubeObject | null }
 
 /**
- * Lets the resource go: finalizer, claim and used abort annotations in one write. Gone already is fine.
+ * Lets the resource go: finalizer, claim and used annotations of abort and pause in one write. Gone already is fine.
  * First by what was `seen` last, tested by the API server; when that has changed, by a fresh look.
  */
 export async function letGo(
@@ -84,7 +92,7 @@ const pointer = (name: string): string => name.replaceAll('~', '~0').replaceAll(
 function releaseOf({ metadata }: KubeObject): JsonPatchOp[] {
   const ops: JsonPatchOp[] = []
   const at = metadata.finalizers?.indexOf(finalizer) ?? -1
-  for (const name of [claimAnnotation, ...abortAnnotations]) {
+  for (const name of [claimAnnotation, ...abortAnnotations, ...pauseAnnotations]) {
     const value = metadata.annotations?.[name]
     const path = `/metadata/annotations/${pointer(name)}`
     if (value !== undefined) ops.push({ op: 'test', path, value }, { op: 'remove', path })
@@ -103,10 +111,18 @@ export function abortOf(
   spec: Record<string, unknown> | undefined,
 ): string | null {
   if (object.metadata.deletionTimestamp) return 'deletion of the resource'
-  const said = abortAnnotations.find((a) =>
-    ['true', 'yes', '1'].includes((object.metadata.annotations?.[a] ?? '').toLowerCase()),
-  )
-  if (said) return `annotation ${said}`
+  const said = saidIn(object, abortAnnotations)
+  if (said) return said
   if (spec?.['engineState'] === 'stop') return 'spec.engineState stop'
   return null
+}
+
+/** Who asks the run to stand still, or null. */
+export const pauseIn = (object: KubeObject): string | null => saidIn(object, pauseAnnotations)
+
+function saidIn({ metadata }: KubeObject, annotations: string[]): string | null {
+  const said = annotations.find((a) =>
+    ['true', 'yes', '1'].includes((metadata.annotations?.[a] ?? '').toLowerCase()),
+  )
+  return said ? `annotation ${said}` : null
 }

@@ -8,6 +8,7 @@ import { createAlone } from '../actions/alone.ts'
 import { carryOut } from '../actions/carry-out.ts'
 import type { Fact, FactBody } from '../engine/fact.ts'
 import { RunLoop } from '../engine/loop.ts'
+import { pauseOf } from '../engine/pause.ts'
 import type { FaultShape } from '../engine/view.ts'
 import { isLoop } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
@@ -15,7 +16,7 @@ import { findTargetsOf } from '../hands/look.ts'
 import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import { secretsOf } from '../probes/secrets.ts'
-import { abortOf, claim, claimOf, letGo, sameIdentity } from './claim.ts'
+import { abortOf, claim, claimOf, letGo, pauseIn, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { Projections } from './projections.ts'
@@ -87,10 +88,26 @@ export class Run {
     const { me } = this.#parts.context
     if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
       this.#lose(`runner ${holder.pod} holds the run now`)
+    this.#heedPause()
     const by = abortOf(object, object.spec)
     if (!by || this.#abort) return
     this.#abort = by
     this.#loop?.emit({ fact: 'aborted', by })
+  }
+
+  /** Pause and resume are what the resource says now, not what happened to it: several of either are fine. */
+  #heedPause(): void {
+    const fact = this.#loop && this.#pauseFact(this.#loop.state)
+    if (fact) this.#loop?.emit(fact)
+  }
+
+  #pauseFact(state: RunState): FactBody | null {
+    const by = this.#seen && pauseIn(this.#seen)
+    if (state.finishedAt !== undefined || state.abort) return null
+    if (by && !state.paused) return pauseOf(by, { plan: this.#parts.plan, state, shapeOf })
+    const gone = this.#seen?.metadata.deletionTimestamp !== undefined
+    if (by || gone || !state.paused) return null
+    return { fact: 'resumed', by: `${state.paused.by} no longer set` }
   }
   #claimedAt: KubeObject | null = null
 
@@ -208,6 +225,8 @@ export class Run {
       facts.push({ fact: 'prepare-failed', task, trouble, fatal: true })
     if (adopted) facts.push(...unheard(state))
     if (this.#abort) facts.push({ fact: 'aborted', by: this.#abort })
+    const paused = this.#pauseFact(state)
+    if (paused && !this.#abort) facts.push(paused)
     return facts
   }
 
@@ -215,8 +234,7 @@ export class Run {
     this.#projections.tell(state, fact)
     this.#keeper.offer(this.#projections.reserve(state), lazyFor(fact))
     // A verdict, and the stages that people wait for, are not kept waiting.
-    if (fact.fact === 'finished' || fact.fact === 'aborted')
-      void this.#keeper.durable(this.#halt.signal).catch(() => {})
+    if (urgent.has(fact.fact)) void this.#keeper.durable(this.#halt.signal).catch(() => {})
   }
 
   async #finish(claimed: Promise<void>, signal: AbortSignal): Promise<void> {
@@ -262,6 +280,8 @@ export class Run {
       await Promise.all([...nodes.values()].map((s) => s.leave()))
   }
 }
+
+const urgent = new Set<Fact['fact']>(['finished', 'aborted', 'paused', 'resumed'])
 
 /** That a struck pod is gone is worth a write of its own only when nothing else comes for a while, milliseconds. */
 const lazyFor = (fact: Fact): number => {

@@ -70,7 +70,10 @@ export function viewOf(seen: Seen, now: number): View {
     verdict: seen.verdict,
     score: seen.score,
     elapsedMs: run ? Math.max(0, end - run.startedAt) : null,
-    leftMs: plan && run && !run.finishedAt && !endingOf(run) ? leftOfRun(plan, run, now) : null,
+    leftMs:
+      plan && run && !run.finishedAt && !endingOf(run)
+        ? leftOfRun(plan, run, run.paused?.since ?? now)
+        : null,
     ending: run ? endingOf(run) : null,
     refusals: (run?.refused ?? []).map(
       ({ path, reason, suggestion }) => `${path}: ${reason} ${suggestion}`,
