@@ -15,6 +15,8 @@ const awayLimitMs = 500
 /** One attempt to put back and prove, and one call of it, milliseconds. */
 const attemptMs = 30_000
 const callMs = 4000
+/** No longer is waited for the record before a target is put back, milliseconds. */
+const recordMs = 1000
 /** What is not put back by then is called owed; until then the API server may only have been busy, milliseconds. */
 const owedAfterMs = 3000
 /**
@@ -39,6 +41,7 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
     const target = look()
     if (!target || isEnded(target) || io.signal.aborted) return
     const from = await heldFrom(target, at, io)
+    await onRecord(at, io.signal)
     const done = await putBack(target, at, io)
     if (!done || io.signal.aborted) return
     const { at: endedAt, ...rest } = done
@@ -49,6 +52,15 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
     await actor.stored(AbortSignal.timeout(giveBackMs)).catch(() => {})
     await giveBack(target, at)
   })
+}
+
+/**
+ * Whoever takes over must not take the target for one that is still to be injected: that it was is stored before it is
+ * put back. A status that cannot be written does not keep the target from being put back.
+ */
+async function onRecord({ actor }: At, until: AbortSignal): Promise<void> {
+  const signal = AbortSignal.any([until, AbortSignal.timeout(recordMs)])
+  await actor.durable(signal).catch(() => {})
 }
 
 /** Gives back what the target held for itself alone. */

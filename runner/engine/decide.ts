@@ -9,6 +9,7 @@ import {
   attend,
   type Chaos,
   type FaultShape,
+  hasPods,
   isPast,
   loops,
   type TaskDecision,
@@ -138,7 +139,8 @@ function mayShare(a: Selection, b: Selection): boolean {
 
 const stageDecisions: { [K in Stage]: (v: View) => TaskDecision } = {
   pending: (v) => {
-    return { move: v.ending ? 'done' : 'preparing' }
+    if (!v.ending) return { move: 'preparing' }
+    return { move: v.run.adoptions > 0 && hasPods(v.state) ? 'reverting' : 'done' }
   },
   preparing: (v) =>
     early(v) ??

@@ -5,6 +5,7 @@ import {
   attend,
   type Chaos,
   continued,
+  hasPods,
   isLeaving,
   lastWave,
   loops,
@@ -37,6 +38,15 @@ function join({ plan, state }: View): Action[] {
   return open.length > 0 ? [{ do: 'join', task: plan.name, count: open.length }] : []
 }
 
+/**
+ * A fault pod may have started by itself once chaos has begun, or have been told to go by a runner that died before
+ * that was stored: what it did is asked, not guessed.
+ */
+const mayBeBegun = ({ state, run }: View, target: TargetState): boolean =>
+  target.wave < state.wave ||
+  target.state !== 'targeted' ||
+  ((state.chaosAt !== undefined || run.adoptions > 0) && hasPods(state))
+
 /** A fault in fault pods: they hold and revert, the engine tells them when and listens. */
 export const onNodes: Chaos = {
   chaos(v) {
@@ -54,9 +64,7 @@ export const onNodes: Chaos = {
   },
   resting: (v) => ({ want: [...attend(v), ...suspend(v)] }),
   reverting(v) {
-    const { targets } = v.state
-    const begun = targets.filter((t) => t.wave < v.state.wave || t.state !== 'targeted')
-    const open = begun.filter((t) => !isEnded(t))
+    const open = v.state.targets.filter((t) => mayBeBegun(v, t) && !isEnded(t))
     if (open.length === 0) return afterRevert(v)
     return {
       want: [

@@ -48,6 +48,9 @@ export const loops = (v: View, modes: readonly string[] = [...loopModes]): Actio
     .filter((p) => modes.includes(p.mode) && p.during === undefined)
     .map((p) => ({ do: 'watch', task: v.plan.name, probe: p.name }))
 
+/** Fault pods that may still have something to tell. */
+export const hasPods = (task: TaskState): boolean => task.pods.length > 0 && !task.closed
+
 export const attend = (v: View): Action[] =>
   v.shape.hands === 'node' && v.state.prepared && !v.state.closed
     ? [{ do: 'attend', task: v.plan.name }]

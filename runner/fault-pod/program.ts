@@ -195,6 +195,8 @@ export class Program {
   #armAll(found: readonly Looked[], absent: unknown): void {
     const { channel } = this.#world
     for (const { target, result } of found) {
+      // told to stop while the guard was waited for
+      if (this.#settled.has(target.id)) continue
       try {
         if (absent) throw absent
         if ('thrown' in result) throw result.thrown

@@ -260,13 +260,19 @@ export class NodeSession {
   }
   #adopted = false
 
+  /** Who takes over goes on with the newest pod: it has the journal, and an earlier one beside it would wait for ever. */
+  #newest(): number {
+    const recorded = this.#links.task().pods
+    return Math.max(1, this.#names().findLastIndex((name) => recorded.includes(name)) + 1)
+  }
+
   /** the pod that comes next, from 1 */
   #next = 1
 
   async #run(): Promise<void> {
     const signal = this.#end.signal
     let reserve = true
-    const first = this.#next
+    const first = Math.max(this.#next, this.#newest())
     for (let attempt = first; attempt < first + attempts; attempt++) {
       this.#next = attempt + 1
       const { order } = this.#links

@@ -9,8 +9,8 @@ import { carryOut } from '../actions/carry-out.ts'
 import type { Fact, FactBody } from '../engine/fact.ts'
 import { RunLoop } from '../engine/loop.ts'
 import { pauseOf } from '../engine/pause.ts'
+import { unheard } from '../engine/unheard.ts'
 import type { FaultShape } from '../engine/view.ts'
-import { isLoop } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf } from '../hands/look.ts'
 import { createMasker } from '../logs/mask.ts'
@@ -291,28 +291,6 @@ const lazyFor = (fact: Fact): number => {
 
 const newer = (a: KubeObject, b: KubeObject): boolean =>
   Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion)
-
-/** Loops that nobody listened to while the run had no runner are judged by what was seen until then. */
-function unheard(state: RunState): FactBody[] {
-  return state.tasks
-    .filter((t) => t.stage === 'reverting' && t.chaosAt !== undefined)
-    .flatMap((task) =>
-      task.probes
-        .filter((p) => isLoop(p) && p.mode !== 'AbortWhen' && p.during === undefined)
-        .map(
-          (p): FactBody => ({
-            fact: 'probed',
-            task: task.name,
-            probe: p.name,
-            phase: 'during',
-            outcome: p.evaluations > 0 ? 'passed' : 'error',
-            detail: 'the runner was replaced before the loop was judged',
-            evaluations: 0,
-            final: true,
-          }),
-        ),
-    )
-}
 
 function shapeOf(id: string): FaultShape {
   const fault = faultCatalogue[id]
