@@ -1,5 +1,5 @@
 import type { KubeConfig } from '@kubernetes/client-node'
-import { type Clock, systemClock, systemRandom } from '../lib/clock.ts'
+import { type Clock, systemClock, systemMonotonic, systemRandom } from '../lib/clock.ts'
 import { attach } from '../lib/kube/attach.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { createEventRecorder } from '../lib/kube/events.ts'
@@ -19,7 +19,8 @@ import { createHttpSampler } from './probes/http/send.ts'
 import type { ProbeIo } from './probes/probe-io.ts'
 import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
-import { beat, Census, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
+import { beat, Census, freshMs, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
+import { Pulse } from './run/pulse.ts'
 import { type Experiment, type Kind, kinds } from './run/resource.ts'
 import { userOf } from './run/rights.ts'
 import { Supervisor } from './run/supervisor.ts'
@@ -54,14 +55,26 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   const watching = stopWatching.signal
   const { podCache, leaseCache, followed, running } = follow({ kube, settings, log }, watching)
   const http = createHttpSampler(() => clock.now())
-  const beating = beat(kube, { me, namespace: settings.namespace, clock, log }, watching)
+  const pulse = new Pulse(systemMonotonic, freshMs)
+  const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
+  const beating = beat(kube, heart, watching)
   const [cluster, owner] = await Promise.all([
     clusterId(kube, signal),
     ownerOf(kube, settings, signal),
     leaseCache.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])
-  const world: World = { parts, kube, clock, podCache, cluster, owner, http: http.sample, me }
+  const world: World = {
+    parts,
+    kube,
+    clock,
+    podCache,
+    cluster,
+    owner,
+    http: http.sample,
+    me,
+    pulse,
+  }
   const context = contextOf(world, reporting)
   const supervisor = new Supervisor(context, new Census(leaseCache, clock), followed)
   log.info({ pod: me.pod, instance: me.instance }, 'the runner works')
@@ -169,14 +182,16 @@ type World = {
   owner: OwnerReference | null
   http: ProbeIo['http']
   me: Identity
+  pulse: Pulse
 }
 
 function contextOf(world: World, reporting: ReturnType<typeof createReporting>): RunnerContext {
-  const { parts, kube, clock, podCache, cluster, me } = world
+  const { parts, kube, clock, podCache, cluster, me, pulse } = world
   const { settings, log } = parts
   const { namespace, harness } = settings
   return {
     me,
+    pulse,
     namespace,
     defaultAccount: settings.defaultAccount,
     kube,

@@ -36,6 +36,8 @@ export type Actor = {
   /** resolves when all facts so far are stored in the resource's status: the gate before every act */
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>
+  /** resolves while nobody else can have taken the run over; asked right before every act through the API */
+  mayAct(signal: AbortSignal): Promise<void>
   /** resolves when the account exists; asked once per run */
   accountExists(signal: AbortSignal): Promise<void>
   probes: ReadonlyMap<string, readonly ProbePlan[]>

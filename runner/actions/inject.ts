@@ -100,6 +100,7 @@ async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
   actor.holds.set(lockOf(task, recordKey(target)), hold)
   try {
     if (!hold.sure && (await wasThere(target, at, io))) return
+    await actor.mayAct(signal)
     hold.sure = false
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true

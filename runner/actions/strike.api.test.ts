@@ -47,6 +47,7 @@ function loopOf(task: TaskPlan, state: RunState, client = kube): RunLoop {
     signal: end.signal,
     state: () => loop.state,
     durable: async () => {},
+    mayAct: async () => {},
     accountExists: async () => {},
     probes: new Map(),
     strikes: new Map(),

@@ -142,6 +142,7 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Strike
   // Cut off at once, a deletion that was accepted would be taken for one that never happened.
   const signal = AbortSignal.any([actor.signal, after(io.signal, graceMs)])
   try {
+    await actor.mayAct(signal)
     const { evidence, since } = await instantFaultOf(task).strike(target, task.params as never, {
       kube: context.kube,
       as: userOf(account),

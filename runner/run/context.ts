@@ -9,12 +9,15 @@ import type { ProbeIo } from '../probes/probe-io.ts'
 import type { KserverClient } from '../report/kserver.ts'
 import type { Identity } from './claim.ts'
 import type { Peers } from './projections.ts'
+import type { Pulse } from './pulse.ts'
 import type { Resource } from './resource.ts'
 import type { Account } from './rights.ts'
 
 /** What all runs of one runner share. */
 export type RunnerContext = {
   me: Identity
+  /** whether others know that this runner lives */
+  pulse: Pulse
   /** namespace of the product: fault pods live here */
   namespace: string
   /** account of experiments that name none */

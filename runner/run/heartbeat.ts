@@ -5,24 +5,36 @@ import type { Cache } from '../../lib/kube/store.ts'
 import { type KubeObject, microTime } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Identity } from './claim.ts'
+import type { Pulse } from './pulse.ts'
 
 /** A runner whose lease has not changed for so long is dead, milliseconds. */
 export const deadAfterMs = 5000
 const beatMs = 1500
+/** Half of the time in which nobody can take a runner for dead: the act itself needs some of it, milliseconds. */
+export const freshMs = deadAfterMs / 2
 export const runnerLabel = 'chaos.chaosplane.io/runner'
 
 export type RunnerLease = KubeObject & { spec?: { holderIdentity?: string; renewTime?: string } }
 
 const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
 
-type Heart = { me: Identity; namespace: string; clock: Clock; log: Log }
+type Heart = {
+  me: Identity
+  namespace: string
+  clock: Clock
+  log: Log
+  pulse: Pulse
+  monotonic(): number
+}
 
 /** Renews this runner's own lease until the signal comes; a failure is tried again at the next beat. */
 export async function beat(kube: KubeClient, heart: Heart, signal: AbortSignal): Promise<void> {
   const { me, clock, log } = heart
   while (!signal.aborted) {
     try {
+      const at = heart.monotonic()
       await renew(kube, heart, { holder: me.instance, signal })
+      heart.pulse.beaten(at)
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, 'the runner lease could not be renewed')
     }

@@ -217,9 +217,16 @@ export class StatusKeeper {
     }
   }
 
-  async #lookAgain(): Promise<void> {
+  /** Resolves when the run is ours by a fresh look; throws when it is not. */
+  async confirm(signal: AbortSignal): Promise<void> {
+    await this.#settings.claimed
+    await this.#lookAgain(signal)
+    this.#end.signal.throwIfAborted()
+  }
+
+  async #lookAgain(signal = this.#end.signal): Promise<void> {
     const { kube, resource, me } = this.#settings
-    const object = await kube.get<KubeObject>(resource.path, { signal: this.#end.signal })
+    const object = await kube.get<KubeObject>(resource.path, { signal })
     if (object.metadata.uid !== resource.uid) return this.#lose('another resource took its name')
     const holder = claimOf(object)
     if (!holder || !sameIdentity(holder, me))

@@ -120,6 +120,22 @@ export class Run {
     await this.ended
   }
 
+  /** After a silence that others may have taken for death, the resource is asked who holds the run. */
+  async #mayAct(signal: AbortSignal): Promise<void> {
+    const { pulse, clock } = this.#parts.context
+    while (!pulse.isFresh) {
+      await pulse.next(signal)
+      try {
+        return await this.#keeper.confirm(signal)
+      } catch (error) {
+        this.#halt.signal.throwIfAborted()
+        signal.throwIfAborted()
+        this.#log.warn({ err: error }, 'who holds the run could not be asked; asking again')
+        await clock.sleep(askAgainMs, signal)
+      }
+    }
+  }
+
   #lose(why: string): void {
     if (this.#halt.signal.aborted) return
     this.#log.warn({ why }, 'this runner gives the run up')
@@ -183,6 +199,7 @@ export class Run {
       room: this.#parts.room,
       durable: (s) => this.#keeper.durable(s),
       stored: (s) => this.#keeper.stored(s),
+      mayAct: (s) => this.#mayAct(s),
       accountExists: () => {
         exists ??= mustExist(context.kube, account, signal)
         return exists
@@ -282,6 +299,9 @@ export class Run {
 }
 
 const urgent = new Set<Fact['fact']>(['finished', 'aborted', 'paused', 'resumed'])
+
+/** Pause before it is asked again who holds the run, milliseconds. */
+const askAgainMs = 500
 
 /** That a struck pod is gone is worth a write of its own only when nothing else comes for a while, milliseconds. */
 const lazyFor = (fact: Fact): number => {
