@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isEnded, type RunState, runStateSchema, type TargetState } from '../../model/state.ts'
-import { judgeRun } from '../../model/verdict.ts'
+import {
+  isEnded,
+  type RunState,
+  runStateSchema,
+  type TargetState,
+  type TaskState,
+} from '../../model/state.ts'
+import { judgeRun, judgeTask } from '../../model/verdict.ts'
 import { decide } from './decide.ts'
 import type { Fact, FactBody } from './fact.ts'
 import { linesOf } from './log-lines.ts'
@@ -96,6 +102,25 @@ it('stores the first trouble, which is the cause', () => {
     state,
   )
   expect(next.tasks[0]?.trouble).toEqual(first)
+})
+
+it('keeps the outcome of a task that is done, whatever is heard later', () => {
+  const trouble = { code: 'HELPER_ERROR', reason: 'late' } as const
+  const probes = [probeState('p', 'Continuous', { verdict: 'N/A' })]
+  const before = runState([
+    taskState('hog', { stage: 'done', probes, targets: [target('a', { state: 'untouched' })] }),
+  ])
+  const late: FactBody[] = [
+    { fact: 'inject-failed', task: 'hog', target: 'a', trouble },
+    { fact: 'failed', task: 'hog', trouble },
+    {
+      ...{ fact: 'probed', task: 'hog', probe: 'p', phase: 'during', outcome: 'passed' },
+      ...{ detail: '', evaluations: 1, final: true },
+    } as FactBody,
+  ]
+  const after = late.reduce((s, f) => reduce(s, { ...f, at: 2 } as Fact), before)
+  expect(after.tasks[0]?.targets[0]?.state).toBe('failed')
+  expect(judgeTask(after.tasks[0] as TaskState)).toEqual(judgeTask(before.tasks[0] as TaskState))
 })
 
 describe('targets whose turn never came', () => {

@@ -244,8 +244,28 @@ function unrecorded(state: RunState, why: string): RunState {
   }
 }
 
-const foldTask = (task: TaskState, fact: TaskFact): TaskState =>
+const fold = (task: TaskState, fact: TaskFact): TaskState =>
   (folds[fact.fact] as Fold<TaskFact>)(task, fact)
+
+/** What is still heard of a task that is done: it adds to the record of its targets and fault pods. */
+const afterEnd = new Set<Fact['fact']>([
+  'injected',
+  'inject-failed',
+  'lost',
+  'reverted',
+  'revert-failed',
+  'pod-created',
+  'acknowledged',
+  'closed',
+])
+
+/** The outcome of a task that is done stands: an event that comes late, or a probe that is cut off then, changes no verdict. */
+function foldTask(task: TaskState, fact: TaskFact): TaskState {
+  if (task.stage !== 'done') return fold(task, fact)
+  if (!afterEnd.has(fact.fact)) return task
+  const { trouble: _, ...after } = fold(task, fact)
+  return task.trouble ? { ...after, trouble: task.trouble } : after
+}
 
 /** `state = reduce(state, fact)`: pure, idempotent for repeated facts. */
 export function reduce(state: RunState, fact: Fact): RunState {

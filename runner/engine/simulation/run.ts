@@ -104,7 +104,7 @@ export class Simulation {
     const { data } = parsed
     this.targets.violations.push(...goneBack(this.stored, data))
     this.stored = data
-    if (data.finishedAt) this.verdicts.add(judgeRun(this.#s.plan.dialect, data).verdict)
+    if (data.finishedAt) this.verdicts.add(JSON.stringify(judgeRun(this.#s.plan.dialect, data)))
   }
 
   #begin(): Runner {
@@ -144,7 +144,7 @@ export class Simulation {
       now,
       store: (runner) => this.store(runner),
       // A runner that has been silent acts on nothing before it has looked whether the run is still its own.
-      holds: (runner) => !this.#stale.includes(runner),
+      holds: (runner) => runner === this.#holder,
       programOf: (task, node) => this.#programOf(task, node),
       choose: (task, wave) => this.#choose(task, wave),
       which: (...outcomes) => outcomes[next() % outcomes.length] as (typeof outcomes)[number],
