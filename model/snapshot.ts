@@ -19,6 +19,17 @@ export const roomFor = (document: unknown): number =>
 export const short = (text: string, max: number): string =>
   text.length > max ? `${text.slice(0, max - 1)}…` : text
 
+const maxNotes = 50
+
+/** Notes as status has room for them: each once, and how many were left out. */
+export function withNotes(before: string[], more: readonly string[]): string[] {
+  if (before.length >= maxNotes) return before
+  const all = [...new Set([...before, ...more.map((note) => short(note, 1000))])]
+  if (all.length <= maxNotes) return all
+  const kept = maxNotes - 1
+  return [...all.slice(0, kept), `${all.length - kept} more notes are left out.`]
+}
+
 /** How long texts may be: the record says in any case what was done to whom and what is owed. */
 type Limits = { reason: number; detail: number; commands: number }
 const brief: Limits = { reason: 300, detail: 150, commands: 5 }

@@ -20,6 +20,8 @@ const broken = probe({
   trouble: { code: 'CMD_PROBE_ERROR', reason: 'exit status 127' },
 })
 
+const inject = { code: 'CHAOS_INJECT_ERROR', reason: 'x' } as const
+
 const task = (over: Partial<TaskState> = {}): TaskState => ({
   name: 'one',
   fault: 'pod-delete',
@@ -114,6 +116,32 @@ describe('a task', () => {
       ['Stopped', 'Stopped', '50', 'HTTP_PROBE_FAILURE'],
     ],
     [
+      'stopOnFailure, and trouble while it was ended',
+      { probes: [failed, probe()], stopped: 'probe bad', trouble: inject },
+      ['Stopped', 'Stopped', '50', 'HTTP_PROBE_FAILURE'],
+    ],
+    [
+      'ended by the stop of another task, with a failed probe and trouble of its own',
+      { probes: [failed], stopped: 'probe bad of two', trouble: inject },
+      ['Stopped', 'Stopped', '0', 'HTTP_PROBE_FAILURE'],
+    ],
+    [
+      'ended by the stop of another task, with trouble and no failed probe',
+      { probes: [probe()], stopped: 'probe bad of two', trouble: inject },
+      ['Error', 'Error', '0', 'CHAOS_INJECT_ERROR'],
+    ],
+    [
+      'stopOnFailure, and a target is owed',
+      { probes: [failed], stopped: 'probe bad', targets: owed },
+      ['Error', 'Error', '0', 'CHAOS_REVERT_ERROR'],
+    ],
+    [
+      'aborted, with a failed probe and trouble',
+      { probes: [failed, probe()], trouble: inject },
+      ['Stopped', 'Stopped', '50', 'EXPERIMENT_ABORTED'],
+      { abort: { by: 'annotation', at: 5000 } },
+    ],
+    [
       'aborted in the middle',
       { probes: [probe()] },
       ['Stopped', 'Stopped', '100', 'EXPERIMENT_ABORTED'],
@@ -190,6 +218,18 @@ describe('a run', () => {
       'stopped by a probe',
       run([task({ probes: [failed], stopped: 'probe bad' })], { stopped: true }),
       ['Stopped', 'Failed', 'Stopped'],
+    ],
+    [
+      'stopped by a probe, with trouble on the same task',
+      run([task({ probes: [failed], stopped: 'probe bad', trouble: inject })], { stopped: true }),
+      ['Stopped', 'Failed', 'Stopped'],
+    ],
+    [
+      'stopped by a probe, with an error in another task',
+      run([task({ probes: [failed], stopped: 'probe bad' }), task({ ...error, stopped: 'bad' })], {
+        stopped: true,
+      }),
+      ['Error', 'Failed', 'Error'],
     ],
     [
       'refused',

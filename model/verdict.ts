@@ -84,7 +84,8 @@ function judgeDone(task: TaskState, run: RunState | undefined): TaskJudgement {
         reason: 'a target is not yet as it was; status.run has the commands that remain',
       },
     })
-  if (cut !== undefined && (run?.abort || !task.trouble)) {
+  // A failed hypothesis counts before an error, and what follows from the stop does not take its place.
+  if (cut !== undefined && (run?.abort || failed || !task.trouble)) {
     const trouble = failed && !run?.abort ? probeTrouble(failed, 'FAILURE') : cut
     return judged('Stopped', 'Stopped', { percent: percentage(probes, 0), trouble })
   }

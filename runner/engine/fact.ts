@@ -14,7 +14,7 @@ export type Fact = {
 } /** `rollback`: an abort condition asked for the normal end, early */ & (
   | { fact: 'aborted'; by: string; rollback?: boolean }
   /** the probes of every task are known */
-  | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notifyId: string }
+  | { fact: 'resolved'; probes: Record<string, ProbeState[]>; notes: string[]; notifyId: string }
   /** `goesOn`: tasks that cannot be paused; `held`: by task, the records that the pause ends */
   | { fact: 'paused'; by: string; goesOn: string[]; held: Record<string, string[]> }
   | { fact: 'resumed'; by: string }

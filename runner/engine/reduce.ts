@@ -1,5 +1,5 @@
 import type { Trouble } from '../../model/errors.ts'
-import { short } from '../../model/snapshot.ts'
+import { short, withNotes } from '../../model/snapshot.ts'
 import {
   isEnded,
   mayContinue,
@@ -289,6 +289,7 @@ export function reduce(state: RunState, fact: Fact): RunState {
       return {
         ...state,
         notifyId: state.notifyId || fact.notifyId,
+        notes: withNotes(state.notes, fact.notes),
         tasks: state.tasks.map((t) =>
           t.probes.length > 0 ? t : { ...t, probes: fact.probes[t.name] ?? [] },
         ),

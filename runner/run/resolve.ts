@@ -14,6 +14,8 @@ export type Resolved = {
   states: Record<string, ProbeState[]>
   /** tasks whose references cannot be resolved */
   troubles: ReadonlyMap<string, Trouble>
+  /** what entries of the registry say that is not used */
+  notes: string[]
 }
 
 type Registry = { entries: Map<string, string>; namespace: string }
@@ -50,17 +52,21 @@ export async function resolveProbes(
   const plans = new Map<string, ProbePlan[]>()
   const states: Record<string, ProbeState[]> = {}
   const troubles = new Map<string, Trouble>()
+  const notes: string[] = []
   for (const task of plan.tasks) {
     const probes: ProbePlan[] = []
     for (const probe of task.probes) {
-      const found = 'ref' in probe ? fromRegistry(probe, registry) : probe
+      const found = 'ref' in probe ? fromRegistry(probe, registry) : { probe, notes: [] }
       if ('reason' in found) troubles.set(task.name, found)
-      else probes.push(unique(found, probes))
+      else {
+        probes.push(unique(found.probe, probes))
+        notes.push(...found.notes)
+      }
     }
     plans.set(task.name, probes)
     states[task.name] = probes.map(stateOfProbe)
   }
-  return { plans, states, troubles }
+  return { plans, states, troubles, notes }
 }
 
 /** Two uses of one probe in one task, in different modes, are two probes. */
@@ -73,7 +79,7 @@ function unique(probe: ProbePlan, before: ProbePlan[]): ProbePlan {
 function fromRegistry(
   { ref, mode }: ProbeReference,
   registry: Registry | null,
-): ProbePlan | Trouble {
+): { probe: ProbePlan; notes: string[] } | Trouble {
   const text = registry?.entries.get(ref)
   if (text === undefined) {
     const known = [...(registry?.entries.keys() ?? [])].sort()
@@ -83,7 +89,10 @@ function fromRegistry(
     }
   }
   const parsed = parseProbe(text, mode)
-  if (parsed.ok) return { ...parsed.probe, name: ref }
+  if (parsed.ok) {
+    const notes = parsed.notes.map((note) => `probe ${ref} of ConfigMap ${registryName}: ${note}`)
+    return { probe: { ...parsed.probe, name: ref }, notes }
+  }
   const first = parsed.refusals[0]
   return {
     code: 'UNKNOWN_PROBE',

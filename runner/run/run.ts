@@ -236,7 +236,8 @@ export class Run {
     state: RunState,
   ): FactBody[] {
     const { me } = this.#parts.context
-    const facts: FactBody[] = [{ fact: 'resolved', probes: resolved.states, notifyId: '' }]
+    const { states: probes, notes } = resolved
+    const facts: FactBody[] = [{ fact: 'resolved', probes, notes, notifyId: '' }]
     if (adopted) facts.push({ fact: 'adopted', runner: me.pod, instance: me.instance })
     for (const [task, trouble] of resolved.troubles)
       facts.push({ fact: 'prepare-failed', task, trouble, fatal: true })

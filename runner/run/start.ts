@@ -1,5 +1,5 @@
 import type { Plan, Refusal } from '../../model/plan.ts'
-import { leastBytes, short } from '../../model/snapshot.ts'
+import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
 import {
   type RunState,
   runStateSchema,
@@ -45,7 +45,7 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
     ...rest,
     notifyId: '',
     startedAt: at,
-    notes: (plan?.notes ?? []).slice(0, 50).map(brief),
+    notes: withNotes([], plan?.notes ?? []),
     tasks: (plan?.tasks ?? []).map((t) => newTask(t.name, t.faultWritten, t.weight)),
     adoptions: 0,
   }
