@@ -25,6 +25,13 @@ export type RunProperties = {
   verbosity: 'info' | 'debug'
 }
 
+/** One key of a Secret in the namespace of the experiment. */
+export type SecretKey = { secret: string; key: string }
+
+/** What a probe may take out of Secrets. */
+export const probeFiles = ['credentials', 'body', 'ca', 'cert', 'key'] as const
+export type ProbeFile = (typeof probeFiles)[number]
+
 export type HttpInputs = {
   url: string
   method: 'GET' | 'POST' | 'HEAD' | 'PUT'
@@ -32,6 +39,10 @@ export type HttpInputs = {
   contentType: string
   body: string
   insecureSkipVerify: boolean
+  /** in PEM; empty: the well-known authorities, no certificate of our own, the name in the URL */
+  tls: { ca: string; cert: string; key: string; serverName: string }
+  /** where contents stand that are empty here until the run begins; they are kept in memory only */
+  files: Partial<Record<ProbeFile, SecretKey>>
   auth: { type: 'Basic' | 'Bearer'; credentials: string } | null
   /** null: not checked */
   responseCode: { criteria: string; value: string } | null

@@ -1,5 +1,5 @@
 import { parse } from 'yaml'
-import type { CommandInputs, Comparator, HttpInputs, K8sInputs } from '../probe.ts'
+import type { CommandInputs, Comparator, HttpInputs, K8sInputs, SecretKey } from '../probe.ts'
 import {
   commaList,
   isObject,
@@ -44,15 +44,33 @@ function objectField(value: Json, key: string, at: At): Json {
 
 const flagField = (value: Json, key: string): boolean => String(value[key] ?? '') === 'true'
 
-/** Files would be read from the runner's own disk, which is nobody's business. */
-function refuseFiles(value: Json, keys: readonly string[], at: At): void {
-  for (const key of keys)
-    if (!saysNothing(value[key]))
-      at.problems.refuse(
-        `${at.path}.${key}`,
-        'files are never read from the disk of the runner',
-        'write the value into the probe',
-      )
+const secretKey = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)\/([-._a-zA-Z0-9]+)$/
+
+/** What is a file elsewhere is a key of a Secret here: the disk of the runner is nobody's business. */
+function fileField(value: Json, key: string, at: At): SecretKey | null {
+  const written = textField(value, key, at).trim()
+  if (written === '') return null
+  const [, secret, , name] = secretKey.exec(written) ?? []
+  if (secret && name) return { secret, key: name }
+  at.problems.refuse(
+    `${at.path}.${key}`,
+    `${JSON.stringify(written)} is not SECRET/KEY; files are never read from the disk of the runner`,
+    'write the value into the probe, or put it into a Secret of the namespace of the experiment and write for example probe-login/token',
+  )
+  return null
+}
+
+/** A value that stands in the probe or in a Secret, not in both. */
+function eitherWay(value: Json, [inline, file]: [string, string], at: At) {
+  const found = fileField(value, file, at)
+  const text = textField(value, inline, at)
+  if (found && text.trim() !== '')
+    at.problems.refuse(
+      `${at.path}.${file}`,
+      `${inline} is given too`,
+      `leave ${inline} or ${file} out`,
+    )
+  return { text: found ? '' : text, file: found }
 }
 
 const methods = ['get', 'post', 'head', 'put'] as const
@@ -90,17 +108,39 @@ function responseOf(
   return criteria === null ? null : { criteria, value }
 }
 
-function authOf(inputs: Json, at: At): HttpInputs['auth'] {
+type Files = HttpInputs['files']
+
+function authOf(inputs: Json, files: Files, at: At): HttpInputs['auth'] {
   const auth = objectField(inputs, 'auth', at)
   if (saysNothing(auth)) return null
   const there = inside(at, 'auth')
-  refuseFiles(auth, ['credentialsFile'], there)
+  unknownKeys(auth, { ...there, known: ['type', 'credentials', 'credentialsFile'] })
   const type = there.problems.oneOf(`${there.path}.type`, needed(auth, 'type', there), [
     'Basic',
     'Bearer',
   ] as const)
-  const credentials = needed(auth, 'credentials', there)
-  return type === null ? null : { type, credentials }
+  const { text, file } = eitherWay(auth, ['credentials', 'credentialsFile'], there)
+  if (file) files.credentials = file
+  else if (saysNothing(auth['credentialsFile'])) needed(auth, 'credentials', there)
+  return type === null ? null : { type, credentials: text }
+}
+
+function tlsOf(tls: Json, files: Files, at: At): HttpInputs['tls'] {
+  const known = ['caFile', 'certFile', 'keyFile', 'insecureSkipVerify', 'serverName']
+  unknownKeys(tls, { ...at, known })
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const file = fileField(tls, `${name}File`, at)
+    if (file) files[name] = file
+  }
+  if (saysNothing(tls['certFile']) !== saysNothing(tls['keyFile'])) {
+    const missing = saysNothing(tls['certFile']) ? 'certFile' : 'keyFile'
+    at.problems.refuse(
+      `${at.path}.${missing}`,
+      'a certificate and its key belong together',
+      `write ${missing} too`,
+    )
+  }
+  return { ca: '', cert: '', key: '', serverName: textField(tls, 'serverName', at).trim() }
 }
 
 /** Inputs of an httpProbe. */
@@ -112,10 +152,9 @@ export function httpInputs(inputs: Json, at: At): HttpInputs {
       `${JSON.stringify(url)} is not an http or https URL`,
       'write for example http://service.namespace.svc:8080/health',
     )
+  const files: Files = {}
   const tls = objectField(inputs, 'tlsConfig', at)
-  refuseFiles(tls, ['caFile', 'certFile', 'keyFile'], inside(at, 'tlsConfig'))
   const { method, body, at: there } = methodOf(inputs, at)
-  refuseFiles(body, ['bodyPath'], there)
   const known = ['criteria', 'responseCode', 'responseBody', 'contentType', 'body', 'bodyPath']
   if (body !== inputs) unknownKeys(body, { ...there, known })
   const all = [
@@ -135,9 +174,17 @@ export function httpInputs(inputs: Json, at: At): HttpInputs {
       'responseCode and responseBody share one criteria',
       'give one of them',
     )
+  const sent = eitherWay(body, ['body', 'bodyPath'], there)
+  if (sent.file) files.body = sent.file
+  if (method !== 'POST' && method !== 'PUT')
+    for (const key of ['body', 'bodyPath', 'contentType'])
+      if (!saysNothing(body[key]))
+        there.problems.note(`${there.path}.${key} is not sent by ${method}.`)
   return {
     url,
     method,
+    tls: tlsOf(tls, files, inside(at, 'tlsConfig')),
+    files,
     headers: Object.fromEntries(
       Object.entries(objectField(inputs, 'headers', at)).map(([name, value]) => [
         name,
@@ -145,10 +192,10 @@ export function httpInputs(inputs: Json, at: At): HttpInputs {
       ]),
     ),
     contentType: textField(body, 'contentType', there),
-    body: textField(body, 'body', there),
+    body: sent.text,
     insecureSkipVerify:
       flagField(inputs, 'insecureSkipVerify') || flagField(tls, 'insecureSkipVerify'),
-    auth: authOf(inputs, at),
+    auth: authOf(inputs, files, at),
     responseCode: responseOf(body, 'responseCode', there),
     responseBody: responseOf(body, 'responseBody', there),
   }

@@ -37,6 +37,8 @@ describe('an entry of the probe registry', () => {
           contentType: 'application/json',
           body: '{}',
           insecureSkipVerify: true,
+          tls: { ca: '', cert: '', key: '', serverName: '' },
+          files: {},
           auth: null,
           responseCode: null,
           responseBody: { criteria: 'contains', value: 'ok' },
@@ -116,5 +118,69 @@ describe('an entry of the probe registry', () => {
   it.each(bad)('is refused with %s', (_name, envelope, path) => {
     const parsed = parseProbe(envelope, 'SOT', 'google-ping')
     expect(parsed.ok ? [] : parsed.refusals.map((r) => r.path)).toContain(path)
+  })
+})
+
+describe('files of a probe', () => {
+  const of = (inputs: object) =>
+    parseProbe(
+      { name: 'p', type: 'http', 'httpProbe/inputs': { url: 'https://a', ...inputs } },
+      'SOT',
+    )
+  const login = { type: 'Basic', credentialsFile: 'probe-login/basic.auth' }
+  const tlsConfig = { caFile: 'web/ca.crt', certFile: 'web/tls.crt', keyFile: 'web/tls.key' }
+
+  it('are keys of Secrets', () => {
+    const method = { post: { contentType: 'text/plain', bodyPath: 'orders/one', criteria: '==' } }
+    expect(
+      of({ auth: login, tlsConfig: { ...tlsConfig, serverName: 'web' }, method }),
+    ).toMatchObject({
+      ok: true,
+      notes: [],
+      probe: {
+        inputs: {
+          auth: { type: 'Basic', credentials: '' },
+          tls: { ca: '', cert: '', key: '', serverName: 'web' },
+          files: {
+            credentials: { secret: 'probe-login', key: 'basic.auth' },
+            body: { secret: 'orders', key: 'one' },
+            ca: { secret: 'web', key: 'ca.crt' },
+            cert: { secret: 'web', key: 'tls.crt' },
+            key: { secret: 'web', key: 'tls.key' },
+          },
+        },
+      },
+    })
+  })
+
+  it.each([
+    [
+      'a path of a disk',
+      { auth: { type: 'Basic', credentialsFile: '/etc/login' } },
+      'auth.credentialsFile',
+    ],
+    ['a path with dots', { tlsConfig: { caFile: '../ca.crt' } }, 'tlsConfig.caFile'],
+    ['a Secret of another namespace', { tlsConfig: { caFile: 'a/b/c' } }, 'tlsConfig.caFile'],
+    ['a Secret without a key', { tlsConfig: { caFile: 'web' } }, 'tlsConfig.caFile'],
+    ['credentials twice', { auth: { ...login, credentials: 'a:b' } }, 'auth.credentialsFile'],
+    [
+      'a certificate without a key',
+      { tlsConfig: { certFile: 'web/tls.crt' } },
+      'tlsConfig.keyFile',
+    ],
+    ['a body twice', { method: { post: { body: 'a', bodyPath: 'b/c' } } }, 'method.post.bodyPath'],
+    ['a misspelt file', { tlsConfig: { caFil: 'web/ca.crt' } }, 'tlsConfig.caFil'],
+  ])('%s is refused', (_name, inputs, path) => {
+    const parsed = of(inputs)
+    expect(parsed.ok ? [] : parsed.refusals.map((r) => r.path)).toEqual([
+      `httpProbe/inputs.${path}`,
+    ])
+  })
+
+  it('that are not sent are said', () => {
+    const parsed = of({ method: { get: { bodyPath: 'orders/one' } } })
+    expect(parsed.ok && parsed.notes).toEqual([
+      'httpProbe/inputs.method.get.bodyPath is not sent by GET.',
+    ])
   })
 })

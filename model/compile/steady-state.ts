@@ -72,6 +72,8 @@ function httpOf(probe: Written, { path, problems }: Context): HttpInputs {
     contentType: '',
     body: '',
     insecureSkipVerify: false,
+    tls: { ca: '', cert: '', key: '', serverName: '' },
+    files: {},
     auth: null,
     responseCode: { criteria: '==', value: String(http.expectedStatus ?? 200) },
     responseBody: http.expectedBody ? { criteria: 'contains', value: http.expectedBody } : null,

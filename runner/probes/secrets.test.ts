@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { parseProbe } from '../../model/compile/probe.ts'
 import { createMasker, MASK } from '../logs/mask.ts'
 import { secretsOf } from './secrets.ts'
+import { httpPlan } from './test-plans.ts'
 
 const probe = (text: string) => {
   const parsed = parseProbe(text, 'SOT')
@@ -31,5 +32,23 @@ cmdProbe/inputs:
   const mask = createMasker(secretsOf([http, command]))
   expect(mask('observed "correct-horse, text/plain, fast"')).toBe(
     `observed "${MASK}, text/plain, fast"`,
+  )
+})
+
+it('contents of files do not come back either, whatever they are', () => {
+  const { inputs } = httpPlan({
+    tls: {
+      ca: 'the authority',
+      cert: 'the certificate',
+      key: 'line one\nline two',
+      serverName: 'web',
+    },
+    files: { body: { secret: 's', key: 'k' } },
+    body: 'order of a customer',
+    auth: { type: 'Bearer', credentials: 'open-sesame' },
+  })
+  const mask = createMasker(secretsOf([httpPlan(inputs)]))
+  expect(mask('it said: open-sesame, line two, the authority, order of a customer; web')).toBe(
+    `it said: ${MASK}, ${MASK}, ${MASK}, ${MASK}; web`,
   )
 })

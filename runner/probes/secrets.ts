@@ -9,5 +9,11 @@ export const secretsOf = (probes: readonly ProbePlan[]): string[] =>
       return probe.inputs.env.filter(({ name }) => secretName.test(name)).map(({ value }) => value)
     if (probe.type !== 'httpProbe') return []
     const headers = Object.entries(probe.inputs.headers).filter(([name]) => secretName.test(name))
-    return [probe.inputs.auth?.credentials ?? '', ...headers.map(([, value]) => value)]
+    const { auth, tls, files, body } = probe.inputs
+    return [
+      auth?.credentials ?? '',
+      ...headers.map(([, value]) => value),
+      ...[tls.ca, tls.cert, tls.key],
+      files.body ? body : '',
+    ].filter((text) => text !== '')
   })

@@ -36,6 +36,8 @@ export const httpPlan = (inputs: Partial<HttpInputs> = {}, given: Given = {}) =>
     contentType: '',
     body: '',
     insecureSkipVerify: false,
+    tls: { ca: '', cert: '', key: '', serverName: '' },
+    files: {},
     auth: null,
     responseCode: null,
     responseBody: null,

@@ -2,10 +2,12 @@ import type { KubeClient } from '../../lib/kube/client.ts'
 import { configMaps, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { parseProbe } from '../../model/compile/probe.ts'
-import type { Trouble } from '../../model/errors.ts'
+import { ChaosError, type Trouble, troubleOf } from '../../model/errors.ts'
 import type { Plan, ProbeReference } from '../../model/plan.ts'
 import type { ProbePlan } from '../../model/probe.ts'
 import type { ProbeState } from '../../model/state.ts'
+import { ProbeFiles } from './probe-files.ts'
+import type { Account } from './rights.ts'
 
 export const registryName = 'chaosplane-probes'
 
@@ -42,13 +44,19 @@ export const stateOfProbe = (probe: ProbePlan | ProbeReference): ProbeState => (
   evaluations: 0,
 })
 
-/** Replaces references by what the registry says; an unknown one is an error before anything is injected. */
+type Question = { plan: Plan; account: Account; signal: AbortSignal }
+
+/**
+ * Replaces references by what the registry says, and files by what Secrets hold; what is not there is an error
+ * before anything is injected.
+ */
 export async function resolveProbes(
   kube: KubeClient,
-  { plan, signal }: { plan: Plan; signal: AbortSignal },
+  { plan, account, signal }: Question,
 ): Promise<Resolved> {
   const needed = plan.tasks.some((t) => t.probes.some((p) => 'ref' in p))
   const registry = needed ? await readRegistry(kube, plan.namespace, signal) : null
+  const files = new ProbeFiles({ kube, account, signal })
   const plans = new Map<string, ProbePlan[]>()
   const states: Record<string, ProbeState[]> = {}
   const troubles = new Map<string, Trouble>()
@@ -57,11 +65,17 @@ export async function resolveProbes(
     const probes: ProbePlan[] = []
     for (const probe of task.probes) {
       const found = 'ref' in probe ? fromRegistry(probe, registry) : { probe, notes: [] }
-      if ('reason' in found) troubles.set(task.name, found)
-      else {
-        probes.push(unique(found.probe, probes))
-        notes.push(...found.notes)
+      if ('reason' in found) {
+        troubles.set(task.name, found)
+        continue
       }
+      notes.push(...found.notes)
+      const filled = await files.fill(found.probe).catch((error: unknown) => {
+        if (!(error instanceof ChaosError)) throw error
+        troubles.set(task.name, troubleOf(error))
+        return found.probe
+      })
+      probes.push(unique(filled, probes))
     }
     plans.set(task.name, probes)
     states[task.name] = probes.map(stateOfProbe)
@@ -88,7 +102,7 @@ function fromRegistry(
       reason: `probe ${ref} is not registered in namespace ${registry?.namespace}; ${known.length > 0 ? `registered are ${known.slice(0, 20).join(', ')}` : 'none is'}: add a key ${ref} with the probe's YAML to ConfigMap ${registryName}`,
     }
   }
-  const parsed = parseProbe(text, mode)
+  const parsed = parseProbe(text, mode, ref)
   if (parsed.ok) {
     const notes = parsed.notes.map((note) => `probe ${ref} of ConfigMap ${registryName}: ${note}`)
     return { probe: { ...parsed.probe, name: ref }, notes }

@@ -54,10 +54,16 @@ export async function mayExec(
 
 type Right = { verb: string; resource: string; namespace: string }
 
-export const missingRight = (account: Account, { verb, resource, namespace }: Right): ChaosError =>
+const usualRole = 'ClusterRole chaosplane-experiment has what the faults need'
+
+export const missingRight = (
+  account: Account,
+  { verb, resource, namespace }: Right,
+  hint = usualRole,
+): ChaosError =>
   new ChaosError({
     code: 'MISSING_RIGHT',
-    reason: `service account ${account.namespace}/${account.name} may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; bind a role that allows it (ClusterRole chaosplane-experiment has what the faults need)`,
+    reason: `service account ${account.namespace}/${account.name} may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; bind a role that allows it (${hint})`,
   })
 
 /** The API server names the right itself; not every proxy in front of it lets that through. */

@@ -185,7 +185,7 @@ export class Run {
   async #start(signal: AbortSignal): Promise<RunLoop> {
     const { context, plan, state, adopted, resource } = this.#parts
     const account = { namespace: plan.namespace, name: plan.account ?? context.defaultAccount }
-    const resolved = await resolveProbes(context.kube, { plan, signal })
+    const resolved = await resolveProbes(context.kube, { plan, account, signal })
     let exists: Promise<void> | null = null
     const actor: Actor = {
       context,

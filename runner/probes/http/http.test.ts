@@ -4,7 +4,8 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../../../lib/clock.ts'
 import type { HttpInputs, ProbeOutcome } from '../../../model/probe.ts'
 import { evaluateProbe } from '../evaluate.ts'
@@ -211,6 +212,82 @@ describe('an https probe', () => {
       https.closeAllConnections()
       await new Promise((done) => https.close(done))
     }
+  })
+})
+
+describe('an https probe with files', () => {
+  const web = selfSigned()
+  const visitor = selfSigned()
+  let seen: string[] = []
+  let https: ReturnType<typeof createServer>
+  let url = ''
+  beforeAll(async () => {
+    const options = { ...web, requestCert: true, rejectUnauthorized: false, ca: [visitor.cert] }
+    https = createServer(options, (request, reply) => {
+      const socket = request.socket as TLSSocket
+      const known = socket.authorized ? 'known' : 'unknown'
+      seen.push(`${request.url} ${known} ${socket.servername || 'no name'}`)
+      const to = new URL(request.url ?? '', 'https://x').searchParams.get('to')
+      if (to) reply.writeHead(307, { location: to }).end()
+      else reply.end('ok')
+    })
+    await new Promise<void>((done) => https.listen(0, '127.0.0.1', done))
+    url = `https://127.0.0.1:${(https.address() as AddressInfo).port}`
+  })
+  afterAll(async () => {
+    https.closeAllConnections()
+    await new Promise((done) => https.close(done))
+  })
+  beforeEach(() => {
+    seen = []
+  })
+  const tls = { ca: '', cert: '', key: '', serverName: '' }
+
+  it('trusts the authority that it is given, by the name that it is given', async () => {
+    const named = { ...tls, ca: web.cert, serverName: 'localhost' }
+    expect(await ask(`${url}/a`, { tls: named })).toMatchObject({ outcome: 'passed' })
+    expect(seen).toEqual(['/a unknown localhost'])
+    const other = { ...named, ca: visitor.cert }
+    expect(await ask(`${url}/a`, { tls: other })).toMatchObject({ outcome: 'failed' })
+    const wrong = { ...named, serverName: 'elsewhere' }
+    expect(await ask(`${url}/a`, { tls: wrong })).toMatchObject({ outcome: 'failed' })
+  })
+
+  it('shows its certificate to the host that it names, and to no other', async () => {
+    const inputs = { insecureSkipVerify: true, tls: { ...tls, ...visitor } }
+    await ask(`${url}/a`, inputs)
+    const local = url.replace('127.0.0.1', 'localhost')
+    await ask(`${url}/?to=${encodeURIComponent(`${local}/b`)}`, inputs)
+    expect(seen.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+      '/a known',
+      `/?to=${encodeURIComponent(`${local}/b`)} known`,
+      '/b unknown',
+    ])
+  })
+
+  it.each([
+    ['an authority', { ca: 'x' }, { ca: { secret: 'web', key: 'ca' } }, /caFile: web\/ca does not/],
+    ['a key', { cert: web.cert, key: 'x' }, {}, /no certificate with its key/],
+    [
+      'a key of another certificate',
+      { cert: web.cert, key: visitor.key },
+      {},
+      /no certificate with/,
+    ],
+  ])('%s that is none is an error, not a failure', async (_name, over, files, detail) => {
+    const outcome = await ask(`${url}/a`, { tls: { ...tls, ...over }, files })
+    expect(outcome).toMatchObject({ outcome: 'error' })
+    expect(outcome.detail).toMatch(detail)
+  })
+
+  it('does not take a body out of a Secret to another host', async () => {
+    const files = { body: { secret: 's', key: 'k' } }
+    const before = other.asked.length
+    const away = `${url}/?to=${encodeURIComponent(`${other.url}/echo`)}`
+    const sent = { method: 'POST' as const, body: 'secret', insecureSkipVerify: true }
+    expect((await ask(away, { ...sent, files })).detail).toMatch(/out of a Secret is not taken/)
+    expect(other.asked.length).toBe(before)
+    expect(await ask(away, sent)).toMatchObject({ outcome: 'passed' })
   })
 })
 

@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { createSecureContext } from 'node:tls'
 import type { Trouble } from '../../../model/errors.ts'
 import type { HttpInputs } from '../../../model/probe.ts'
 import {
@@ -40,10 +42,28 @@ function badHeader(headers: Record<string, string>): string | null {
   return null
 }
 
+/** Contents of Secrets that TLS cannot use would else look like a service that does not answer. */
+function badTls({ tls: { ca, cert, key }, files }: HttpInputs): string | null {
+  const from = (file: 'ca' | 'cert' | 'key'): string =>
+    files[file] ? `${files[file].secret}/${files[file].key}` : file
+  try {
+    const blocks = ca.match(/-----BEGIN [^-]*-----[^-]*-----END [^-]*-----/g) ?? [ca]
+    if (ca !== '') for (const pem of blocks) new X509Certificate(pem)
+  } catch {
+    return `tlsConfig.caFile: ${from('ca')} does not hold certificates in PEM.`
+  }
+  try {
+    if (cert || key) createSecureContext({ cert, key })
+    return null
+  } catch {
+    return `tlsConfig: ${from('cert')} and ${from('key')} are no certificate with its key in PEM.`
+  }
+}
+
 function refuse(inputs: HttpInputs): Trouble | null {
   const code = inputs.responseCode && refuseComparator(codeComparator(inputs.responseCode))
   const body = inputs.responseBody && refuseComparator(bodyComparator(inputs.responseBody))
-  const why = badUrl(inputs.url) ?? badHeader(inputs.headers) ?? code ?? body
+  const why = badUrl(inputs.url) ?? badHeader(inputs.headers) ?? badTls(inputs) ?? code ?? body
   return why ? error(why) : null
 }
 

@@ -1,4 +1,5 @@
-import { Agent, type Dispatcher, errors } from 'undici'
+import type tls from 'node:tls'
+import { Agent, type buildConnector, type Dispatcher, errors } from 'undici'
 import type { HttpInputs } from '../../../model/probe.ts'
 import type { HttpReading, HttpSampler } from '../probe-io.ts'
 import { AddressRefused, checkedLookup, checkHost } from './addresses.ts'
@@ -9,10 +10,11 @@ export const maxBodyBytes = 1024 * 1024
 export const maxRedirects = 10
 
 // No connection is kept: behind a Service an open connection stays with its pod, and would not see the others fail.
-function createAgent(insecure: boolean): Agent {
+function createAgent(insecure: boolean, own: tls.ConnectionOptions = {}): Agent {
+  const common = { rejectUnauthorized: !insecure, lookup: checkedLookup as never, timeout: 0 }
   return new Agent({
     pipelining: 0,
-    connect: { rejectUnauthorized: !insecure, lookup: checkedLookup as never, timeout: 0 },
+    connect: { ...own, ...common } as buildConnector.BuildOptions,
     headersTimeout: 0,
     bodyTimeout: 0,
   })
@@ -28,13 +30,19 @@ export function createHttpSampler(now: () => number): {
   return {
     async sample(inputs, signal) {
       const started = now()
-      const agent = inputs.insecureSkipVerify ? lax : strict
+      const common = inputs.insecureSkipVerify ? lax : strict
+      const own = ownAgent(inputs)
+      const host = URL.parse(inputs.url)?.host
       try {
-        const answer = await follow(agent, inputs, signal)
+        // What proves who we are is shown to nobody but the host that the probe names.
+        const agentFor = (url: URL): Agent => (own && url.host === host ? own : common)
+        const answer = await follow(agentFor, inputs, signal)
         return { kind: 'answer', ...answer, tookMs: now() - started }
       } catch (thrown) {
         signal.throwIfAborted()
         return whatWentWrong(thrown)
+      } finally {
+        await own?.destroy()
       }
     },
     close: async () => void (await Promise.all([strict.destroy(), lax.destroy()])),
@@ -48,15 +56,26 @@ type Hop = {
   body: string | null
 }
 
+/** An agent with the authorities, certificate and server name of the probe; null when it has none of its own. */
+function ownAgent({ tls: { ca, cert, key, serverName }, insecureSkipVerify }: HttpInputs) {
+  const own = {
+    ...(ca ? { ca } : {}),
+    ...(cert ? { cert } : {}),
+    ...(key ? { key } : {}),
+    ...(serverName ? { servername: serverName } : {}),
+  }
+  return Object.keys(own).length > 0 ? createAgent(insecureSkipVerify, own) : null
+}
+
 async function follow(
-  agent: Agent,
+  agentFor: (url: URL) => Agent,
   inputs: HttpInputs,
   signal: AbortSignal,
 ): Promise<{ status: number; body: string; cut: boolean }> {
   let hop = firstHop(inputs)
   for (let redirects = 0; ; redirects++) {
     checkHost(hop.url.hostname)
-    const reply = await agent.request({
+    const reply = await agentFor(hop.url).request({
       origin: hop.url.origin,
       path: hop.url.pathname + hop.url.search,
       method: hop.method,
@@ -65,6 +84,8 @@ async function follow(
       signal,
     })
     const next = nextHop(hop, reply)
+    if (next?.body && inputs.files.body && next.url.origin !== hop.url.origin)
+      throw new Error('it redirects to another host, and a body out of a Secret is not taken there')
     if (next && redirects < maxRedirects) {
       reply.body.destroy()
       reply.body.on('error', () => {})
