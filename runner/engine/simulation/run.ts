@@ -116,7 +116,7 @@ export class Simulation {
     const adopted = this.stored !== null
     const state = this.stored ?? fresh
     const known = Object.fromEntries(plan.tasks.map((t) => [t.name, probes(t.name)]))
-    const opening: FactBody[] = [{ fact: 'resolved', probes: known, notifyId: '' }]
+    const opening: FactBody[] = [{ fact: 'resolved', notes: [], probes: known, notifyId: '' }]
     if (adopted)
       opening.push({ fact: 'adopted', runner: 'r', instance: `i${this.#lives}` }, ...unheard(state))
     if (this.#aborted) opening.push({ fact: 'aborted', by: 'me' })
