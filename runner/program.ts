@@ -17,9 +17,10 @@ import { execAs } from './probes/command/exec.ts'
 import { createCommandPods } from './probes/command/pods.ts'
 import { createHttpSampler } from './probes/http/send.ts'
 import type { ProbeIo } from './probes/probe-io.ts'
+import { Census } from './run/census.ts'
 import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
-import { beat, Census, freshMs, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
+import { beat, freshMs, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
 import { Pulse } from './run/pulse.ts'
 import { type Experiment, type Kind, kinds } from './run/resource.ts'
 import { userOf } from './run/rights.ts'
@@ -53,7 +54,10 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   })
   const stopWatching = new AbortController()
   const watching = stopWatching.signal
-  const { podCache, leaseCache, followed, running } = follow({ kube, settings, log }, watching)
+  const { podCache, runnerPods, leaseCache, followed, running } = follow(
+    { kube, settings, log },
+    watching,
+  )
   const http = createHttpSampler(() => clock.now())
   const pulse = new Pulse(systemMonotonic, freshMs)
   const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
@@ -62,6 +66,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     clusterId(kube, signal),
     ownerOf(kube, settings, signal),
     leaseCache.synced(signal),
+    runnerPods.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])
   const world: World = {
@@ -76,7 +81,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     pulse,
   }
   const context = contextOf(world, reporting)
-  const supervisor = new Supervisor(context, new Census(leaseCache, clock), followed)
+  const census = new Census({ leases: leaseCache, pods: runnerPods, me, clock })
+  const supervisor = new Supervisor(context, census, followed)
   log.info({ pod: me.pod, instance: me.instance }, 'the runner works')
   parts.onReady()
   try {
@@ -92,6 +98,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
 
 type Followers = {
   podCache: Cache<Pod>
+  runnerPods: Cache<Pod>
   leaseCache: Cache<RunnerLease>
   followed: { kind: Kind; cache: Cache<Experiment> }[]
   running: Promise<unknown>
@@ -113,6 +120,10 @@ function follow(
     resourcePath({ ...pods, namespace }),
     'chaos.chaosplane.io/part=fault-pod',
   )
+  const runnerReflector = reflect<Pod>(
+    resourcePath({ ...pods, namespace }),
+    'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component=runner',
+  )
   const leaseReflector = reflect<RunnerLease>(
     resourcePath({ ...leases, namespace }),
     `${runnerLabel}=true`,
@@ -127,9 +138,15 @@ function follow(
       onError: (error, waitMs) => log.warn({ err: error, kind, waitMs }, 'a watch broke'),
     }),
   }))
-  const all = [podReflector, leaseReflector, ...experiments.map((e) => e.reflector)]
+  const all = [
+    podReflector,
+    runnerReflector,
+    leaseReflector,
+    ...experiments.map((e) => e.reflector),
+  ]
   return {
     podCache: podReflector.store,
+    runnerPods: runnerReflector.store,
     leaseCache: leaseReflector.store,
     followed: experiments.map(({ kind, reflector }) => ({ kind, cache: reflector.store })),
     running: Promise.all(all.map((r) => r.run(signal))),

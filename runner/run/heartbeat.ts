@@ -1,7 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
-import type { Cache } from '../../lib/kube/store.ts'
 import { type KubeObject, microTime } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Identity } from './claim.ts'
@@ -16,7 +15,7 @@ export const runnerLabel = 'chaos.chaosplane.io/runner'
 
 export type RunnerLease = KubeObject & { spec?: { holderIdentity?: string; renewTime?: string } }
 
-const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
+export const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
 
 type Heart = {
   me: Identity
@@ -66,36 +65,4 @@ function renew(
     signal,
     deadlineMs: deadAfterMs,
   })
-}
-
-/** Tells living runners from dead ones by when their leases last changed as seen here; no clock is compared. */
-export class Census {
-  #cache: Cache<RunnerLease>
-  #clock: Clock
-  #seen = new Map<string, { version: string; at: number }>()
-  #since: number
-
-  constructor(cache: Cache<RunnerLease>, clock: Clock) {
-    this.#cache = cache
-    this.#clock = clock
-    this.#since = clock.now()
-    for (const lease of cache.list()) this.#note(lease)
-    cache.onChange(({ object }) => this.#note(object))
-  }
-
-  #note({ metadata }: RunnerLease): void {
-    const known = this.#seen.get(metadata.name)
-    if (known?.version !== metadata.resourceVersion)
-      this.#seen.set(metadata.name, { version: metadata.resourceVersion, at: this.#clock.now() })
-  }
-
-  /** `unknown`: too early to say */
-  look(who: Identity, namespace: string): 'alive' | 'dead' | 'unknown' {
-    const name = leaseName(who.pod)
-    const lease = this.#cache.get(`${namespace}/${name}`)
-    if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
-    const silent = this.#clock.now() - (this.#seen.get(name)?.at ?? this.#since)
-    if (!lease) return silent > deadAfterMs ? 'dead' : 'unknown'
-    return silent > deadAfterMs ? 'dead' : 'alive'
-  }
 }

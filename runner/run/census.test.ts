@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest'
+import { createStore } from '../../lib/kube/store.ts'
+import { createVirtualClock } from '../../lib/kube/testing/virtual-clock.ts'
+import type { ContainerStatus, Pod } from '../hands/pod-cache.ts'
+import { Census } from './census.ts'
+import { leaseName, type RunnerLease } from './heartbeat.ts'
+
+const namespace = 'chaosplane'
+const other = { pod: 'runner-b', instance: 'b1' }
+const meta = (name: string, version: number) => ({
+  name,
+  namespace,
+  uid: name,
+  resourceVersion: String(version),
+})
+
+/** Two runners, of which this one looks at the other. */
+function world(seen: { lease?: boolean; pod?: ContainerStatus['state'] | null }) {
+  let version = 0
+  const clock = createVirtualClock()
+  const leases = createStore<RunnerLease>()
+  const pods = createStore<Pod>()
+  const beat = (pod: string, holderIdentity: string) =>
+    leases.apply({
+      type: 'MODIFIED',
+      object: { metadata: meta(leaseName(pod), ++version), spec: { holderIdentity } },
+    })
+  const podOf = (state: ContainerStatus['state']): Pod => ({
+    metadata: meta('runner-b', ++version),
+    status: {
+      phase: 'Running',
+      containerStatuses: [{ name: 'runner', restartCount: 0, ...(state ? { state } : {}) }],
+    },
+  })
+  const setPod = (state: ContainerStatus['state']) =>
+    pods.apply({ type: 'MODIFIED', object: podOf(state) })
+  const removePod = () => pods.apply({ type: 'DELETED', object: podOf({}) })
+  if (seen.lease !== false) beat('runner-b', 'b1')
+  if (seen.pod !== null) setPod(seen.pod ?? { running: {} })
+  const census = new Census({ leases, pods, me: { pod: 'runner-a', instance: 'a1' }, clock })
+  /** this runner's own lease comes by, as often as it is renewed */
+  const pass = async (ms: number) => {
+    for (let left = ms; left > 0; left -= 1500) {
+      await clock.advance(Math.min(left, 1500))
+      beat('runner-a', 'a1')
+    }
+  }
+  return { census, clock, beat, setPod, removePod, pass, look: () => census.look(other, namespace) }
+}
+
+describe('a runner is dead', () => {
+  it('as soon as its container does not run', () => {
+    const w = world({})
+    expect(w.look()).toBe('alive')
+    w.setPod({ terminated: { exitCode: 137 } })
+    expect(w.look()).toBe('dead')
+  })
+  it('as soon as its pod is gone', () => {
+    const w = world({})
+    w.removePod()
+    expect(w.look()).toBe('dead')
+  })
+  it('as soon as its lease names another life', () => {
+    const w = world({})
+    w.beat('runner-b', 'b2')
+    expect(w.look()).toBe('dead')
+    expect(w.census.look({ pod: 'runner-b', instance: 'b2' }, namespace)).toBe('alive')
+  })
+  it('when there is a lease and no pod from the start', async () => {
+    const w = world({ pod: null })
+    expect(w.look()).toBe('alive')
+    await w.clock.advance(1001)
+    expect(w.look()).toBe('dead')
+  })
+  it('when it waits to be started again', () =>
+    expect(world({ pod: { waiting: { reason: 'CrashLoopBackOff' } } }).look()).toBe('dead'))
+  it('when its lease is silent, though its pod is said to run: its node may be away', async () => {
+    const w = world({})
+    await w.pass(4500)
+    expect(w.look()).toBe('alive')
+    await w.pass(1500)
+    expect(w.look()).toBe('dead')
+  })
+  it('when it has neither, after a while', async () => {
+    const w = world({ lease: false, pod: null })
+    expect(w.look()).toBe('unknown')
+    await w.pass(6000)
+    expect(w.look()).toBe('dead')
+  })
+})
+
+describe('a runner is alive', () => {
+  it('when it was started again and its lease says so before its pod does', () => {
+    const w = world({})
+    w.setPod({ terminated: { exitCode: 137 } })
+    return w.clock.advance(10).then(() => {
+      w.beat('runner-b', 'b2')
+      expect(w.census.look({ pod: 'runner-b', instance: 'b2' }, namespace)).toBe('alive')
+    })
+  })
+  it('when nobody hears of anybody: it is the API server that is away', async () => {
+    const w = world({})
+    await w.clock.advance(60_000)
+    expect(w.look()).toBe('alive')
+    w.beat('runner-a', 'a1')
+    expect(w.look()).toBe('alive')
+    w.beat('runner-b', 'b1')
+    await w.pass(3000)
+    expect(w.look()).toBe('alive')
+  })
+})

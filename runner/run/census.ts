@@ -1,0 +1,84 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { Cache } from '../../lib/kube/store.ts'
+import type { Pod } from '../hands/pod-cache.ts'
+import type { Identity } from './claim.ts'
+import { deadAfterMs, leaseName, type RunnerLease } from './heartbeat.ts'
+
+/** Leases and pods that are read at the start come by two lists: what only one of them has is believed after this. */
+const settleMs = 1000
+/** So often this runner's own lease must have come by since another's was seen last: else the API is away for both. */
+const ownBeats = 3
+
+type Seen = { version: string; at: number; beats: number }
+export type CensusParts = {
+  leases: Cache<RunnerLease>
+  /** pods of runners */
+  pods: Cache<Pod>
+  me: Identity
+  clock: Clock
+}
+
+const hasEnded = ({ status }: Pod): boolean => {
+  const containers = status?.containerStatuses ?? []
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return true
+  return containers.length > 0 && containers.every(({ state }) => !state?.running)
+}
+
+/**
+ * Tells living runners from dead ones: at once when the pod is gone, its container does not run or its lease names
+ * another life; else by the silence of its lease as seen here, so that no two clocks are compared.
+ */
+export class Census {
+  readonly #parts: CensusParts
+  readonly #leases = new Map<string, Seen>()
+  /** pods that do not run, by name: since when, as seen here */
+  readonly #down = new Map<string, number>()
+  readonly #since: number
+  #beats = 0
+
+  constructor(parts: CensusParts) {
+    this.#parts = parts
+    this.#since = parts.clock.now()
+    for (const lease of parts.leases.list()) this.#noteLease(lease)
+    for (const pod of parts.pods.list()) this.#notePod(pod, hasEnded(pod))
+    parts.leases.onChange(({ object }) => this.#noteLease(object))
+    parts.pods.onChange(({ type, object }) =>
+      this.#notePod(object, type === 'deleted' || hasEnded(object)),
+    )
+  }
+
+  #noteLease({ metadata: { name, resourceVersion: version } }: RunnerLease): void {
+    if (this.#leases.get(name)?.version === version) return
+    if (name === leaseName(this.#parts.me.pod)) this.#beats++
+    this.#leases.set(name, { version, at: this.#parts.clock.now(), beats: this.#beats })
+  }
+
+  #notePod({ metadata: { name } }: Pod, down: boolean): void {
+    if (!down) this.#down.delete(name)
+    else if (!this.#down.has(name)) this.#down.set(name, this.#parts.clock.now())
+    // Pods come and go over the months; those of long ago hold no run any more.
+    if (this.#down.size > maxNamed) this.#down.delete([...this.#down.keys()][0] ?? '')
+  }
+
+  /** `unknown`: too early to say */
+  look(who: Identity, namespace: string): 'alive' | 'dead' | 'unknown' {
+    const name = leaseName(who.pod)
+    const lease = this.#parts.leases.get(`${namespace}/${name}`)
+    if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
+    const seen = this.#leases.get(name) ?? { version: '', at: this.#since, beats: 0 }
+    if (this.#hasNoPod(who, namespace, seen)) return 'dead'
+    const silentMs = this.#parts.clock.now() - seen.at
+    if (silentMs > deadAfterMs && this.#beats - seen.beats >= ownBeats) return 'dead'
+    return lease ? 'alive' : 'unknown'
+  }
+
+  /** A lease that moved later is of a life that the pod's status does not show yet. */
+  #hasNoPod({ pod }: Identity, namespace: string, seen: Seen): boolean {
+    const down = this.#down.get(pod)
+    if (down !== undefined) return seen.at <= down
+    if (this.#parts.pods.get(`${namespace}/${pod}`) || seen.version === '') return false
+    return this.#parts.clock.now() - Math.max(seen.at, this.#since) > settleMs
+  }
+}
+
+const maxNamed = 1000
