@@ -16,6 +16,8 @@ export type Call = {
   query?: Record<string, string>
   /** for all attempts together, default 30 s */
   deadlineMs?: number
+  /** one attempt: whoever asks looks at the answer before asking again */
+  once?: true
 }
 
 /** A write that must say who owns the fields. */
@@ -103,6 +105,7 @@ export function createKubeClient(settings: KubeClientSettings): KubeClient {
     try {
       const attempt = () => once(transport, { ...sent, userAgent, signal: limited.signal })
       const { signal } = limited
+      if (call.once) return await attempt()
       return await repeat(attempt, { repeatable: sent.repeatable, signal, clock, random })
     } finally {
       limited.end()

@@ -1,11 +1,11 @@
 import type { Call, KubeClient } from './client.ts'
 
 /**
- * The same client, whose calls give up after `deadlineMs` unless they say otherwise: for who tries again by itself and
- * must not sit in a long pause when the API server comes back.
+ * The same client, whose calls are one attempt each, of `deadlineMs` at most: for who tries again by itself and must not
+ * sit in a long pause when the API server comes back.
  */
 export function hurried(kube: KubeClient, deadlineMs: number): KubeClient {
-  const soon = <C extends Call>(call: C): C => ({ deadlineMs, ...call })
+  const soon = <C extends Call>(call: C): C => ({ deadlineMs, once: true, ...call })
   return {
     ...kube,
     get: (path, call) => kube.get(path, soon(call)),

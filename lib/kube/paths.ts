@@ -40,6 +40,16 @@ export const leases: ResourceKind = {
   version: 'v1',
   plural: 'leases',
 }
+export const horizontalPodAutoscalers: ResourceKind = {
+  group: 'autoscaling',
+  version: 'v2',
+  plural: 'horizontalpodautoscalers',
+}
+export const networkPolicies: ResourceKind = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+}
 export const subjectAccessReviews: ResourceKind = {
   group: 'authorization.k8s.io',
   version: 'v1',

@@ -78,7 +78,7 @@ export function stateOf(actor: Actor, name: string): TaskState {
   return task
 }
 
-export function faultOf(actor: Actor, task: TaskPlan): FaultDefinition {
+export function faultOf(actor: Pick<Actor, 'context'>, task: TaskPlan): FaultDefinition {
   const fault = actor.context.faults[task.fault]
   if (!fault) throw new Error(`fault ${task.fault} is not in the catalogue`)
   return fault

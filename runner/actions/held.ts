@@ -15,7 +15,9 @@ export const atOnce = 20
 export type Held = HeldFault<never, Record<string, unknown>>
 
 /** One task and who acts for it. */
-export type At = { task: TaskPlan; actor: Actor }
+export type At<A extends Hand = Hand> = { task: TaskPlan; actor: A }
+/** What acting on a held target needs of an Actor. */
+export type Hand = Pick<Actor, 'context' | 'clock' | 'resource' | 'account' | 'holds' | 'state'>
 
 export function heldFaultOf(task: TaskPlan): Held {
   const fault = kubeFaults[task.fault]
@@ -31,7 +33,7 @@ export const holdMsOf = (task: TaskPlan, target: TargetState): number =>
 export const undoOf = (target: TargetState) => (target.undo ?? {}) as never
 
 /** With the rights of the experiment's account. */
-export const asAccount = (actor: Actor, signal: AbortSignal): KubeFaultIo => ({
+export const asAccount = (actor: Hand, signal: AbortSignal): KubeFaultIo => ({
   kube: actor.context.kube,
   as: userOf(actor.account),
   signal,

@@ -3,7 +3,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { takeSlot } from '../hands/slots.ts'
-import { type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
 import {
   type At,
   asAccount,
@@ -21,10 +21,12 @@ import {
 } from './held.ts'
 import { giveBack, putBack } from './restore.ts'
 
-/** Pause between two looks for an effect, milliseconds. */
+/** First and longest pause between two looks for an effect, milliseconds. */
 const lookMs = 100
+const lookLimitMs = 1000
 
 type Io = Parameters<Carry<Action>>[2]
+type Undo = Record<string, unknown>
 
 /** One wave of an API-level fault that is held: plan all, record durably, then act on all. */
 export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, actor, io) => {
@@ -43,18 +45,22 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
 }
 
 /** Tells the undo record of every target; false when one of them cannot be hit: then none is. */
-async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
+async function plan(wave: TargetState[], at: At<Actor>, io: Io): Promise<boolean> {
   const { task, actor } = at
-  const planOne = async (target: TargetState) => {
-    try {
-      return { target, undo: await planTarget(target, at, io.signal) }
-    } catch (error) {
-      return { target, error }
-    }
-  }
+  const results: ({ target: TargetState; undo: Undo } | { target: TargetState; error: unknown })[] =
+    []
+  // After a revert of the same target, which gives its slots back at last.
+  const planOne = (target: TargetState) =>
+    actor.alone(lockOf(task, target.id), async () => {
+      try {
+        results.push({ target, undo: await planTarget(target, { wave, at }, io.signal) })
+      } catch (error) {
+        results.push({ target, error })
+      }
+    })
   const pool = new PQueue({ concurrency: atOnce })
   const open = wave.filter((t) => t.state === 'targeted' && !t.undo)
-  const results = await pool.addAll(open.map((target) => () => planOne(target)))
+  await pool.addAll(open.map((target) => () => planOne(target)))
   const failed = results.filter((r) => 'error' in r)
   const planned = results.flatMap((r) => ('undo' in r ? [{ ...r.target, undo: r.undo }] : []))
   const giveAllBack = () => Promise.all(open.map((target) => giveBack(target, at)))
@@ -79,18 +85,22 @@ async function plan(wave: TargetState[], at: At, io: Io): Promise<boolean> {
 }
 
 /** What is read here must be nobody else's doing: the target's slots are taken first. */
-async function planTarget(target: TargetState, at: At, signal: AbortSignal) {
+async function planTarget(
+  target: TargetState,
+  { wave, at }: { wave: TargetState[]; at: At<Actor> },
+  signal: AbortSignal,
+) {
   const { params } = at.task
   // What this target held before a pause is only free once its end is on record.
   if (target.round) await at.actor.durable(signal)
   for (const slot of slotsOf(at, target))
     await takeSlot(slot, holderOf(at, target), slotsIn(at, signal))
   const durationMs = holdMsOf(at.task, target)
-  const asked = { params: params as never, durationMs, mark: markOf(at, target) }
+  const asked = { params: params as never, durationMs, mark: markOf(at, target), among: wave }
   return heldFaultOf(at.task).plan(target, asked, asAccount(at.actor, signal))
 }
 
-async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
+async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<void> {
   const { task, actor } = at
   const fault = heldFaultOf(task)
   const limit = AbortSignal.timeout(fault.injectMs(task.params as never))
@@ -123,29 +133,34 @@ async function injectOne(target: TargetState, at: At, io: Io): Promise<void> {
 type Told = { io: Io; evidence: string; endsAt: number; at?: number }
 
 /** The deadline stands in status alone, so it is stored at once. */
-function tell(target: TargetState, { task, actor }: At, { io, ...told }: Told): void {
+function tell(target: TargetState, { task, actor }: At<Actor>, { io, ...told }: Told): void {
   io.emit({ fact: 'injected', task: task.name, target: recordKey(target), ...told })
   void actor.durable(actor.signal).catch(() => {})
 }
 
 /** A runner before this one may have injected it and died before that was stored: then the hold counts from its plan. */
-async function wasThere(target: TargetState, at: At, io: Io): Promise<boolean> {
+async function wasThere(target: TargetState, at: At<Actor>, io: Io): Promise<boolean> {
   const { kube } = at.actor.context
-  const evidence = await heldFaultOf(at.task).verify(target, undoOf(target), {
-    kube,
-    signal: io.signal,
-  })
-  if (evidence === null) return false
+  const world = { kube, signal: io.signal }
+  const there = await heldFaultOf(at.task).verify(target, undoOf(target), world)
+  if ('missing' in there) return false
   const from = target.plannedAt ?? at.actor.clock.now()
+  const { evidence } = there
   tell(target, at, { io, evidence, endsAt: from + holdMsOf(at.task, target), at: from })
   return true
 }
 
 async function seen(target: TargetState, at: At, signal: AbortSignal): Promise<string> {
   const { kube } = at.actor.context
-  for (;;) {
-    const evidence = await heldFaultOf(at.task).verify(target, undoOf(target), { kube, signal })
-    if (evidence !== null) return evidence
-    await at.actor.clock.sleep(lookMs, signal)
+  let missing = ''
+  try {
+    for (let pauseMs = lookMs; ; pauseMs = Math.min(pauseMs * 2, lookLimitMs)) {
+      const look = await heldFaultOf(at.task).verify(target, undoOf(target), { kube, signal })
+      if ('evidence' in look) return look.evidence
+      missing = look.missing
+      await at.actor.clock.sleep(pauseMs, signal)
+    }
+  } catch (error) {
+    throw signal.aborted && missing !== '' ? new Error(missing) : error
   }
 }

@@ -14,11 +14,12 @@ const againLimitMs = 5000
 const awayLimitMs = 500
 /** One attempt to put back and prove, and one call of it, milliseconds. */
 const attemptMs = 30_000
-const callMs = 4000
+const callMs = 10_000
 /** No longer is waited for the record before a target is put back, milliseconds. */
 const recordMs = 1000
-/** What is not put back by then is called owed; until then the API server may only have been busy, milliseconds. */
+/** What is not put back by then is called owed; much later when the API server says that it is busy or broken, milliseconds. */
 const owedAfterMs = 3000
+const busyAfterMs = 30_000
 /**
  * An act whose answer was lost may still reach the API server after the revert: what was never seen to be
  * injected is looked at once more after this, milliseconds.
@@ -49,7 +50,7 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
     if (done.outcome === 'changedElsewhere')
       io.emit({ fact: 'said', task: action.task, level: 'warn', text: `[Revert]: ${done.proof}` })
     io.emit({ fact: 'reverted', task: action.task, target: action.target, ...rest, heldMs })
-    await actor.stored(AbortSignal.timeout(giveBackMs)).catch(() => {})
+    await actor.durable(AbortSignal.timeout(giveBackMs)).catch(() => {})
     await giveBack(target, at)
   })
 }
@@ -127,7 +128,7 @@ export async function putBack(target: TargetState, at: At, io: Io): Promise<Done
     if (result.unheard) {
       from = clock.now()
       waitMs = Math.min(waitMs, awayLimitMs)
-    } else if (result.left !== told && clock.now() - from >= owedAfterMs) {
+    } else if (result.left !== told && clock.now() - from >= patienceWith(result)) {
       told = result.left
       io.emit(owedFact(target, at, result))
     }
@@ -145,8 +146,9 @@ const owedFact = (target: TargetState, { task }: At, { left, remaining }: Left) 
 })
 
 type Left = Extract<Restored, { left: string }>
-/** `unheard`: the API server did not answer, which is no news about the target. */
-type Attempt = Restored & { unheard?: boolean }
+/** `unheard`: the API server did not answer, which is no news about the target. `busy`: nor does it say much that it cannot now. */
+type Attempt = Restored & { unheard?: boolean; busy?: boolean }
+const patienceWith = ({ busy }: Attempt): number => (busy ? busyAfterMs : owedAfterMs)
 
 async function attempt(target: TargetState, at: At, until: AbortSignal): Promise<Attempt> {
   const fault = heldFaultOf(at.task)
@@ -156,10 +158,11 @@ async function attempt(target: TargetState, at: At, until: AbortSignal): Promise
     return await fault.proof(target, undoOf(target), world)
   } catch (error) {
     const left = `${target.id} could not be put back: ${textOf(error)}`
+    const busy = error instanceof KubeError && (error.status === 429 || error.status >= 500)
     const unheard = world.signal.aborted || (error instanceof KubeError && error.status === 0)
     // What stands in the way may not matter: it is as before already.
     const known = await fault.proof(target, undoOf(target), world).catch(() => null)
     if (known && 'outcome' in known) return known
-    return { left, remaining: known?.remaining ?? [], unheard }
+    return { left, remaining: known?.remaining ?? [], unheard, busy }
   }
 }

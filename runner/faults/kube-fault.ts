@@ -4,6 +4,8 @@ import type { TargetOutcome, TargetState } from '../../model/state.ts'
 /** A target of an API-level fault. */
 export type KubeTarget = Pick<TargetState, 'id' | 'kind' | 'namespace' | 'name' | 'uid'>
 
+export type Seen = { evidence: string } | { missing: string }
+
 /** How the effect was seen, and the version of the object from which it can be followed. */
 export type Struck = { evidence: string; since?: string }
 
@@ -53,8 +55,8 @@ export type HeldFault<Params = Record<string, unknown>, Undo = Record<string, un
   plan(target: KubeTarget, asked: Asked<Params>, io: KubeFaultIo): Promise<Undo>
   /** idempotent: what has been done already is not done again. Ends when the signal says so, with what was begun known to the server */
   inject(target: KubeTarget, undo: Undo, io: KubeFaultIo): Promise<void>
-  /** the effect in words, null while it is not seen (yet). Own rights */
-  verify(target: KubeTarget, undo: Undo, io: OwnIo): Promise<string | null>
+  /** the effect in words, or what is missing (still). Own rights */
+  verify(target: KubeTarget, undo: Undo, io: OwnIo): Promise<Seen>
   /** whether what was injected is still in effect: a look while it is held, and before it is put back. Own rights */
   holds(target: KubeTarget, undo: Undo, io: OwnIo): Promise<boolean>
   /** how long injection and verification may take together, milliseconds */
@@ -65,8 +67,16 @@ export type HeldFault<Params = Record<string, unknown>, Undo = Record<string, un
   proof(target: KubeTarget, undo: Undo, io: OwnIo): Promise<Restored>
 }
 
-/** `mark`: unique for this injection, a label's value; by it what was made is known as ours. */
-export type Asked<Params> = { params: Params; durationMs: number; mark: string }
+/**
+ * `mark`: unique for this injection, a label's value; by it what was made is known as ours. `among`: the targets that
+ * are hit together with this one, itself included.
+ */
+export type Asked<Params> = {
+  params: Params
+  durationMs: number
+  mark: string
+  among: readonly KubeTarget[]
+}
 
 export type KubeFault<Params = Record<string, unknown>> =
   | InstantFault<Params>

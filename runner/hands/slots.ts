@@ -8,6 +8,7 @@ import { isEnded, type RunState, recordKey, runStateSchema } from '../../model/s
 import type { Resource } from '../run/resource.ts'
 
 export const slotLabel = 'chaos.chaosplane.io/slot'
+const ofResource = 'chaos.chaosplane.io/resource-uid'
 
 /** What one experiment holds alone: `what` of the object with this uid. */
 export type Slot = { uid: string; what: string }
@@ -98,6 +99,18 @@ export async function freeSlot(slot: Slot, holder: Holder, where: Where): Promis
   if (there && other && textOf(other) === textOf(holder)) await removeExactly(there, where)
 }
 
+/** Gives back all that is left of one run: a runner may have died before it did so. */
+export async function freeAllSlots(
+  { uid, runId }: { uid: string; runId: string },
+  where: Where,
+): Promise<void> {
+  const path = resourcePath({ ...leases, namespace: where.namespace })
+  const query = { labelSelector: `${ofResource}=${uid}` }
+  const { items } = await where.kube.list<SlotLease>(path, { signal: where.signal, query })
+  const own = items.filter((lease) => holderOf(lease)?.runId === runId)
+  await Promise.all(own.map((lease) => removeExactly(lease, where)))
+}
+
 async function removeExactly({ metadata }: SlotLease, where: Where): Promise<void> {
   const { name, uid, resourceVersion } = metadata
   const path = resourcePath({ ...leases, namespace: where.namespace, name })
@@ -113,7 +126,7 @@ const leaseOf = (name: string, slot: Slot, holder: Holder): object => ({
   kind: 'Lease',
   metadata: {
     name,
-    labels: { [slotLabel]: 'true', 'chaos.chaosplane.io/run': holder.runId.slice(0, 63) },
+    labels: { [slotLabel]: 'true', [ofResource]: holder.resource.uid },
     annotations: { [holderAnnotation]: textOf(holder), 'chaos.chaosplane.io/what': slot.what },
   },
   spec: { holderIdentity: `${holder.resource.namespace}/${holder.resource.name}` },

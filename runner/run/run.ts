@@ -13,6 +13,7 @@ import { unheard } from '../engine/unheard.ts'
 import type { FaultShape } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf } from '../hands/look.ts'
+import { freeAllSlots } from '../hands/slots.ts'
 import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import { secretsOf } from '../probes/secrets.ts'
@@ -258,8 +259,13 @@ export class Run {
   async #finish(claimed: Promise<void>, signal: AbortSignal): Promise<void> {
     await claimed
     await this.#closeProbes()
-    const { context, resource } = this.#parts
+    const { context, resource, state, adopted, plan } = this.#parts
     await Promise.race([this.#keeper.durable(signal), this.#mayLeave(signal)])
+    // A runner before this one may have died before it gave back what its targets held.
+    if (adopted && plan.tasks.some(({ fault }) => isHeldByApi(shapeOf(fault)))) {
+      const where = { kube: context.kube, namespace: context.namespace, signal }
+      await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
+    }
     await letGo(context.kube, { resource, seen: this.#seen }, signal)
   }
 
@@ -312,6 +318,9 @@ const lazyFor = (fact: Fact): number => {
 
 const newer = (a: KubeObject, b: KubeObject): boolean =>
   Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion)
+
+const isHeldByApi = ({ hands, lasts }: FaultShape): boolean =>
+  hands === 'kube' && lasts === 'while-held'
 
 function shapeOf(id: string): FaultShape {
   const fault = faultCatalogue[id]

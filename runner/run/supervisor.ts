@@ -5,9 +5,10 @@ import type { Plan, Refusal } from '../../model/plan.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
 import { fetchRun } from '../report/kserver.ts'
+import type { Census } from './census.ts'
 import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
-import type { Census } from './heartbeat.ts'
+import { putBackWithoutPlan } from './edited.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
@@ -198,7 +199,10 @@ export class Supervisor {
     const compiled = compile(kind, object, context.faults)
     if (this.#closing) return
     if (!compiled.ok || isOther(compiled.plan, state))
-      return this.#refuse(resource, object, endedByEdit(state, context.clock.now()))
+      return this.#end(resource, object, async (signal) => {
+        const after = await putBackWithoutPlan(state, { context, resource }, signal)
+        return endedByEdit(after, context.clock.now())
+      })
     const room = roomFor({ ...object, status: undefined })
     await this.#carry(
       new Run({ context, plan: compiled.plan, resource, object, state, adopted: true, room }),
@@ -217,7 +221,16 @@ export class Supervisor {
   }
 
   /** Writes why the document was refused; there is nothing to run. */
-  async #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
+  #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
+    return this.#end(resource, object, async () => state)
+  }
+
+  /** Claims the resource, writes the state that `ending` gives, and lets it go. */
+  async #end(
+    resource: Resource,
+    object: Experiment,
+    ending: (signal: AbortSignal) => Promise<RunState>,
+  ): Promise<void> {
     const context = this.#context
     const signal = AbortSignal.timeout(60_000)
     const claimed = claim(context.kube, { resource, object, me: context.me }, signal).then((o) =>
@@ -235,8 +248,10 @@ export class Supervisor {
       room: maxRunBytes,
       onRefused: (why) => context.events.record(refusedRecord(resource, why)),
     })
-    keeper.offer(state)
     try {
+      await claimed
+      const state = await ending(signal)
+      keeper.offer(state)
       await keeper.durable(signal)
       await letGo(context.kube, { resource, seen: null }, signal)
       this.#finished.set(resource.uid, state.runId)

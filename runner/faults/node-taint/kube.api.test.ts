@@ -9,7 +9,7 @@ import { nodeTaint } from './kube.ts'
 const signal = AbortSignal.timeout(120_000)
 const as = 'system:serviceaccount:node-taint-tests:chaos'
 const params = { taints: [{ key: 'chaos', value: 'on', effect: 'NoExecute' as const }] }
-const asked = { params, durationMs: 1000, mark: 'm' }
+const asked = { params, durationMs: 1000, mark: 'm', among: [] }
 let kube: KubeClient
 let count = 0
 
@@ -77,11 +77,14 @@ describe('node-taint on a real API server', () => {
     const target = await makeNode([other])
     const before = await look(target)
     const undo = await plan(target)
-    expect(await nodeTaint.verify(target, undo, own)).toBe(null)
+    expect(await nodeTaint.verify(target, undo, own)).toHaveProperty('missing')
     await nodeTaint.inject(target, undo, account)
     await nodeTaint.inject(target, undo, account)
     expect(await look(target)).toMatchObject([...before, params.taints[0]])
-    expect(await nodeTaint.verify(target, undo, own)).toContain('chaos=on:NoExecute')
+    expect(await nodeTaint.verify(target, undo, own)).toMatchObject({
+      evidence: expect.stringContaining('chaos=on:NoExecute'),
+    })
+    expect(await nodeTaint.holds(target, undo, own)).toBe(true)
     expect(await nodeTaint.proof(target, undo, own)).toMatchObject({
       remaining: [`kubectl taint nodes ${target.name} chaos:NoExecute-`],
     })

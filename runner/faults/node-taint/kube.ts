@@ -1,6 +1,6 @@
 import { ChaosError } from '../../../model/errors.ts'
 import { defineHeldFault, type KubeTarget } from '../kube-fault.ts'
-import { changeNode, findNode, type Node } from '../nodes.ts'
+import { changeNode, findNode, mayChangeNode, type Node } from '../nodes.ts'
 import type { NodeTaintParams } from './index.ts'
 import { sameKey, sameTaint, type Taint, taintText, withTaint } from './taints.ts'
 
@@ -29,6 +29,7 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
         code: 'CHAOS_INJECT_ERROR',
         reason: `node ${target.name} has the taint ${taintText(there as Taint)} already, so nothing would change; choose another key or value`,
       })
+    await mayChangeNode(target, io)
     return {
       taints: params.taints.map((t) => ({ ours: t as Taint, before: like(node, t as Taint) })),
     }
@@ -44,8 +45,10 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
           )
     }),
   async verify(target, { taints }, io) {
-    if (!hasOurs(await findNode(target, io), { taints })) return null
-    return `node ${target.name} has ${taints.map(({ ours }) => taintText(ours)).join(', ')}`
+    const named = taints.map(({ ours }) => taintText(ours)).join(', ')
+    if (!hasOurs(await findNode(target, io), { taints }))
+      return { missing: `node ${target.name} has not (all of) ${named}` }
+    return { evidence: `node ${target.name} has ${named}` }
   },
   holds: async (target, undo, io) => hasOurs(await findNode(target, io), undo),
   injectMs: () => 30_000,

@@ -1,0 +1,207 @@
+import { isAlreadyExists, isConflict, isNotFound } from '../../../lib/kube/errors.ts'
+import { namespaces, networkPolicies, pods, resourcePath } from '../../../lib/kube/paths.ts'
+import type { KubeObject } from '../../../lib/kube/types.ts'
+import { ChaosError } from '../../../model/errors.ts'
+import {
+  type Asked,
+  defineHeldFault,
+  type KubeFaultIo,
+  type KubeTarget,
+  type OwnIo,
+} from '../kube-fault.ts'
+import type { PodNetworkPolicyParams } from './index.ts'
+import { governs, type PolicySpec, policySpec } from './policy.ts'
+
+/** The object that is made, and by which label it is known as ours. `pods`: whom it selects. */
+type Undo = { name: string; mark: string; spec: PolicySpec; pods: string[] }
+
+type Pod = KubeObject & {
+  spec?: { hostNetwork?: boolean }
+  status?: { podIPs?: { ip: string }[] }
+}
+type Policy = KubeObject & { spec?: PolicySpec }
+
+const markLabel = 'chaos.chaosplane.io/mark'
+/** Addresses of pods that one policy can name; its object has to fit into status as well. */
+const maxAddresses = 500
+/** One write; a request that is under way when the signal comes is waited for, milliseconds. */
+const writeMs = 10_000
+
+const refuse = (target: KubeTarget, reason: string): ChaosError =>
+  new ChaosError({ code: 'CHAOS_INJECT_ERROR', target: target.id, reason })
+
+const pathOf = ({ namespace }: KubeTarget, name?: string): string =>
+  resourcePath({ ...networkPolicies, namespace, ...(name ? { name } : {}) })
+
+async function podOf(target: KubeTarget, io: OwnIo & { as?: string }): Promise<Pod | undefined> {
+  const { namespace, name } = target
+  const who = io.as === undefined ? {} : { as: io.as }
+  const path = resourcePath({ ...pods, namespace, name })
+  const pod = await io.kube.find<Pod>(path, { signal: io.signal, ...who })
+  return pod?.metadata.uid === target.uid ? pod : undefined
+}
+
+async function ours(target: KubeTarget, undo: Undo, io: OwnIo): Promise<Policy | undefined> {
+  const found = await io.kube.find<Policy>(pathOf(target, undo.name), { signal: io.signal })
+  return found?.metadata.labels?.[markLabel] === undo.mark ? found : undefined
+}
+
+/** Whom the labels select, all of which must be targets: a policy that reaches further is not made. */
+async function selected(
+  target: KubeTarget,
+  { labels, among }: { labels: Record<string, string>; among: readonly KubeTarget[] },
+  io: KubeFaultIo,
+): Promise<string[]> {
+  const entries = Object.entries(labels)
+  if (entries.length === 0)
+    throw refuse(target, `pod ${target.name} has no label by which a policy could select it`)
+  const query = { labelSelector: entries.map(([key, value]) => `${key}=${value}`).join(',') }
+  const path = resourcePath({ ...pods, namespace: target.namespace })
+  const { items } = await io.kube.list<Pod>(path, { as: io.as, signal: io.signal, query })
+  const uids = new Set(among.map(({ uid }) => uid))
+  const others = items.filter(({ metadata }) => !uids.has(metadata.uid))
+  if (others.length > 0)
+    throw refuse(
+      target,
+      `a NetworkPolicy selects by labels, and those of ${target.name} are also on ${others
+        .slice(0, 3)
+        .map(({ metadata }) => metadata.name)
+        .join(
+          ', ',
+        )}, which are no targets; hit all of them (POD_AFFECTED_PERCENTAGE 100), or use pod-network-partition`,
+    )
+  return items.map(({ metadata }) => metadata.name)
+}
+
+/** What another policy allows stays allowed whatever ours says. */
+async function refuseGoverned(
+  target: KubeTarget,
+  labels: Record<string, string>,
+  params: PodNetworkPolicyParams,
+  io: KubeFaultIo,
+): Promise<void> {
+  const { items } = await io.kube.list<Policy>(pathOf(target), { as: io.as, signal: io.signal })
+  const one = items.find(({ spec }) => governs(spec ?? {}, labels, params.directions))
+  if (one)
+    throw refuse(
+      target,
+      `NetworkPolicy ${one.metadata.name} selects ${target.id} as well, and what it allows cannot be forbidden by another one; use pod-network-partition`,
+    )
+}
+
+/** With whom connections are cut, as networks; null: with everybody. Pods stand for their addresses of now. */
+async function peersOf(
+  target: KubeTarget,
+  params: PodNetworkPolicyParams,
+  io: KubeFaultIo,
+): Promise<string[] | null> {
+  const { networks, podSelector, namespaceSelector } = params
+  if (networks.length === 0 && podSelector === '' && namespaceSelector === '') return null
+  if (podSelector === '' && namespaceSelector === '') return networks
+  const call = { as: io.as, signal: io.signal }
+  const where =
+    namespaceSelector === ''
+      ? [target.namespace]
+      : (
+          await io.kube.list<KubeObject>(resourcePath(namespaces), {
+            ...call,
+            query: { labelSelector: namespaceSelector },
+          })
+        ).items.map(({ metadata }) => metadata.name)
+  const query = podSelector === '' ? {} : { labelSelector: podSelector }
+  const lists = await Promise.all(
+    where.map((namespace) =>
+      io.kube.list<Pod>(resourcePath({ ...pods, namespace }), { ...call, query }),
+    ),
+  )
+  const peers = lists.flatMap(({ items }) => items).filter(({ spec }) => !spec?.hostNetwork)
+  const addresses = peers.flatMap(({ status }) => (status?.podIPs ?? []).map(({ ip }) => ip))
+  if (addresses.length === 0)
+    throw refuse(target, 'POD_SELECTOR and NAMESPACE_SELECTOR match no pod with an address')
+  if (addresses.length > maxAddresses)
+    throw refuse(
+      target,
+      `POD_SELECTOR and NAMESPACE_SELECTOR match ${addresses.length} addresses, a policy takes ${maxAddresses}; name their network in DESTINATION_IPS`,
+    )
+  return [...new Set([...networks, ...addresses])]
+}
+
+const bodyOf = ({ name, mark, spec }: Undo): object => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name, labels: { [markLabel]: mark } },
+  spec,
+})
+
+/** Forbids connections through the API. */
+export const podNetworkPolicy = defineHeldFault<PodNetworkPolicyParams, Undo>({
+  lasts: 'while-held',
+  id: 'pod-network-policy',
+  slots: () => ['policy'],
+  async plan(target, { params, mark, among }: Asked<PodNetworkPolicyParams>, io) {
+    const pod = await podOf(target, io)
+    if (!pod)
+      throw new ChaosError({
+        code: 'TARGET_SELECTION_ERROR',
+        reason: `pod ${target.id} is gone; select one that is there`,
+      })
+    if (pod.spec?.hostNetwork)
+      throw refuse(target, `pod ${target.id} uses the network of its node, where no policy applies`)
+    const labels = pod.metadata.labels ?? {}
+    const names = await selected(target, { labels, among }, io)
+    await refuseGoverned(target, labels, params, io)
+    const networks = await peersOf(target, params, io)
+    const spec = policySpec(labels, params, networks)
+    const undo = { name: `chaosplane-${mark}`, mark, spec, pods: names.slice(0, 20) }
+    const dryRun = { as: io.as, signal: io.signal, query: { dryRun: 'All' } }
+    await io.kube.create(pathOf(target), bodyOf(undo), dryRun)
+    return undo
+  },
+  async inject(target, undo, io) {
+    try {
+      const signal = AbortSignal.timeout(writeMs)
+      await io.kube.create(pathOf(target), bodyOf(undo), { as: io.as, signal })
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error
+      if (!(await ours(target, undo, io)))
+        throw refuse(target, `there is a NetworkPolicy ${undo.name} that is not ours`)
+    }
+  },
+  async verify(target, undo, io) {
+    if (!(await ours(target, undo, io)))
+      return { missing: `there is no NetworkPolicy ${undo.name} of ours` }
+    const types = (undo.spec.policyTypes ?? []).join(' and ')
+    return {
+      evidence: `NetworkPolicy ${undo.name} (${types}) selects ${undo.pods.join(', ')}; whether packets are dropped is up to the CNI and was not looked at`,
+    }
+  },
+  // Every edit of the spec counts up; a policy that somebody has edited is no longer what was asked for.
+  async holds(target, undo, io) {
+    const policy = await ours(target, undo, io)
+    return policy !== undefined && (policy.metadata.generation ?? 1) === 1
+  },
+  injectMs: () => 30_000,
+  async revert(target, undo, io) {
+    const policy = await ours(target, undo, io)
+    if (!policy) return
+    const { uid } = policy.metadata
+    try {
+      await io.kube.remove(pathOf(target, undo.name), { uid, signal: io.signal })
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error
+    }
+  },
+  async proof(target, undo, io) {
+    if (await ours(target, undo, io))
+      return {
+        left: `NetworkPolicy ${undo.name} is still in namespace ${target.namespace}`,
+        remaining: [`kubectl -n ${target.namespace} delete networkpolicy ${undo.name}`],
+      }
+    if (!(await podOf(target, io)))
+      return {
+        outcome: 'noLongerExists',
+        proof: `there is no NetworkPolicy ${undo.name} any more, nor pod ${target.id}`,
+      }
+    return { outcome: 'restored', proof: `there is no NetworkPolicy ${undo.name} any more` }
+  },
+})
