@@ -26,7 +26,6 @@ const lookMs = 100
 const lookLimitMs = 1000
 
 type Io = Parameters<Carry<Action>>[2]
-type Undo = Record<string, unknown>
 
 /** One wave of an API-level fault that is held: plan all, record durably, then act on all. */
 export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, actor, io) => {
@@ -47,20 +46,16 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
 /** Tells the undo record of every target; false when one of them cannot be hit: then none is. */
 async function plan(wave: TargetState[], at: At<Actor>, io: Io): Promise<boolean> {
   const { task, actor } = at
-  const results: ({ target: TargetState; undo: Undo } | { target: TargetState; error: unknown })[] =
-    []
-  // After a revert of the same target, which gives its slots back at last.
-  const planOne = (target: TargetState) =>
-    actor.alone(lockOf(task, target.id), async () => {
-      try {
-        results.push({ target, undo: await planTarget(target, { wave, at }, io.signal) })
-      } catch (error) {
-        results.push({ target, error })
-      }
-    })
+  const planOne = async (target: TargetState) => {
+    try {
+      return { target, undo: await planTarget(target, { wave, at }, io.signal) }
+    } catch (error) {
+      return { target, error }
+    }
+  }
   const pool = new PQueue({ concurrency: atOnce })
   const open = wave.filter((t) => t.state === 'targeted' && !t.undo)
-  await pool.addAll(open.map((target) => () => planOne(target)))
+  const results = await pool.addAll(open.map((target) => () => planOne(target)))
   const failed = results.filter((r) => 'error' in r)
   const planned = results.flatMap((r) => ('undo' in r ? [{ ...r.target, undo: r.undo }] : []))
   const giveAllBack = () => Promise.all(open.map((target) => giveBack(target, at)))

@@ -1,5 +1,5 @@
 import type { TaskPlan } from '../../model/plan.ts'
-import type { RunState, TaskState } from '../../model/state.ts'
+import { type RunState, recordKey, type TaskState } from '../../model/state.ts'
 import type { At } from '../actions/held.ts'
 import { putBack } from '../actions/restore.ts'
 import type { FactBody } from '../engine/fact.ts'
@@ -35,7 +35,7 @@ export async function putBackWithoutPlan(
       if (!done) throw signal.reason
       const { at: endedAt, ...rest } = done
       const heldMs = target.injectedAt === undefined ? 0 : endedAt - target.injectedAt
-      emit({ fact: 'reverted', task: task.name, target: target.id, ...rest, heldMs })
+      emit({ fact: 'reverted', task: task.name, target: recordKey(target), ...rest, heldMs })
     }
   }
   const where = { kube: context.kube, namespace: context.namespace, signal }
