@@ -121,6 +121,7 @@ async function lifeOf(
     state: () => loop.state,
     durable: async () => gate?.(),
     stored: async () => {},
+    mayAct: async () => {},
     probes: new Map(),
     holds: new Map(),
     alone: createAlone(),

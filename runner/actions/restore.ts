@@ -4,7 +4,7 @@ import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import type { OwnIo, Restored } from '../faults/kube-fault.ts'
 import { freeSlot } from '../hands/slots.ts'
-import { type Carry, stateOf, taskOf } from './actor.ts'
+import { type Actor, type Carry, stateOf, taskOf } from './actor.ts'
 import { type At, heldFaultOf, holderOf, lockOf, slotsIn, slotsOf, textOf, undoOf } from './held.ts'
 
 /** First and longest pause between two attempts to put a target back, milliseconds. */
@@ -59,7 +59,7 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
  * Whoever takes over must not take the target for one that is still to be injected: that it was is stored before it is
  * put back. A status that cannot be written does not keep the target from being put back.
  */
-async function onRecord({ actor }: At, until: AbortSignal): Promise<void> {
+async function onRecord({ actor }: At<Actor>, until: AbortSignal): Promise<void> {
   const signal = AbortSignal.any([until, AbortSignal.timeout(recordMs)])
   await actor.durable(signal).catch(() => {})
 }

@@ -2,10 +2,8 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Pod } from '../hands/pod-cache.ts'
 import type { Identity } from './claim.ts'
-import { deadAfterMs, leaseName, type RunnerLease } from './heartbeat.ts'
+import { deadAfterMs, freshMs, leaseName, type RunnerLease } from './heartbeat.ts'
 
-/** Leases and pods that are read at the start come by two lists: what only one of them has is believed after this. */
-const settleMs = 1000
 /** So often this runner's own lease must have come by since another's was seen last: else the API is away for both. */
 const ownBeats = 3
 
@@ -25,13 +23,14 @@ const hasEnded = ({ status }: Pod): boolean => {
 }
 
 /**
- * Tells living runners from dead ones: at once when the pod is gone, its container does not run or its lease names
- * another life; else by the silence of its lease as seen here, so that no two clocks are compared.
+ * Tells living runners from dead ones: at once when the container does not run or the lease names another life; when the
+ * pod is gone, as soon as the runner would not act without asking (its node may be cut off, and the process live on);
+ * else by the silence of its lease as seen here, so that no two clocks are compared.
  */
 export class Census {
   readonly #parts: CensusParts
   readonly #leases = new Map<string, Seen>()
-  /** pods that do not run, by name: since when, as seen here */
+  /** pods whose container does not run, by name: since when, as seen here */
   readonly #down = new Map<string, number>()
   readonly #since: number
   #beats = 0
@@ -42,9 +41,7 @@ export class Census {
     for (const lease of parts.leases.list()) this.#noteLease(lease)
     for (const pod of parts.pods.list()) this.#notePod(pod, hasEnded(pod))
     parts.leases.onChange(({ object }) => this.#noteLease(object))
-    parts.pods.onChange(({ type, object }) =>
-      this.#notePod(object, type === 'deleted' || hasEnded(object)),
-    )
+    parts.pods.onChange(({ object }) => this.#notePod(object, hasEnded(object)))
   }
 
   #noteLease({ metadata: { name, resourceVersion: version } }: RunnerLease): void {
@@ -66,18 +63,18 @@ export class Census {
     const lease = this.#parts.leases.get(`${namespace}/${name}`)
     if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
     const seen = this.#leases.get(name) ?? { version: '', at: this.#since, beats: 0 }
-    if (this.#hasNoPod(who, namespace, seen)) return 'dead'
+    if (this.#hasEnded(who, namespace, seen)) return 'dead'
     const silentMs = this.#parts.clock.now() - seen.at
     if (silentMs > deadAfterMs && this.#beats - seen.beats >= ownBeats) return 'dead'
     return lease ? 'alive' : 'unknown'
   }
 
   /** A lease that moved later is of a life that the pod's status does not show yet. */
-  #hasNoPod({ pod }: Identity, namespace: string, seen: Seen): boolean {
+  #hasEnded({ pod }: Identity, namespace: string, seen: Seen): boolean {
     const down = this.#down.get(pod)
-    if (down !== undefined) return seen.at <= down
+    if (down !== undefined && seen.at <= down) return true
     if (this.#parts.pods.get(`${namespace}/${pod}`) || seen.version === '') return false
-    return this.#parts.clock.now() - Math.max(seen.at, this.#since) > settleMs
+    return this.#parts.clock.now() - seen.at > freshMs
   }
 }
 
