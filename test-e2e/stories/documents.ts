@@ -95,3 +95,29 @@ export const networkLoss = (target: string, seconds: number, more: Partial<Task>
   ...more,
   env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
 })
+
+/** Connections of one pod of `target` are cut. */
+export const networkPartition = (
+  target: string,
+  seconds: number,
+  more: Partial<Task> = {},
+): Task => ({
+  name: `cut-${target}`.slice(0, 40),
+  fault: 'pod-network-partition',
+  target,
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
+})
+
+/** What one pod of `target` sends is delayed. */
+export const networkLatency = (
+  target: string,
+  seconds: number,
+  more: Partial<Task> = {},
+): Task => ({
+  name: `delay-${target}`.slice(0, 40),
+  fault: 'pod-network-latency',
+  target,
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
+})

@@ -1,31 +1,16 @@
-import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, type ExpectStatic, it } from 'vitest'
 import type { Json } from '../watchers/api.ts'
-import { podGroup, processesIn } from '../watchers/cgroups.ts'
+import { Caller } from '../watchers/caller.ts'
 import { datagrams, type Place } from '../watchers/datagrams.ts'
-import { experiment, networkLoss } from './documents.ts'
+import { experiment, networkLatency, networkLoss } from './documents.ts'
+import { hasNetem, networkImage, placeOf as placeIn } from './pod-network.ts'
 import { type Story, World } from './world.ts'
 
 let world: World
 let hearer: Place
-const apps = ['hearer', 'whole', 'half', 'aimed', 'orphan', 'quit']
+const apps = ['hearer', 'whole', 'half', 'aimed', 'named', 'loop', 'orphan', 'quit', 'prompt']
 
-const placeOf = (app: string): Place => {
-  const [pod] = world.podsOf(app) as [Json]
-  const group = podGroup(world.installed.nodes, pod.metadata.uid)
-  const [process] = group ? processesIn(group) : []
-  if (!process) throw new Error(`no process of ${app}`)
-  return { pid: process.pid, address: pod.status.podIP }
-}
-
-/** Everything that could lose a packet in a pod's network, as its own tools tell it. */
-const network = ({ pid }: Place): string =>
-  ['nft list ruleset', 'tc qdisc show', 'iptables-save']
-    .map((command) => {
-      const enter = [`--net=/proc/${pid}/ns/net`, '--', ...command.split(' ')]
-      return `# ${command}\n${execFileSync('nsenter', enter, { encoding: 'utf8' })}`
-    })
-    .join('')
+const placeOf = (app: string): Place => placeIn(world, app)
 
 beforeAll(async () => {
   world = await World.begin()
@@ -43,8 +28,16 @@ async function clean(
   expect: ExpectStatic,
 ): Promise<void> {
   expect(await heard(place)).toEqual({ sent: 400, received: 400 })
-  expect(network(place)).toBe(before)
+  expect(networkImage(place)).toBe(before)
   expect(await story.residue()).toEqual([])
+}
+
+const attempt = (work: () => unknown): unknown => {
+  try {
+    return work()
+  } catch {
+    return 'failed'
+  }
 }
 
 describe.concurrent('packets', () => {
@@ -52,7 +45,7 @@ describe.concurrent('packets', () => {
     expect,
   }) => {
     const place = placeOf('whole')
-    const before = network(place)
+    const before = networkImage(place)
     expect(await heard(place)).toEqual({ sent: 400, received: 400 })
     const story = await world.run(experiment('lose-all', [networkLoss('whole', 6)]))
     await story.injected()
@@ -68,7 +61,7 @@ describe.concurrent('packets', () => {
 
   it('are lost by half', async ({ expect }) => {
     const place = placeOf('half')
-    const before = network(place)
+    const before = networkImage(place)
     const env = { NETWORK_PACKET_LOSS_PERCENTAGE: 50 }
     const story = await world.run(experiment('lose-half', [networkLoss('half', 6, { env })]))
     await story.injected()
@@ -83,7 +76,7 @@ describe.concurrent('packets', () => {
 
   it('are lost where the filter aims, and nowhere else', async ({ expect }) => {
     const place = placeOf('aimed')
-    const before = network(place)
+    const before = networkImage(place)
     const env = { DESTINATION_IPS: `${hearer.address}|7001|7100-7200` }
     const story = await world.run(experiment('lose-aimed', [networkLoss('aimed', 8, { env })]))
     await story.injected()
@@ -95,15 +88,91 @@ describe.concurrent('packets', () => {
     await clean({ story, place, before }, expect)
   })
 
+  it('are lost on their way to a Service by its name, with a cluster address or without', async ({
+    expect,
+  }) => {
+    const place = placeOf('named')
+    const before = networkImage(place)
+    const headless = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'headless', namespace: 'demo' },
+      spec: { clusterIP: 'None', selector: { app: 'hearer' }, ports: [{ port: 8080 }] },
+    }
+    await world.apply(headless)
+    const { spec } = await world.api.get('/api/v1/namespaces/demo/services/hearer')
+    const own = new Caller(place.pid)
+    const byService = () => own.open(spec.clusterIP, 80)
+    const byPod = () => own.open(hearer.address, 8080)
+    try {
+      expect([await byService(), await byPod()]).toEqual(['connected', 'connected'])
+      const cases = { hearer: ['silent', 'connected'], 'headless.demo': ['connected', 'silent'] }
+      for (const [name, reached] of Object.entries(cases)) {
+        const env = { DESTINATION_HOSTS: name }
+        const story = await world.run(
+          experiment(`lose-${name.split('.')[0]}`, [networkLoss('named', 5, { env })]),
+        )
+        await story.injected()
+        expect([await byService(), await byPod()], name).toEqual(reached)
+        await story.finished()
+        await clean({ story, place, before }, expect)
+      }
+    } finally {
+      own.end()
+    }
+  })
+
+  it('stay lost while the container restarts, and come through at the end', async ({ expect }) => {
+    const [pod] = world.podsOf('loop') as [Json]
+    const place = placeOf('loop')
+    const before = networkImage(place)
+    const story = await world.run(experiment('lose-loop', [networkLoss('loop', 12)]))
+    await story.injected()
+    const restarts = () => world.podsOf('loop')[0]?.status.containerStatuses[0].restartCount
+    for (const count of [1, 2]) {
+      await expect
+        .poll(() => attempt(() => world.kill(pod, 'demo.mjs')), { timeout: 8000 })
+        .not.toBe('failed')
+      if (count === 1) await expect.poll(restarts, { timeout: 8000 }).toBe(count)
+      expect((await heard(place, hearer, 100)).received).toBe(0)
+    }
+    expect(await story.finished()).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+    expect(story.targets[0].heldMs).toBeGreaterThan(11_800)
+    await clean({ story, place, before }, expect)
+  })
+
+  it('of a pod that uses the network of its node are not touched', async ({ expect }) => {
+    await world.target('on-node', 1, { hostNetwork: true })
+    const story = await world.run(experiment('lose-node', [networkLoss('on-node', 5)]))
+    const status = await story.finished()
+    expect(status.verdict).toBe('Error')
+    expect(JSON.stringify(status.run)).toContain('hostNetwork')
+    expect(story.targets[0].heldMs ?? 0).toBe(0)
+    expect(await story.residue()).toEqual([])
+  })
+
+  it.skipIf(hasNetem())(
+    'are not delayed by a kernel that cannot: it says which module is missing',
+    async ({ expect }) => {
+      const place = placeOf('prompt')
+      const before = networkImage(place)
+      const story = await world.run(experiment('delay', [networkLatency('prompt', 5)]))
+      const status = await story.finished()
+      expect(status.verdict).toBe('Error')
+      expect(JSON.stringify(status.run)).toContain('sch_netem')
+      await clean({ story, place, before }, expect)
+    },
+  )
+
   it('come through again as soon as the fault program is killed', async ({ expect }) => {
     const place = placeOf('orphan')
-    const before = network(place)
+    const before = networkImage(place)
     const story = await world.run(experiment('lose-orphan', [networkLoss('orphan', 40)]))
     await story.injected()
     expect((await heard(place)).received).toBe(0)
     const [pod] = world.faultPods(story.run.runId)
     world.kill(pod, 'fault-pod.cjs')
-    await expect.poll(() => network(place), { timeout: 5000, interval: 50 }).toBe(before)
+    await expect.poll(() => networkImage(place), { timeout: 5000, interval: 50 }).toBe(before)
     const status = await story.finished()
     expect(status.verdict).toBe('Error')
     expect(status.tasks[0].failStep).toContain('cut short')
@@ -112,12 +181,12 @@ describe.concurrent('packets', () => {
 
   it('come through again at once after an abort', async ({ expect }) => {
     const place = placeOf('quit')
-    const before = network(place)
+    const before = networkImage(place)
     const story = await world.run(experiment('lose-quit', [networkLoss('quit', 60)]))
     await story.injected()
-    expect(network(place)).not.toBe(before)
+    expect(networkImage(place)).not.toBe(before)
     await story.abort()
-    await expect.poll(() => network(place), { timeout: 2000, interval: 20 }).toBe(before)
+    await expect.poll(() => networkImage(place), { timeout: 2000, interval: 20 }).toBe(before)
     expect(await story.finished()).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
     await clean({ story, place, before }, expect)
   })
