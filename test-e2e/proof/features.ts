@@ -457,4 +457,221 @@ export const features: Feature[] = [
       },
     ],
   },
+  {
+    name: 'losing packets',
+    without: 'packets are counted, and go on',
+    edits: [
+      {
+        file: 'runner/faults/pod-network-loss/node.ts',
+        from: "percent === 100 ? 'counter drop' : `numgen random mod 100 < ${percent} counter drop`",
+        to: "percent === 100 ? 'counter' : `numgen random mod 100 < ${percent} counter`",
+      },
+    ],
+    stories: [
+      {
+        file: 'network',
+        titles: [
+          'are all lost, for as long as was asked, and the sender hears nothing of it',
+          'are lost by half',
+          'stay lost while the container restarts, and come through at the end',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'the filter of a network fault',
+    without: 'every packet is meant, whatever the filter says',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/matches.ts',
+        from: 'wanted: wanted.length > 0 ? wanted : [{}]',
+        to: 'wanted: wanted.length > 999 ? wanted : [{}]',
+      },
+    ],
+    stories: [
+      {
+        file: 'network',
+        titles: [
+          'are lost where the filter aims, and nowhere else',
+          'are lost on their way to a Service by its name, with a cluster address or without',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'putting the network back',
+    without: 'neither program nor guard removes what they made',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/acts.ts',
+        from: 'if (pid !== null) meansOf(by).revert(by, running(pid, hands), hands)',
+        to: 'if (pid === 0) meansOf(by).revert(by, running(pid, hands), hands)',
+      },
+      {
+        file: 'runner/fault-pod/network/acts.ts',
+        from: '...enterByShell(network.netns), ...meansOf(by).undo(by)]',
+        to: "...enterByShell(network.netns), meansOf(by) ? 'exit 0' : '']",
+      },
+    ],
+    stories: [
+      {
+        file: 'network',
+        titles: [
+          'come through again as soon as the fault program is killed',
+          'come through again at once after an abort',
+        ],
+      },
+      {
+        file: 'partition',
+        titles: [
+          'come back as soon as the fault program is killed',
+          'come back at once after an abort',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'the network of the sandbox',
+    without: 'a network is known by the container that was selected',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/namespace.ts',
+        from: 'const pid = look.inNetns(netns) ?? target.pid',
+        to: 'const pid = target.pid',
+      },
+      {
+        file: 'runner/fault-pod/network/namespace.ts',
+        from: 'look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns)',
+        to: "look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns ? '' : netns)",
+      },
+    ],
+    stories: [
+      {
+        file: 'network',
+        titles: ['stay lost while the container restarts, and come through at the end'],
+      },
+    ],
+  },
+  {
+    name: "the node's own network",
+    without: 'a pod on the network of its node is a pod like others',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/namespace.ts',
+        from: 'if (look.nodeNetns().includes(netns))',
+        to: "if (look.nodeNetns().includes(''))",
+      },
+    ],
+    stories: [
+      { file: 'network', titles: ['of a pod that uses the network of its node are not touched'] },
+    ],
+  },
+  {
+    name: 'naming the missing module',
+    without: 'the fault pod is armed without netem, and tc is asked all the same',
+    edits: [
+      {
+        file: 'runner/faults/pod-network-latency/node.ts',
+        from: "if (trouble === null) return 'netem'",
+        to: "if (trouble !== '') return 'netem'",
+      },
+    ],
+    stories: [
+      {
+        file: 'network',
+        titles: ['are not delayed by a kernel that cannot: it says which module is missing'],
+      },
+    ],
+  },
+  {
+    name: 'the direction of a connection',
+    without: 'both directions are cut, whatever was asked',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/cut.ts',
+        from: 'cut.directions.includes(direction) ? dropLines(way, side, cut) : []',
+        to: 'cut.directions.length > 0 || direction ? dropLines(way, side, cut) : []',
+      },
+    ],
+    stories: [
+      {
+        file: 'partition',
+        titles: [
+          'that the pod opens are cut, new and old, with the one it must lose; it goes on serving',
+          'that others open are cut on the port that is named, and on no other',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'connections that exist',
+    without: 'only what opens a connection is dropped',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/cut.ts',
+        from: "[where, text, 'counter drop'].filter(Boolean)",
+        to: "[where, text, 'tcp flags & (syn | ack) == syn counter drop'].filter(Boolean)",
+      },
+    ],
+    stories: [
+      {
+        file: 'partition',
+        titles: [
+          'that the pod opens are cut, new and old, with the one it must lose; it goes on serving',
+          'are all cut in the other dialect, but kubelet still sees that the pod is well',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'sparing the node',
+    without: 'kubelet is cut off from the pod like everybody',
+    edits: [
+      {
+        file: 'runner/faults/pod-network-partition/node.ts',
+        from: 'const spared = nodeAddresses(ask, look).filter(',
+        to: 'const spared = nodeAddresses(ask, look).slice(9).filter(',
+      },
+    ],
+    stories: [
+      {
+        file: 'partition',
+        titles: ['are all cut in the other dialect, but kubelet still sees that the pod is well'],
+      },
+    ],
+  },
+  {
+    name: 'looking after the rules',
+    without: 'nobody looks whether they are still there',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/acts.ts',
+        from: 'if (!isDue(effect) ||',
+        to: 'if (isDue(effect) || roundsBetweenLooks > 0 ||',
+      },
+    ],
+    stories: [
+      {
+        file: 'partition',
+        titles: ['that somebody else mends meanwhile end the run as an Error, not as a Pass'],
+      },
+    ],
+  },
+  {
+    name: 'a table for each experiment',
+    without: 'two experiments on a pod share a name for what they put there',
+    edits: [
+      {
+        file: 'runner/fault-pod/network/acts.ts',
+        from: "createHash('sha256').update(mark).digest('hex')",
+        to: "createHash('sha256').update(mark.slice(0, 0)).digest('hex')",
+      },
+    ],
+    stories: [
+      {
+        file: 'partition',
+        titles: ['of one pod are cut and lost by two experiments at once, each by itself'],
+      },
+    ],
+  },
 ]

@@ -2,11 +2,21 @@ import { afterAll, beforeAll, describe, type ExpectStatic, it } from 'vitest'
 import { Caller } from '../watchers/caller.ts'
 import type { Place } from '../watchers/datagrams.ts'
 import { chaosExperiment, experiment, networkLoss, networkPartition } from './documents.ts'
-import { networkImage, placeOf } from './pod-network.ts'
+import { mend, networkImage, placeOf } from './pod-network.ts'
 import { type Story, World } from './world.ts'
 
 const [port, other] = [7001, 7002]
-const apps = ['far', 'near', 'one-way', 'alone', 'both-ways', 'cut-orphan', 'cut-quit', 'twice']
+const apps = [
+  'far',
+  'near',
+  'one-way',
+  'alone',
+  'both-ways',
+  'cut-orphan',
+  'cut-quit',
+  'mended',
+  'twice',
+]
 
 /** Somebody in the network of a pod, and where it is. */
 type Party = Place & { caller: Caller }
@@ -74,7 +84,7 @@ async function clean(
   expect(networkImage(own)).toBe(own.before)
   expect(await story.residue()).toEqual([])
   // TCP tries what was lost again, after a pause that has grown meanwhile
-  await expect.poll(() => reach(own, app), { timeout: 20_000 }).toEqual(well)
+  await expect.poll(() => reach(own, app), { timeout: 60_000, interval: 200 }).toEqual(well)
 }
 
 describe.concurrent('connections', () => {
@@ -115,7 +125,7 @@ describe.concurrent('connections', () => {
     const own = await target(app)
     const parameters = { target_cidr: '0.0.0.0/0' }
     const action = { type: 'network-partition', parameters }
-    const document = chaosExperiment('cut-all', app, { action, duration: '9s' })
+    const document = chaosExperiment('cut-all', app, { action, duration: '8s' })
     const began = Date.now()
     const story = await world.run(document)
     await story.injected()
@@ -161,12 +171,27 @@ describe.concurrent('connections', () => {
     await clean({ story, own, app }, expect)
   })
 
+  it('that somebody else mends meanwhile end the run as an Error, not as a Pass', async ({
+    expect,
+  }) => {
+    const app = 'mended'
+    const own = await target(app)
+    const story = await world.run(experiment(app, [networkPartition(app, 30)]))
+    await story.injected()
+    mend(own)
+    const status = await story.finished(20_000)
+    expect(status.verdict).toBe('Error')
+    expect(JSON.stringify(status.run)).toContain('somebody has removed it')
+    expect(story.targets[0].heldMs).toBeLessThan(10_000)
+    await clean({ story, own, app }, expect)
+  })
+
   it('of one pod are cut and lost by two experiments at once, each by itself', async ({
     expect,
   }) => {
     const app = 'twice'
     const own = await target(app)
-    const cut = networkPartition(app, 14, { env: { DESTINATION_IPS: far.address } })
+    const cut = networkPartition(app, 12, { env: { DESTINATION_IPS: far.address } })
     const lose = networkLoss(app, 5, { env: { DESTINATION_IPS: near.address } })
     const first = await world.run(experiment('twice-cut', [cut]))
     await first.injected()

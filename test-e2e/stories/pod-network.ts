@@ -26,6 +26,9 @@ export const networkImage = ({ pid }: Pick<Place, 'pid'>): string =>
     .map((command) => `# ${command}\n${inside(pid, command).replace(/^#.*\n/gm, '')}`)
     .join('')
 
+/** Removes every table of nftables, as a program in the pod might do. */
+export const mend = ({ pid }: Pick<Place, 'pid'>): void => void inside(pid, 'nft flush ruleset')
+
 /** Whether the kernel of this machine has netem. */
 export function hasNetem(): boolean {
   const trial = ['--net', 'tc', 'qdisc', 'add', 'dev', 'lo', 'root', 'netem', 'delay', '1ms']
