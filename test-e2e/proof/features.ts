@@ -462,9 +462,9 @@ export const features: Feature[] = [
     without: 'packets are counted, and go on',
     edits: [
       {
-        file: 'runner/faults/pod-network-loss/node.ts',
-        from: "percent === 100 ? 'counter drop' : `numgen random mod 100 < ${percent} counter drop`",
-        to: "percent === 100 ? 'counter' : `numgen random mod 100 < ${percent} counter`",
+        file: 'runner/fault-pod/network/ruleset.ts',
+        from: '    counter fwd to "lo"',
+        to: '    counter accept',
       },
     ],
     stories: [
@@ -589,8 +589,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/network/cut.ts',
-        from: 'cut.directions.includes(direction) ? dropLines(way, side, cut) : []',
-        to: 'cut.directions.length > 0 || direction ? dropLines(way, side, cut) : []',
+        from: 'cut.directions.includes(direction) ? dropLines(way, side, { cut, hooks }) : []',
+        to: 'cut.directions.length > 0 || direction ? dropLines(way, side, { cut, hooks }) : []',
       },
     ],
     stories: [
@@ -609,8 +609,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/network/cut.ts',
-        from: "[where, text, 'counter drop'].filter(Boolean)",
-        to: "[where, text, 'tcp flags & (syn | ack) == syn counter drop'].filter(Boolean)",
+        from: '[where, text, verdict].filter(Boolean)',
+        to: "[where, text, 'tcp flags & (syn | ack) == syn', verdict].filter(Boolean)",
       },
     ],
     stories: [

@@ -1,6 +1,6 @@
 import type { Destination, Protocol } from './matches.ts'
 import { protocols } from './matches.ts'
-import { neighbourLines, setOf } from './ruleset.ts'
+import { lose, loseChain, neighbourLines, setOf } from './ruleset.ts'
 
 /** `egress`: connections that the pod opens; `ingress`: connections that others open to it. */
 export type Direction = 'ingress' | 'egress'
@@ -52,6 +52,8 @@ const sparingLines = (way: Way, { spared }: Cut): string[] => [
   ...spared.map(({ family, address }) => `${nameOf(family)} ${fields[way].peer} ${address} accept`),
 ]
 
+type Asked = { cut: Cut; hooks: Hooks }
+
 type PortMatch = { protocol: Protocol; text: string }
 
 function portMatches(side: string, lists: Cut['ports']): PortMatch[] {
@@ -64,7 +66,8 @@ function portMatches(side: string, lists: Cut['ports']): PortMatch[] {
 }
 
 /** Every combination of peer and port that is cut. */
-function dropLines(way: Way, side: string, cut: Cut): string[] {
+function dropLines(way: Way, side: string, { cut, hooks }: Asked): string[] {
+  const verdict = way === 'out' && hooks.family === 'netdev' ? lose : 'counter drop'
   const { peer } = fields[way]
   const called = portMatches(side, cut.ports)
   const on = (where: string, own: PortMatch[]): string[] => {
@@ -74,7 +77,7 @@ function dropLines(way: Way, side: string, cut: Cut): string[] {
         : called.filter((c) => c.protocol === one.protocol).map((c) => `${one.text} ${c.text}`),
     )
     const texts = own.length > 0 ? both : called.length > 0 ? called.map((c) => c.text) : ['']
-    return texts.map((text) => [where, text, 'counter drop'].filter(Boolean).join(' '))
+    return texts.map((text) => [where, text, verdict].filter(Boolean).join(' '))
   }
   if (cut.destinations.length === 0) return on('', [])
   const whole = families.filter((family) => wholeOf(cut, family).length > 0)
@@ -138,15 +141,15 @@ const chain = (name: string, lines: readonly string[]): string[] => [
   '  }',
 ]
 
-function plainChains(way: Way, cut: Cut, hooks: Hooks): string[] {
-  const lines = [...hookLines(way, hooks), ...sparingLines(way, cut)]
-  return chain(way, [...lines, ...dropLines(way, fields[way].remote, cut)])
+function plainChains(way: Way, asked: Asked): string[] {
+  const lines = [...hookLines(way, asked.hooks), ...sparingLines(way, asked.cut)]
+  return chain(way, [...lines, ...dropLines(way, fields[way].remote, asked)])
 }
 
-function tellingChains(way: Way, cut: Cut, hooks: Hooks): string[] {
+function tellingChains(way: Way, { cut, hooks }: Asked): string[] {
   const { local, remote } = fields[way]
   const asked = (direction: Direction, side: string): string[] =>
-    cut.directions.includes(direction) ? dropLines(way, side, cut) : []
+    cut.directions.includes(direction) ? dropLines(way, side, { cut, hooks }) : []
   return [
     ...chain(`own_${way}`, asked('egress', remote)),
     ...chain(`theirs_${way}`, asked('ingress', local)),
@@ -179,8 +182,9 @@ export function cutTable(name: string, hooks: Hooks, cut: Cut): string {
     `table ${hooks.family} ${name} {`,
     ...families.flatMap((family) => peerSet(family, wholeOf(cut, family))),
     ...(plain ? [] : serverSet(cut)),
-    ...chains('in', cut, hooks),
-    ...chains('out', cut, hooks),
+    ...(hooks.family === 'netdev' ? loseChain : []),
+    ...chains('in', { cut, hooks }),
+    ...chains('out', { cut, hooks }),
     '}',
     '',
   ].join('\n')

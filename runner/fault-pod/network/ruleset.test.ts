@@ -44,7 +44,7 @@ it.runIf(root)('nft and the kernel take every shape of it', () => {
     { family: 6, address: 'fd00::/8', ports: [] },
   ]
   const filter = aimed({ SOURCE_PORTS: '!53', DESTINATION_PORTS: '80,443' }, destinations)
-  const lines = chainLines(filter, 'numgen random mod 100 < 50 counter drop')
+  const lines = chainLines(filter, 'numgen random mod 100 < 50 goto lose')
   const text = egressTable('chaosplane_test', 'lo', lines)
   const script = `nft -f - && nft -j list table netdev chaosplane_test && nft delete table netdev chaosplane_test && nft list tables`
   const { status, stdout, stderr } = spawnSync('unshare', ['--net', 'sh', '-c', script], {

@@ -31,11 +31,27 @@ export const neighbourLines = [
   'icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
 ]
 
+/**
+ * Where packets that leave are lost. A plain drop there is told to the sender: TCP would take it for a trouble of its
+ * own machine, and give a connection up after some eight seconds. What is sent on to the loopback device instead counts
+ * as sent, and is thrown away there, as it carries the address of another card. That does not hold for broadcasts.
+ */
+export const loseChain = [
+  '  chain lose {',
+  '    meta oiftype != ether counter drop',
+  '    ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop',
+  '    counter fwd to "lo"',
+  '  }',
+]
+/** The verdict that leads there. */
+export const lose = 'goto lose'
+
 /** One table of our own, with one chain where packets leave the device: made and removed as a whole. */
 export const egressTable = (table: string, device: string, lines: readonly string[]): string =>
   [
     `table netdev ${table} {`,
-    `  chain egress {`,
+    ...loseChain,
+    '  chain egress {',
     `    type filter hook egress device "${device}" priority 0; policy accept;`,
     ...[...neighbourLines, ...lines].map((line) => `    ${line}`),
     '  }',
@@ -50,16 +66,31 @@ export function tableTrouble(ruleset: string, look: NodeLook): string | null {
   return answer.ok ? null : `nft says: ${complaint(answer)}`
 }
 
+/** Before this version a packet that was sent on from the egress hook could stop the kernel. */
+const soundFrom = [5, 19] as const
+
+function isSound(look: NodeLook): boolean {
+  const [major = 0, minor = 0] = (look.read('/proc/sys/kernel/osrelease') ?? '')
+    .split('.')
+    .map((part) => Number.parseInt(part, 10))
+  return major > soundFrom[0] || (major === soundFrom[0] && minor >= soundFrom[1])
+}
+
+function tryEgress(look: NodeLook): string | null {
+  const needs =
+    'the kernel needs nf_tables with the egress hook and fwd (Linux 5.19, CONFIG_NETFILTER_EGRESS, CONFIG_NFT_FWD_NETDEV)'
+  if (!isSound(look)) return needs
+  const says = tableTrouble(egressTable('chaosplane_trial', 'lo', [lose]), look)
+  return says === null ? null : `${needs}; ${says}`
+}
+
 const tried = new WeakMap<NodeLook, string | null>()
 
-/** Why packets cannot be met where they leave a device; null when they can. A kernel does not change: tried once. */
+/** Why packets cannot be lost where they leave a device; null when they can. A kernel does not change: tried once. */
 export function egressTrouble(look: NodeLook): string | null {
   const known = tried.get(look)
   if (known !== undefined) return known
-  const says = tableTrouble(egressTable('chaosplane_trial', 'lo', ['counter drop']), look)
-  const needs =
-    'the kernel needs nf_tables with the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS)'
-  const trouble = says === null ? null : `${needs}; ${says}`
+  const trouble = tryEgress(look)
   tried.set(look, trouble)
   return trouble
 }
@@ -99,7 +130,7 @@ export const table: Means<TablePlan> = {
     const packets = ok ? countOf(stdout) : null
     return packets === null
       ? null
-      : `dropped by table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
+      : `lost in table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
   },
 
   revert({ family, table }, run) {

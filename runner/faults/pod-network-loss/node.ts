@@ -5,7 +5,7 @@ import { matchesOf } from '../../fault-pod/network/matches.ts'
 import type { Inside } from '../../fault-pod/network/means.ts'
 import { destinationsOf, isAimed, mustHave, podNetwork } from '../../fault-pod/network/namespace.ts'
 import { netemTrouble, planNetem } from '../../fault-pod/network/netem.ts'
-import { chainLines, egressTable, egressTrouble } from '../../fault-pod/network/ruleset.ts'
+import { chainLines, egressTable, egressTrouble, lose } from '../../fault-pod/network/ruleset.ts'
 import { defineNodeFault, type NodeLook, NodeTrouble } from '../node-fault.ts'
 
 type Params = { lossPercent: number; correlationPercent: number; filter: NetworkFilter }
@@ -46,7 +46,7 @@ function choose({ correlationPercent, filter }: Params, ask: Inside, look: NodeL
 }
 
 const verdictOf = (percent: number): string =>
-  percent === 100 ? 'counter drop' : `numgen random mod 100 < ${percent} counter drop`
+  percent === 100 ? lose : `numgen random mod 100 < ${percent} ${lose}`
 
 const isPercent = (raw: unknown, from: number): raw is number =>
   typeof raw === 'number' && Number.isInteger(raw) && raw >= from && raw <= 100
