@@ -3,8 +3,8 @@ import type { Json } from '../watchers/api.ts'
 type Task = {
   name: string
   fault: string
-  /** deployment in namespace demo */
-  target: string
+  /** deployment in namespace demo; none for what is aimed at nodes */
+  target?: string
   env?: Record<string, string | number>
   probes?: Json[]
   probeRef?: Json[]
@@ -13,11 +13,15 @@ type Task = {
 const taskOf = ({ name, fault, target, env = {}, probes, probeRef }: Task) => ({
   name,
   definition: {
-    targets: {
-      selectors: {
-        workloads: [{ kind: 'deployment', namespace: 'demo', names: target, labels: '' }],
-      },
-    },
+    ...(target === undefined
+      ? {}
+      : {
+          targets: {
+            selectors: {
+              workloads: [{ kind: 'deployment', namespace: 'demo', names: target, labels: '' }],
+            },
+          },
+        }),
     chaos: {
       experiment: fault,
       env: Object.entries(env).map(([key, value]) => ({ name: key, value: String(value) })),
@@ -120,4 +124,31 @@ export const networkLatency = (
   target,
   ...more,
   env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
+})
+
+/** A node gets a taint. */
+export const nodeTaint = (node: string, seconds: number, taints: string): Task => ({
+  name: `taint-${node}`.slice(0, 40),
+  fault: 'node-taint',
+  env: { TOTAL_CHAOS_DURATION: seconds, TARGET_NODE: node, TAINTS: taints },
+})
+
+/** A node is cordoned and emptied. */
+export const nodeDrain = (node: string, seconds: number, more: Partial<Task> = {}): Task => ({
+  name: `drain-${node}`.slice(0, 40),
+  fault: 'node-drain',
+  ...more,
+  env: { TOTAL_CHAOS_DURATION: seconds, TARGET_NODE: node, ...more.env },
+})
+
+/** A deployment is scaled. */
+export const scale = (
+  target: string,
+  seconds: number,
+  env: Record<string, string | number>,
+): Task => ({
+  name: `scale-${target}`.slice(0, 40),
+  fault: 'pod-autoscaler',
+  target,
+  env: { TOTAL_CHAOS_DURATION: seconds, ...env },
 })
