@@ -179,8 +179,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/run/claim.ts',
-        from: '  if (said) return `annotation',
-        to: '  if (said && !said) return `annotation',
+        from: '  if (said) return said\n',
+        to: '',
       },
     ],
     stories: [{ file: 'side-by-side', titles: abortStories }],
@@ -429,7 +429,7 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'lib/kube/lease.ts',
-        from: '    if (!holder || holder === this.#o.identity || this.#dead.has(holder)) return 0\n    return Math.max(0, this.#movedAt + this.#timing.durationMs - this.#monotonic())',
+        from: '    if (!holder || holder === this.#o.identity || this.#o.isDead?.(holder)) return 0\n    return Math.max(0, this.#movedAt + this.#timing.durationMs - this.#monotonic())',
         to: '    if (!holder || holder === this.#o.identity) return 0\n    return 60_000',
       },
     ],
