@@ -76,6 +76,12 @@ export const runnerClusterRights: readonly Permission[] = [
     verbs: ['get', 'list', 'watch', 'delete'],
     why: 'see what became of a target; end probe pods',
   },
+  {
+    group: '',
+    resource: 'nodes',
+    verbs: ['get'],
+    why: 'whether the node of a target still exists',
+  },
   { group: '', resource: 'configmaps', verbs: ['get'], why: 'probe registry' },
   { group: '', resource: 'namespaces', verbs: ['get'], why: "the cluster's identity" },
   {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
-  attemptOf,
+  attemptReader,
   type ContainerStatus,
   type FaultPodFacts,
   hasRun,
@@ -38,10 +38,10 @@ const of = (...containerStatuses: ContainerStatus[]) => ({ phase: 'Running', con
 describe('names of fault pods', () => {
   it('hold their attempt, and belong to one run, task and node', () => {
     expect(podName(owner, 3)).toMatch(/^pod-cpu-hog-abc-[0-9a-f]{10}-3$/)
-    expect(attemptOf(owner, podName(owner, 12))).toBe(12)
-    expect(attemptOf({ ...owner, node: 'node-2' }, podName(owner, 12))).toBe(0)
-    expect(attemptOf(owner, `${podName(owner, 1)}x`)).toBe(0)
-    expect(attemptOf(owner, podName(owner, 0))).toBe(0)
+    expect(attemptReader(owner)(podName(owner, 12))).toBe(12)
+    expect(attemptReader({ ...owner, node: 'node-2' })(podName(owner, 12))).toBe(0)
+    expect(attemptReader(owner)(`${podName(owner, 1)}x`)).toBe(0)
+    expect(attemptReader(owner)(podName(owner, 0))).toBe(0)
   })
 
   it('are names that the API server takes, whatever the task is called', () => {

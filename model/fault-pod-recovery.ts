@@ -49,12 +49,14 @@ export function podName(owner: PodOwner, attempt: number): string {
 /** A pod's name without its attempt: the same for all pods of one node and task. */
 export const withoutAttempt = (name: string): string => name.replace(/-\d+$/, '')
 
-/** The attempt in the name of a pod of this owner; 0 when it is another's. */
-export function attemptOf(owner: PodOwner, name: string): number {
+/** Reads the attempt in the name of a pod of this owner; 0 when it is another's. */
+export function attemptReader(owner: PodOwner): (name: string) => number {
   const prefix = podName(owner, 0).slice(0, -1)
-  if (!name.startsWith(prefix)) return 0
-  const digits = name.slice(prefix.length)
-  return /^[1-9]\d*$/.test(digits) ? Number(digits) : 0
+  return (name) => {
+    if (!name.startsWith(prefix)) return 0
+    const digits = name.slice(prefix.length)
+    return /^[1-9]\d*$/.test(digits) ? Number(digits) : 0
+  }
 }
 
 /** What can be expected of a pod. */
@@ -169,8 +171,9 @@ export function newestOf<P extends FaultPodFacts>(
   owner: PodOwner,
   pods: readonly P[],
 ): { pod: P; attempt: number } | null {
+  const attemptOf = attemptReader(owner)
   const own = pods
-    .map((pod) => ({ pod, attempt: attemptOf(owner, pod.metadata.name) }))
+    .map((pod) => ({ pod, attempt: attemptOf(pod.metadata.name) }))
     .filter(({ attempt }) => attempt > 0)
   return own.reduce<(typeof own)[number] | null>(
     (best, one) => (best && best.attempt > one.attempt ? best : one),
@@ -206,7 +209,7 @@ export function openNodes({ runId, tasks }: RunState): OpenNode[] {
       const open = task.targets.filter((t) => t.node !== undefined && mayBeOpen(t, task))
       return [...Map.groupBy(open, (t) => t.node ?? '')].map(([node, targets]) => {
         const owner = { run: runId, task: task.name, node }
-        const made = Math.max(0, ...task.pods.map((name) => attemptOf(owner, name)))
+        const made = Math.max(0, ...task.pods.map(attemptReader(owner)))
         return { owner, targets, made, after: task.acknowledged[node] ?? 0 }
       })
     })

@@ -178,7 +178,10 @@ export const taskStateSchema = z
     trouble: troubleSchema.optional().describe('What went wrong first.'),
     stopped: z.string().max(512).optional().describe('Why the task was ended before its time.'),
     skipped: z.boolean().optional().describe('Never begun.'),
-    pods: z.array(z.string()).max(200).describe('Fault pods that exist for this task.'),
+    pods: z
+      .array(z.string())
+      .max(200)
+      .describe('The newest fault pod of each node that this task has had one on.'),
     streamPosition: z.int().min(0).describe('Last position in the task log that was given out.'),
   })
   .describe('One task of the run.')

@@ -1,10 +1,10 @@
 import type { NodeOrder } from '../../model/fault-pod.ts'
+import { nodeTarget } from '../../model/fault-pod-recovery.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { isResting } from '../engine/pause.ts'
 import { NodeSession } from '../hands/node-session.ts'
-import { nodeTarget } from '../hands/node-target.ts'
 import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
 
 /** An armed program that nobody speaks to ends itself after the run's longest wait and this, milliseconds. */

@@ -1,4 +1,5 @@
 import type { Trouble } from '../../model/errors.ts'
+import { withoutAttempt } from '../../model/fault-pod-recovery.ts'
 import { short, withNotes } from '../../model/snapshot.ts'
 import {
   isEnded,
@@ -111,7 +112,7 @@ const folds: Folds = {
   }),
   checked: (task) => ({ ...task, checked: true }),
   'pod-created': (task, { pod }) =>
-    task.pods.includes(pod) ? task : { ...task, pods: [...task.pods, pod] },
+    task.pods.includes(pod) ? task : { ...task, pods: [...othersThan(task.pods, pod), pod] },
   closed: (task) => ({ ...task, pods: [], closed: true }),
   targeted: (task, { wave, targets }) =>
     task.targets.some((t) => t.wave === wave)
@@ -185,6 +186,10 @@ const folds: Folds = {
   }),
   said: (task) => task,
 }
+
+/** Of each node the newest fault pod is on record: there may be any number of them. */
+const othersThan = (names: string[], pod: string): string[] =>
+  names.filter((name) => withoutAttempt(name) !== withoutAttempt(pod))
 
 /** A probe that was never judged says so, as does a target whose turn never came; a task that never began is skipped. */
 function done(task: TaskState, at: number): Partial<TaskState> {

@@ -41,7 +41,7 @@ const translate: Translate = {
     heldMs,
     reason,
   }),
-  reverted: ({ target, at, heldMs, proof, why, untouched }, task) => ({
+  reverted: ({ target, at, heldMs, proof, why, untouched, gone }, task) => ({
     fact: 'reverted',
     task,
     target,
@@ -50,6 +50,7 @@ const translate: Translate = {
     proof,
     why,
     ...(untouched ? { untouched } : {}),
+    ...(gone ? { outcome: 'noLongerExists' as const } : {}),
   }),
   'revert-failed': ({ target, at, reason, remaining }, task) => ({
     fact: 'revert-failed',

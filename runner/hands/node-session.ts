@@ -1,125 +1,68 @@
-import { createHash } from 'node:crypto'
-import type { Clock } from '../../lib/clock.ts'
-import type { KubeClient } from '../../lib/kube/client.ts'
-import { isAlreadyExists } from '../../lib/kube/errors.ts'
-import { pods, resourcePath } from '../../lib/kube/paths.ts'
-import type { Cache } from '../../lib/kube/store.ts'
-import type { Log } from '../../lib/log.ts'
-import { ChaosError } from '../../model/errors.ts'
-import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
-import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
-import { isEnded, recordKey, type TargetState, type TaskState } from '../../model/state.ts'
+import { ChaosError, troubleOf } from '../../model/errors.ts'
+import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { FactBody } from '../engine/fact.ts'
-import { isLeaving } from '../engine/view.ts'
-import { factOf } from './node-facts.ts'
-import { nodeTarget } from './node-target.ts'
-import {
-  containerOf,
-  isTerminal,
-  nodeIsFull,
-  type Pod,
-  podWhen,
-  startTrouble,
-} from './pod-cache.ts'
+import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
+import { NodePods } from './node-pods.ts'
+import { NodeStream, type Talk } from './node-stream.ts'
+import { factsOfGone, factsOfSilence, factsOfTrouble, NodeGone, openOn } from './node-trouble.ts'
 
-/** A stream to the program in a pod. */
-export type Attached = {
-  lines: AsyncIterable<string>
-  send(line: string): Promise<void>
-  close(): void
-}
-export type Attach = (
-  place: { namespace: string; pod: string; container: string },
-  signal: AbortSignal,
-) => Promise<Attached>
-
-export type SessionParts = {
-  kube: KubeClient
-  cache: Cache<Pod>
-  attach: Attach
-  clock: Clock
-  log: Log
-  namespace: string
-  /** `reserve`: whether the pod asks the node for CPU and memory */
-  podOf(order: NodeOrder, name: string, how: { reserve: boolean }): object
-  /** cleanupPolicy */
-  retain: boolean
-}
-export type SessionLinks = {
-  order: NodeOrder
-  task(): TaskState
-  /** the run is paused: nothing is injected */
-  resting(): boolean
-  emit(fact: FactBody): void
-  durable(signal: AbortSignal): Promise<void>
-  stored(signal: AbortSignal): Promise<void>
-}
-
-/** A fault pod that does not run by then has failed, milliseconds. */
-const startMs = 180_000
 const reattachMs = 100
 const reattachMaxMs = 2000
-/** A pod that vanished with its targets still open is replaced so often. */
-const attempts = 5
-/** And so often in all, when pauses lie between. */
-const mostAttempts = 50
+/** A program that runs and cannot be spoken to for so long is told of. */
+const silenceMs = 30_000
 const quitMs = 2000
 /** A program that is just starting is waited for before it is told to end: cut off, it would leave its journal. */
-const reachMs = 10_000
-const goneMs = 60_000
+const reachMs = 15_000
+const firstRetryMs = 500
+const slowestRetryMs = 30_000
 
-/** The name of the n-th pod for one node of one task: the same for every runner that asks. */
-export function podName(order: NodeOrder, attempt: number): string {
-  const text = `${order.run}/${order.task}/${order.node}`
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 10)
-  return `${order.task.slice(0, 40).replace(/[^a-z0-9-]+/g, '-')}-${hash}-${attempt}`
-}
-
-/** The fault pod of one task on one node, from its creation to its end. */
+/** What one task does on one node, from its first fault pod to the last. */
 export class NodeSession {
   #parts: SessionParts
   #links: SessionLinks
-  #attached: Attached | null = null
-  #name: string | null = null
+  #pods: NodePods
+  #stream: NodeStream
   #armed = new Set<string>()
   #stopping: string | null = null
   #end = new AbortController()
   #running: Promise<void> | null = null
   #armedWaiters: (() => void)[] = []
-  #acking = false
+  /** a runner before us began this: its program has told it what is armed */
+  #adopted: boolean
+  /** all is reported: the journal is to go */
+  #closing = false
+  #quitSent = false
+  /** since when a program that runs has not answered */
+  #silent: { name: string; since: number } | null = null
+  #toldSilence = ''
 
   constructor(parts: SessionParts, links: SessionLinks) {
     this.#parts = parts
     this.#links = links
+    this.#pods = new NodePods(parts, links)
+    this.#stream = new NodeStream(parts, links, {
+      onHello: () => void this.#onHello(),
+      onEvent: (event) => this.#onEvent(event),
+      signal: this.#end.signal,
+    })
+    this.#adopted = this.#pods.mayHaveRun
   }
 
   get node(): string {
     return this.#links.order.node
   }
 
-  /** Begins unless it is under way; a session whose pod has ended begins again with another one. */
+  /** Begins, unless it is under way. */
   begin(): void {
-    if (this.#running) return
-    this.#running = this.#run().then(
-      () => {
+    this.#running ??= this.#run()
+      .catch((error: unknown) => {
+        if (this.#end.signal.aborted) return
+        this.#tell(factsOfTrouble('HELPER_ERROR', troubleOf(error).reason, this.#concern()))
+      })
+      .finally(() => {
         this.#running = null
-      },
-      (error: unknown) => this.#fail(error),
-    )
-  }
-
-  #fail(error: unknown): void {
-    if (this.#end.signal.aborted) return
-    const reason = error instanceof Error ? error.message : String(error)
-    const code = error instanceof ChaosError ? error.code : 'HELPER_ERROR'
-    for (const target of this.#open())
-      this.#links.emit({
-        fact: target.state === 'targeted' ? 'inject-failed' : 'revert-failed',
-        task: this.#links.order.task,
-        target: recordKey(target),
-        trouble: { code, reason, target: target.id },
-        remaining: [undoByHand(this.#links.order)],
-      } as FactBody)
+        this.#wakeArmed()
+      })
   }
 
   /** Resolves when every target of this node is armed or refused. */
@@ -134,344 +77,186 @@ export class NodeSession {
     }
   }
 
-  /** Tells the program what the state says: waves that are sent are to be injected, and what joined them. */
+  /** Tells the program what the state says: waves that are sent are to be injected. */
   async pushGo(): Promise<void> {
-    if (this.#links.resting()) return
-    const { wave } = this.#links.task()
-    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
-    const targets = sent.filter(isFirst).map(recordKey)
+    const task = this.#links.task()
+    const targets = task.targets
+      .filter((t) => t.node === this.node && t.state === 'targeted' && t.wave < task.wave)
+      .map((t) => t.id)
     // A pod that started by itself takes no notice; the one that replaces it waits for this.
-    if (targets.length > 0)
-      await this.#send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
-    const joined = sent.flatMap((t) => (t.holdMs ? [{ ...nodeTarget(t), holdMs: t.holdMs }] : []))
-    if (joined.length > 0) await this.#send({ do: 'join', targets: joined })
-  }
-
-  /** Tells the program to put back what a pause ends. */
-  async suspend(): Promise<void> {
-    const targets = this.#mine().filter(isLeaving).map(recordKey)
-    if (targets.length > 0) await this.#send({ do: 'stop', targets, reason: 'the run is paused' })
-  }
-
-  /** Keeps a program that has nothing to do from ending by itself. */
-  async greet(): Promise<void> {
-    await this.#send({ do: 'ack', seq: this.#acknowledged() })
+    if (targets.length === 0) return
+    await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
   }
 
   async stop(reason: string): Promise<void> {
     this.#stopping = reason
-    await this.#sayStop(reason)
+    await this.#stream.send({ do: 'stop', reason })
   }
 
-  async #sayStop(reason: string): Promise<void> {
-    await this.#send({ do: 'stop', reason })
-    // The program may never have heard of what joined: only by name it says that nothing was done.
-    const joined = this.#open()
-      .filter((t) => !isFirst(t))
-      .map(recordKey)
-    if (joined.length > 0) await this.#send({ do: 'stop', targets: joined, reason })
-  }
-
-  /** Ends the pod: nothing of it is left afterwards, unless the experiment wants it retained. */
+  /** Ends the pods: nothing of them is left afterwards, unless the experiment wants them retained. */
   async close(signal: AbortSignal): Promise<void> {
-    const names = this.#recordedNames()
-    if (names.some((name) => this.#isThere(name))) {
+    this.#closing = true
+    if (this.#pods.isAnyAlive || this.#isJournalLeft) {
       this.begin()
       await this.#quit(signal)
     }
     this.#end.abort(new Error('the task is over'))
-    this.#attached?.close()
+    this.#stream.close()
     await this.#running
-    for (const name of names) await this.#remove(name, signal)
-  }
-
-  /** Tells the program that everything is stored, so that it forgets its journal and ends. */
-  async #quit(signal: AbortSignal): Promise<void> {
-    const { cache, namespace } = this.#parts
-    const attached = await within(reachMs, signal, (s) => this.#whenAttached(s))
-    if (!attached || !this.#name) return
-    await this.#links.stored(signal)
-    await this.#send({ do: 'ack', seq: this.#acknowledged() })
-    const stream = this.#attached
-    this.#quitting = true
-    if (!stream || !(await this.#send({ do: 'quit' }))) return
-    // The program's stream ends with it; a pod that is retained is left to end by itself.
-    await within(quitMs, signal, (s) => this.#untilDetached(stream, s))
-    const key = `${namespace}/${this.#name}`
-    const over = (pod: Pod | undefined): boolean => !pod || isTerminal(pod)
-    if (this.#parts.retain) await within(goneMs, signal, (s) => podWhen(cache, key, over, s))
-  }
-
-  async #remove(name: string, signal: AbortSignal): Promise<void> {
-    const { kube, cache, namespace, retain } = this.#parts
-    const key = `${namespace}/${name}`
-    const pod = cache.get(key)
-    if (retain && pod && isTerminal(pod)) return
-    const path = resourcePath({ ...pods, namespace, name })
-    // A program that has ended has nothing left to put back.
-    const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
-    await kube.remove(path, { signal, ...gracePeriodSeconds }).catch(ignoreNotFound)
-    await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
-  }
-
-  #isThere(name: string): boolean {
-    const pod = this.#parts.cache.get(`${this.#parts.namespace}/${name}`)
-    return pod !== undefined && !isTerminal(pod)
-  }
-  #recordedNames(): string[] {
-    const recorded = new Set(this.#links.task().pods)
-    return this.#names().filter((n) => recorded.has(n))
-  }
-  #names(): string[] {
-    return Array.from({ length: mostAttempts }, (_, i) => podName(this.#links.order, i + 1))
-  }
-  #quitting = false
-  async #untilDetached(stream: Attached, signal: AbortSignal): Promise<true> {
-    while (this.#attached === stream) await this.#parts.clock.sleep(10, signal)
-    return true
-  }
-  /** False when there is no program left to attach to. */
-  async #whenAttached(signal: AbortSignal): Promise<boolean> {
-    while (!this.#attached && this.#recordedNames().some((name) => this.#isThere(name)))
-      await this.#parts.clock.sleep(20, signal)
-    return this.#attached !== null
+    await this.#pods.remove(true, signal)
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */
   async leave(): Promise<void> {
     this.#end.abort(new Error('handed over'))
-    this.#attached?.close()
+    this.#stream.close()
     await this.#running
   }
 
-  #mine() {
-    return this.#links.task().targets.filter((t) => t.node === this.#links.order.node)
+  /** Tells the program that everything is stored, so that it forgets its journal and ends. */
+  async #quit(signal: AbortSignal): Promise<void> {
+    if (!(await within(reachMs, signal, (s) => this.#whenAttached(s)))) return
+    await this.#links.stored(signal)
+    await this.#stream.send({ do: 'ack', seq: this.#stream.acknowledged })
+    const stream = this.#stream.attached
+    this.#quitSent = true
+    if (!stream || !(await this.#stream.send({ do: 'quit' }))) return
+    // The program's stream ends with it; a pod that is retained is left to end by itself.
+    await within(quitMs, signal, async (s) => {
+      while (this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)
+    })
+    if (this.#parts.retain) await this.#pods.untilOver(signal)
   }
+
+  /** False when there is no program to attach to, nor a journal for which one is to come. */
+  async #whenAttached(signal: AbortSignal): Promise<boolean> {
+    while (!this.#stream.attached && this.#running) await this.#parts.clock.sleep(20, signal)
+    return this.#stream.attached !== null
+  }
+
+  /** A program that was killed has left its record on the node. */
+  get #isJournalLeft(): boolean {
+    return !this.#quitSent && this.#pods.mayHaveRun
+  }
+
   #open() {
-    return this.#mine().filter((t) => !isEnded(t))
+    return openOn(this.node, this.#links.task())
   }
-  #acknowledged(): number {
-    return this.#links.task().acknowledged[this.#links.order.node] ?? 0
+
+  #isNeeded(): boolean {
+    return this.#open().length > 0 || (this.#closing && this.#isJournalLeft)
   }
+
   #isReady(): boolean {
-    // After an adoption the program has told the runner before us that it is armed.
-    if (this.#attached && this.#adopted) return true
-    return this.#mine().every((t) => this.#armed.has(t.id) || t.state !== 'targeted' || !isFirst(t))
+    if (this.#stream.attached && this.#adopted) return true
+    return this.#links
+      .task()
+      .targets.filter((t) => t.node === this.node)
+      .every((t) => this.#armed.has(t.id) || t.state !== 'targeted')
   }
-  #adopted = false
-
-  /** Who takes over goes on with the newest pod: it has the journal, and an earlier one beside it would wait for ever. */
-  #newest(): number {
-    const recorded = this.#links.task().pods
-    return Math.max(1, this.#names().findLastIndex((name) => recorded.includes(name)) + 1)
-  }
-
-  /** the pod that comes next, from 1 */
-  #next = 1
 
   async #run(): Promise<void> {
-    const signal = this.#end.signal
-    let reserve = true
-    const first = Math.max(this.#next, this.#newest())
-    for (let attempt = first; attempt < first + attempts; attempt++) {
-      this.#next = attempt + 1
-      const { order } = this.#links
-      const name = podName(order, attempt)
-      this.#name = name
-      await this.#create(name, attempt, reserve)
-      const pod = await this.#started(name)
-      if (pod && !isTerminal(pod)) await this.#serve(name, signal)
-      if (this.#quitting) return
-      if (this.#open().length === 0 && this.#links.task().chaosAt !== undefined) return
-      signal.throwIfAborted()
-      const full = pod !== undefined && nodeIsFull(pod)
-      if (full) reserve = false
+    const { signal } = this.#end
+    for (let failures = 0; ; ) {
+      let name: string | null
+      try {
+        name = await this.#pods.working(() => this.#isNeeded(), signal)
+      } catch (error) {
+        if (signal.aborted) throw error
+        if (!(await this.#withoutPod(error, failures++))) return
+        continue
+      }
+      if (name === null) return
+      const talk = await this.#stream.talk(name)
+      if (this.#quitSent) return
+      failures = talk.heard ? 0 : failures + 1
+      if (!(await this.#isThere(name, talk, failures))) return
+      const ms = Math.min(reattachMs * 2 ** failures, reattachMaxMs)
+      await this.#pods.change(ms, signal)
+    }
+  }
+
+  /** Says what it means that there is no pod; false when nothing more can come of it. */
+  async #withoutPod(error: unknown, failures: number): Promise<boolean> {
+    const { log, clock } = this.#parts
+    if (error instanceof NodeGone) {
+      this.#tell(factsOfGone(error, this.#concern()))
+      return false
+    }
+    if (error instanceof ChaosError) {
+      const { code, reason } = troubleOf(error)
+      const text = `[Pod]: ${reason}`
+      this.#links.emit({ fact: 'said', task: this.#links.order.task, level: 'error', text })
+      this.#tell(factsOfTrouble(code, reason, this.#concern()))
+      if (!this.#isNeeded()) return false
+    } else log.warn({ err: error, node: this.node }, 'a fault pod could not be made; again soon')
+    const ms = Math.min(firstRetryMs * 2 ** failures, slowestRetryMs)
+    await clock.sleep(ms, this.#end.signal)
+    return true
+  }
+
+  /** Looks after a program that does not answer; false when its node has gone. */
+  async #isThere(name: string, { heard, error }: Talk, failures: number): Promise<boolean> {
+    const now = this.#parts.clock.now()
+    this.#parts.log.debug({ err: error, pod: name }, 'the stream to the fault pod broke')
+    if (heard) this.#silent = null
+    else if (this.#silent?.name !== name) this.#silent = { name, since: now }
+    try {
+      if (this.#silent && now - this.#silent.since > silenceMs)
+        await this.#tellOfSilence(name, error)
+      else if (failures > 3) await this.#pods.nodeState(this.#end.signal)
+      return true
+    } catch (thrown) {
+      if (!(thrown instanceof NodeGone)) throw thrown
+      this.#tell(factsOfGone(thrown, this.#concern()))
+      return false
+    }
+  }
+
+  async #tellOfSilence(name: string, error: unknown): Promise<void> {
+    const { signal } = this.#end
+    const seen = await this.#pods.look(name, signal)
+    // An API server that is away says nothing about the program.
+    if (!seen) this.#silent = null
+    if (!seen?.pod) return
+    const state = await this.#pods.nodeState(signal)
+    const why = error instanceof Error ? error.message : 'it does not answer'
+    const reason = `fault pod ${name} runs on node ${this.node}, but could not be spoken to for ${silenceMs / 1000} s: ${why}${state && `; ${state}`}. What it holds ends at its own deadline on the node`
+    if (this.#toldSilence !== name)
       this.#links.emit({
         fact: 'said',
-        task: order.task,
-        level: 'warn',
-        text: full
-          ? `node ${order.node} has nothing to reserve for fault pod ${name} (${pod.status?.reason}); the next one asks for nothing`
-          : `fault pod ${name} has gone before its work was done; another one looks after its targets`,
+        task: this.#links.order.task,
+        level: 'error',
+        text: `[Pod]: ${reason}`,
       })
-    }
-    throw new ChaosError({
-      code: 'HELPER_ERROR',
-      reason: `${attempts} fault pods on node ${this.#links.order.node} ended before their work was done; look at the events of namespace ${this.#parts.namespace}`,
-    })
+    this.#toldSilence = name
+    this.#tell(factsOfSilence(reason, this.#concern()))
   }
 
-  async #create(name: string, attempt: number, reserve: boolean): Promise<void> {
-    const { kube, namespace, cache } = this.#parts
-    const { order, task, emit, durable } = this.#links
-    const signal = this.#end.signal
-    this.#adopted = task().pods.includes(name)
-    if (this.#adopted && cache.get(`${namespace}/${name}`)) return
-    emit({ fact: 'pod-created', task: order.task, pod: name })
-    await durable(signal)
-    // A replacement never injects: it sweeps what the journal holds and reports it.
-    const start = attempt === 1 && !this.#links.resting() ? order.start : 'wait'
-    const path = resourcePath({ ...pods, namespace })
-    const made = { ...order, start, attempt, after: this.#acknowledged() }
-    try {
-      await kube.create(path, this.#parts.podOf(made, name, { reserve }), { signal })
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error
-    }
-    await within(5000, signal, (s) =>
-      podWhen(cache, `${namespace}/${name}`, (p) => p !== undefined, s),
-    )
+  #concern() {
+    const { order, task } = this.#links
+    const { mayHaveRun } = this.#pods
+    return { order, task: task(), mayHaveRun, now: this.#parts.clock.now() }
   }
 
-  /** Waits until the program runs; undefined when the pod is gone. */
-  async #started(name: string): Promise<Pod | undefined> {
-    const { cache, namespace } = this.#parts
-    const signal = this.#end.signal
-    const pod = await within(startMs, signal, (s) =>
-      podWhen(
-        cache,
-        `${namespace}/${name}`,
-        (p) => !p || isTerminal(p) || startTrouble(p) !== null || isRunning(p),
-        s,
-      ).then((p) => ({ p })),
-    )
-    if (!pod)
-      throw new ChaosError({
-        code: 'HELPER_ERROR',
-        reason: `fault pod ${namespace}/${name} did not start within ${startMs / 1000} s; kubectl describe it to see why`,
-      })
-    const trouble = pod.p && !isTerminal(pod.p) ? startTrouble(pod.p) : null
-    if (trouble)
-      throw new ChaosError({
-        code: 'HELPER_ERROR',
-        reason: `fault pod ${namespace}/${name} does not start: ${trouble}`,
-      })
-    return pod.p
+  #tell(facts: readonly FactBody[]): void {
+    for (const fact of facts) this.#links.emit(fact)
+    this.#wakeArmed()
   }
 
-  /** Listens until the pod is gone or over; a broken stream is opened again. */
-  async #serve(name: string, signal: AbortSignal): Promise<void> {
-    const { cache, namespace, attach, clock, log } = this.#parts
-    for (let attempt = 0; ; ) {
-      const pod = cache.get(`${namespace}/${name}`)
-      if (!pod || isTerminal(pod)) return
-      signal.throwIfAborted()
-      try {
-        const place = { namespace, pod: name, container: faultContainer }
-        const attached = await attach(place, signal)
-        await this.#listen(attached, name)
-        attempt = 0
-      } catch (error) {
-        if (signal.aborted) throw signal.reason
-        log.debug({ err: error, pod: name }, 'the stream to the fault pod broke')
-      }
-      this.#attached = null
-      if (this.#quitting) return
-      // kubelet takes a moment to say that a container has ended
-      await clock.sleep(Math.min(reattachMs * 2 ** attempt++, reattachMaxMs), signal)
-    }
+  async #onHello(): Promise<void> {
+    this.#silent = null
+    if (this.#stopping) await this.#stream.send({ do: 'stop', reason: this.#stopping })
+    else await this.pushGo()
+    this.#wakeArmed()
   }
 
-  async #listen(attached: Attached, name: string): Promise<void> {
-    try {
-      await attached.send(JSON.stringify({ do: 'hello', acknowledged: this.#acknowledged() }))
-      for await (const text of attached.lines) await this.#hear(attached, text, name)
-    } finally {
-      attached.close()
-    }
-  }
-
-  async #hear(attached: Attached, text: string, pod: string): Promise<void> {
-    const line = parseLine(text)
-    if (!line) return
-    if ('hello' in line) {
-      this.#attached = attached
-      if (this.#stopping) await this.#sayStop(this.#stopping)
-      else {
-        await this.suspend()
-        await this.pushGo()
-      }
-      this.#wakeArmed()
-      return
-    }
-    if (line.seq <= this.#acknowledged()) return
-    this.#take(line, pod)
-    if (!this.#acking) void this.#acknowledge()
-  }
-
-  #take(event: NodeEvent, pod: string): void {
-    const { order, emit } = this.#links
+  #onEvent(event: NodeEvent): void {
     if (event.event === 'armed') this.#armed.add(event.target)
-    const fact = factOf(event, order.task)
-    emit({ ...fact, pod })
-    emit({ fact: 'acknowledged', task: order.task, node: order.node, seq: event.seq })
     this.#wakeArmed()
   }
 
   #wakeArmed(): void {
     for (const wake of this.#armedWaiters.splice(0)) wake()
   }
-
-  async #acknowledge(): Promise<void> {
-    this.#acking = true
-    try {
-      const seq = this.#acknowledged()
-      await this.#links.stored(this.#end.signal)
-      await this.#send({ do: 'ack', seq })
-    } catch {
-      // The run ends or is handed over: who comes next is told everything again.
-    } finally {
-      this.#acking = false
-    }
-  }
-
-  async #send(command: NodeCommand): Promise<boolean> {
-    if (!this.#attached) return false
-    try {
-      await this.#attached.send(JSON.stringify(command))
-      return true
-    } catch {
-      // The stream broke: on the next one the state is told again.
-      return false
-    }
-  }
-}
-
-/** Hit with its wave, not after it. */
-const isFirst = (target: TargetState): boolean => target.holdMs === undefined
-
-const isRunning = (pod: Pod): boolean =>
-  containerOf(pod, faultContainer)?.state?.running !== undefined
-
-function parseLine(text: string): NodeLine | null {
-  if (!text.startsWith('{')) return null
-  try {
-    return JSON.parse(text) as NodeLine
-  } catch {
-    return null
-  }
-}
-
-/** What a human runs on the node when no program can: the undo files of the journal. */
-const undoByHand = (order: NodeOrder): string =>
-  `on node ${order.node}, as root: for f in ${journalFolder(order)}/go-*.sh; do sh "$f"; done`
-
-/** The value, or undefined when the time is up; throws when `signal` aborts. */
-async function within<T>(
-  ms: number,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T | undefined> {
-  const limit = AbortSignal.timeout(ms)
-  try {
-    return await work(AbortSignal.any([signal, limit]))
-  } catch (error) {
-    if (signal.aborted || !limit.aborted) throw error
-    return undefined
-  }
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (typeof error === 'object' && error && 'status' in error && error.status === 404) return
-  throw error
 }

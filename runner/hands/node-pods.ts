@@ -1,0 +1,282 @@
+import { isAlreadyExists, isForbidden, isNotFound } from '../../lib/kube/errors.ts'
+import { nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import { ChaosError } from '../../model/errors.ts'
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import {
+  attemptReader,
+  hasRun,
+  type NextPod,
+  newestOf,
+  nextPod,
+  podName,
+  workOf,
+} from '../../model/fault-pod-recovery.ts'
+import { isEnded } from '../../model/state.ts'
+import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
+import { isRefusal, NodeGone, refusalOf } from './node-trouble.ts'
+import { isTerminal, nodeIsFull, type Pod, podWhen } from './pod-cache.ts'
+
+/** A first fault pod that does not run by then has failed; those that follow have their image there. Milliseconds. */
+const startMs = { first: 180_000, later: 30_000 }
+const goneMs = 60_000
+/** A pod that was made shows in the cache within this, milliseconds. */
+const showMs = 5000
+const askMs = 5000
+
+type Node = KubeObject & {
+  status?: { conditions?: { type: string; status: string; message?: string }[] }
+}
+
+/** The fault pods of one task on one node: sees to it that one works, for as long as it is needed. */
+export class NodePods {
+  #parts: SessionParts
+  #links: SessionLinks
+  #attemptOf: (name: string) => number
+  #reserve = true
+  /** the attempt that we made last, and when */
+  #made: { attempt: number; at: number } | null = null
+  #idleSince: number | null = null
+  /** the pod that is starting, and since when */
+  #starting = { name: '', since: 0 }
+  /** pods of which trouble was told */
+  #told = new Set<string>()
+  /** pods that the API server did not take */
+  #refused = new Set<string>()
+  #ran = false
+
+  constructor(parts: SessionParts, links: SessionLinks) {
+    this.#parts = parts
+    this.#links = links
+    this.#attemptOf = attemptReader(links.order)
+  }
+
+  get #order(): NodeOrder {
+    return this.#links.order
+  }
+
+  /** Those that the API shows. */
+  all(): Pod[] {
+    const { cache, namespace } = this.#parts
+    const mine = cache
+      .list()
+      .filter(({ metadata }) => metadata.namespace === namespace)
+      .filter(({ metadata }) => this.#attemptOf(metadata.name) > 0)
+    this.#ran ||= mine.some(hasRun)
+    return mine
+  }
+
+  /** Whether a program of this task may have run on the node; false is certain. */
+  get mayHaveRun(): boolean {
+    const shown = new Set(this.all().map(({ metadata }) => metadata.name))
+    const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#refused.has(name))
+    return this.#ran || gone.length > 0
+  }
+
+  /** Whether a program is there that could be spoken to. */
+  get isAnyAlive(): boolean {
+    return this.all().some((pod) => ['starting', 'working', 'down'].includes(workOf(pod).is))
+  }
+
+  #recorded(): string[] {
+    return this.#links.task().pods.filter((name) => this.#attemptOf(name) > 0)
+  }
+
+  #next(): NextPod {
+    const now = this.#parts.clock.now()
+    const recorded = this.#recorded().map((name) => this.#attemptOf(name))
+    const made = Math.max(0, this.#made?.attempt ?? 0, ...recorded)
+    return nextPod({
+      owner: this.#order,
+      pods: this.all(),
+      made,
+      ...(this.#made?.attempt === made ? { madeAgoMs: now - this.#made.at } : {}),
+      idleMs: this.#idleSince === null ? 0 : now - this.#idleSince,
+      until: 'report',
+    })
+  }
+
+  /**
+   * Resolves with the name of a pod whose program works; makes one when nobody else does. Null: none is there, and
+   * none is needed. Throws NodeGone, or a ChaosError that says why there is none yet: asked again, it goes on.
+   */
+  async working(isNeeded: () => boolean, signal: AbortSignal): Promise<string | null> {
+    for (;;) {
+      signal.throwIfAborted()
+      const next = this.#next()
+      if (next.do === 'keep' && next.works) {
+        this.#idleSince = null
+        return next.name
+      }
+      if (next.do === 'keep') this.#idleSince = null
+      else this.#idleSince ??= this.#parts.clock.now()
+      if (next.do !== 'keep' && !isNeeded()) return null
+      if (next.do === 'create') await this.#create(next.name, next.attempt, signal)
+      else await this.change(this.#patience(next), signal)
+      this.#complain()
+    }
+  }
+
+  #patience(next: NextPod): number {
+    if (next.do === 'wait') return next.inMs
+    const { first, later } = startMs
+    return this.#made?.attempt === 1 ? first : later
+  }
+
+  /** Says once of each pod why it does not start. */
+  #complain(): void {
+    const newest = newestOf(this.#order, this.all())
+    if (!newest) return
+    const { name } = newest.pod.metadata
+    const work = workOf(newest.pod)
+    const { namespace, clock } = this.#parts
+    if (work.is !== 'starting' || this.#starting.name !== name)
+      this.#starting = { name, since: clock.now() }
+    const limitMs = newest.attempt === 1 ? startMs.first : startMs.later
+    const isLate = clock.now() - this.#starting.since > limitMs
+    if (this.#told.has(name) || (work.is !== 'hindered' && !isLate)) return
+    this.#told.add(name)
+    const why =
+      work.is === 'hindered'
+        ? `does not start: ${work.why}`
+        : `did not start within ${limitMs / 1000} s; kubectl describe it to see why`
+    throw new ChaosError({
+      code: 'HELPER_ERROR',
+      reason: `fault pod ${namespace}/${name} ${why}`,
+    })
+  }
+
+  /** Resolves when one of our pods changes, or after `ms`. */
+  async change(ms: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<true>()
+    const leave = this.#parts.cache.onChange(({ object }) => {
+      if (this.#attemptOf(object.metadata.name) > 0) resolve(true)
+    })
+    const over = new AbortController()
+    try {
+      const limit = this.#parts.clock.sleep(ms, AbortSignal.any([signal, over.signal]))
+      limit.catch(() => {})
+      await Promise.race([promise, limit])
+    } finally {
+      leave()
+      over.abort()
+    }
+  }
+
+  async #create(name: string, attempt: number, signal: AbortSignal): Promise<void> {
+    const { kube, namespace, cache, clock } = this.#parts
+    const { order, emit, durable } = this.#links
+    if (attempt > 1) await this.#takePlace(name, signal)
+    emit({ fact: 'pod-created', task: order.task, pod: name })
+    await durable(signal)
+    const pod = this.#parts.podOf(this.#orderFor(attempt), name, { reserve: this.#reserve })
+    try {
+      await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
+    } catch (error) {
+      if (isRefusal(error)) {
+        this.#refused.add(name)
+        throw refusalOf(error, namespace)
+      }
+      // another creator was quicker: it is the same pod
+      if (!isAlreadyExists(error)) throw error
+    }
+    this.#made = { attempt, at: clock.now() }
+    const key = `${namespace}/${name}`
+    await within(showMs, signal, (s) => podWhen(cache, key, (p) => p !== undefined, s))
+  }
+
+  /** Before a pod takes another one's place. */
+  async #takePlace(name: string, signal: AbortSignal): Promise<void> {
+    const { order, emit } = this.#links
+    const before = newestOf(order, this.all())?.pod
+    await this.nodeState(signal)
+    const full = before !== undefined && nodeIsFull(before)
+    if (full) this.#reserve = false
+    const text = full
+      ? `node ${order.node} has nothing to reserve for fault pod ${before.metadata.name} (${before.status?.reason}); the next one asks for nothing`
+      : `no fault program is at work on node ${order.node}${before ? ` (${before.metadata.name})` : ''}; ${name} looks after its targets`
+    emit({ fact: 'said', task: order.task, level: 'warn', text })
+  }
+
+  /** What takes the place of a lost pod never starts by itself, and never injects what was injected. */
+  #orderFor(attempt: number): NodeOrder {
+    const { order, task } = this.#links
+    const after = task().acknowledged[order.node] ?? 0
+    if (attempt === 1) return { ...order, attempt, after }
+    const states = new Map(task().targets.map((t) => [t.id, t]))
+    const targets = order.targets.flatMap((target) => {
+      const known = states.get(target.id)
+      if (!known || isEnded(known)) return []
+      return known.state === 'targeted' ? [target] : [{ ...target, touched: true as const }]
+    })
+    return { ...order, targets, start: 'wait', attempt, after }
+  }
+
+  /** What is wrong with the node, in words; empty when nothing is known. Throws NodeGone. */
+  async nodeState(signal: AbortSignal): Promise<string> {
+    const { node } = this.#order
+    try {
+      const path = resourcePath({ ...nodes, name: node })
+      const found = await this.#parts.kube.get<Node>(path, { signal, deadlineMs: askMs })
+      const ready = found.status?.conditions?.find(({ type }) => type === 'Ready')
+      return ready && ready.status !== 'True'
+        ? `node ${node} is not ready: ${ready.message ?? ready.status}`
+        : ''
+    } catch (error) {
+      if (signal.aborted) throw error
+      if (isNotFound(error)) throw new NodeGone(node)
+      if (!isForbidden(error))
+        this.#parts.log.warn({ err: error, node }, 'a node could not be looked at')
+      return ''
+    }
+  }
+
+  /** The pod as the API server has it now; undefined when it does not answer. */
+  async look(name: string, signal: AbortSignal): Promise<{ pod: Pod | undefined } | undefined> {
+    const { kube, namespace } = this.#parts
+    const path = resourcePath({ ...pods, namespace, name })
+    try {
+      return { pod: await kube.find<Pod>(path, { signal, deadlineMs: askMs }) }
+    } catch (error) {
+      if (signal.aborted) throw error
+      return undefined
+    }
+  }
+
+  /** Removes them, but for those that have ended and are to be retained. `wait`: until they are gone. */
+  async remove(wait: boolean, signal: AbortSignal): Promise<void> {
+    const names = new Set([...this.all().map(({ metadata }) => metadata.name), ...this.#recorded()])
+    await Promise.all([...names].map((name) => this.#removeOne(name, wait, signal)))
+  }
+
+  async #removeOne(name: string, wait: boolean, signal: AbortSignal): Promise<void> {
+    const { kube, cache, namespace, retain } = this.#parts
+    const key = `${namespace}/${name}`
+    const pod = cache.get(key)
+    if (retain && pod && isTerminal(pod)) return
+    const path = resourcePath({ ...pods, namespace, name })
+    // A program that has ended has nothing left to put back.
+    const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
+    try {
+      await kube.remove(path, { signal, ...gracePeriodSeconds })
+    } catch (error) {
+      if (!isNotFound(error)) throw error
+    }
+    if (wait) await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
+  }
+
+  /** Resolves when the pod runs nothing any more, or the time is up. */
+  async untilOver(signal: AbortSignal): Promise<void> {
+    const { cache, namespace } = this.#parts
+    const newest = newestOf(this.#order, this.all())
+    if (!newest) return
+    const key = `${namespace}/${newest.pod.metadata.name}`
+    const over = (pod: Pod | undefined): boolean => !pod || isTerminal(pod)
+    await within(goneMs, signal, (s) => podWhen(cache, key, over, s))
+  }
+
+  /** The pod that was made last, whoever made it. */
+  get newest(): string {
+    return newestOf(this.#order, this.all())?.pod.metadata.name ?? podName(this.#order, 1)
+  }
+}

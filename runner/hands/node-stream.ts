@@ -1,0 +1,162 @@
+import type { NodeCommand, NodeEvent, NodeLine } from '../../model/fault-pod.ts'
+import { faultContainer } from '../../model/fault-pod-spec.ts'
+import { factOf } from './node-facts.ts'
+import type { Attached, SessionLinks, SessionParts } from './node-parts.ts'
+
+/** A program that does not answer a hello within this is not spoken to any more, milliseconds. */
+const answerMs = 5000
+/** A stream that may have broken without a word is tried this often, milliseconds. */
+const pingMs = 10_000
+
+/** What came of one connection. */
+export type Talk = {
+  /** the program has answered */
+  heard: boolean
+  error?: unknown
+}
+
+type Ends = {
+  /** the program answered for the first time on this connection */
+  onHello(): void
+  onEvent(event: NodeEvent): void
+  signal: AbortSignal
+}
+
+/** The conversation with the program of one node: who it is may change, what it says is told once. */
+export class NodeStream {
+  #parts: SessionParts
+  #links: SessionLinks
+  #ends: Ends
+  #attached: Attached | null = null
+  #acking = false
+  /** a hello is under way since then */
+  #asked: number | null = null
+
+  constructor(parts: SessionParts, links: SessionLinks, ends: Ends) {
+    this.#parts = parts
+    this.#links = links
+    this.#ends = ends
+  }
+
+  /** The program that we speak to, null: none. */
+  get attached(): Attached | null {
+    return this.#attached
+  }
+
+  close(): void {
+    this.#attached?.close()
+  }
+
+  /** One connection, from the attach to its end. Throws when the session ends only. */
+  async talk(pod: string): Promise<Talk> {
+    const { attach, namespace } = this.#parts
+    const { signal } = this.#ends
+    let heard = false
+    try {
+      const attached = await attach({ namespace, pod, container: faultContainer }, signal)
+      try {
+        await this.#listen(attached, pod, () => {
+          heard = true
+        })
+      } finally {
+        attached.close()
+      }
+      return { heard }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      return { heard, error }
+    } finally {
+      this.#attached = null
+    }
+  }
+
+  async #listen(attached: Attached, pod: string, onHeard: () => void): Promise<void> {
+    const watch = setInterval(() => this.#ping(attached), answerMs / 5)
+    try {
+      await this.#hello(attached)
+      for await (const text of attached.lines) {
+        const line = parseLine(text)
+        if (line && 'hello' in line) onHeard()
+        if (line) this.#hear(attached, line, pod)
+      }
+    } finally {
+      clearInterval(watch)
+    }
+  }
+
+  async #hello(attached: Attached): Promise<void> {
+    this.#asked = this.#parts.clock.now()
+    await attached.send(JSON.stringify({ do: 'hello', acknowledged: this.acknowledged }))
+  }
+
+  #lastPing = 0
+  /** Closes a stream on which nobody answers; the session opens another one. */
+  #ping(attached: Attached): void {
+    const now = this.#parts.clock.now()
+    if (this.#asked !== null) {
+      if (now - this.#asked > answerMs) attached.close()
+      return
+    }
+    if (now - this.#lastPing < pingMs) return
+    this.#lastPing = now
+    this.#hello(attached).catch(() => attached.close())
+  }
+
+  #hear(attached: Attached, line: NodeLine, pod: string): void {
+    if ('hello' in line) {
+      this.#asked = null
+      if (this.#attached === attached) return
+      this.#attached = attached
+      this.#lastPing = this.#parts.clock.now()
+      this.#ends.onHello()
+      return
+    }
+    if (line.seq <= this.acknowledged) return
+    this.#take(line, pod)
+    if (!this.#acking) void this.#acknowledge()
+  }
+
+  #take(event: NodeEvent, pod: string): void {
+    const { order, emit } = this.#links
+    emit({ ...factOf(event, order.task), pod })
+    emit({ fact: 'acknowledged', task: order.task, node: order.node, seq: event.seq })
+    this.#ends.onEvent(event)
+  }
+
+  get acknowledged(): number {
+    return this.#links.task().acknowledged[this.#links.order.node] ?? 0
+  }
+
+  async #acknowledge(): Promise<void> {
+    this.#acking = true
+    try {
+      const seq = this.acknowledged
+      await this.#links.stored(this.#ends.signal)
+      await this.send({ do: 'ack', seq })
+    } catch {
+      // The run ends or is handed over: who comes next is told everything again.
+    } finally {
+      this.#acking = false
+    }
+  }
+
+  /** False when there is nobody to hear it, or the stream broke: on the next one the state is told again. */
+  async send(command: NodeCommand): Promise<boolean> {
+    if (!this.#attached) return false
+    try {
+      await this.#attached.send(JSON.stringify(command))
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+function parseLine(text: string): NodeLine | null {
+  if (!text.startsWith('{')) return null
+  try {
+    return JSON.parse(text) as NodeLine
+  } catch {
+    return null
+  }
+}

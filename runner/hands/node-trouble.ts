@@ -1,0 +1,106 @@
+import { isForbidden, KubeError } from '../../lib/kube/errors.ts'
+import { ChaosError, type ErrorCode, type Trouble } from '../../model/errors.ts'
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import { mayBeOpen } from '../../model/fault-pod-recovery.ts'
+import { journalFolder } from '../../model/fault-pod-spec.ts'
+import { isEnded, type TargetState, type TaskState } from '../../model/state.ts'
+import type { FactBody } from '../engine/fact.ts'
+
+/** The Node object has been deleted: what was held there cannot be asked after any more. */
+export class NodeGone extends Error {
+  constructor(node: string) {
+    super(`node ${node} is no longer in the cluster`)
+    this.name = 'NodeGone'
+  }
+}
+
+/** What a human runs on the node when no program can: the undo files of the journal. */
+const undoByHand = (order: NodeOrder): string =>
+  `on node ${order.node}, as root: for f in ${journalFolder(order)}/go-*.sh; do sh "$f"; done`
+
+type Concern = {
+  order: NodeOrder
+  task: TaskState
+  /** false: it is certain that no program of this task has ever run on the node */
+  mayHaveRun: boolean
+  now: number
+}
+
+/** Targets of one node about which something is still to come. */
+export const openOn = (node: string, task: TaskState): TargetState[] =>
+  task.targets.filter((t) => t.node === node && !isEnded(t))
+
+/** What a fault pod that cannot be had means for its targets: not injected, or owed. */
+export function factsOfTrouble(code: ErrorCode, reason: string, concern: Concern): FactBody[] {
+  const { order, task, mayHaveRun } = concern
+  return openOn(order.node, task).flatMap((target): FactBody[] => {
+    const trouble: Trouble = { code, reason, target: target.id }
+    const told = { task: task.name, target: target.id, trouble }
+    if (!mayHaveRun || !mayBeOpen(target, task)) return [{ fact: 'inject-failed', ...told }]
+    if (target.state === 'owed') return []
+    return [{ fact: 'revert-failed', ...told, remaining: [undoByHand(order)] }]
+  })
+}
+
+/** What is held ends by itself at its deadline: until so long after it, nothing is owed, milliseconds. */
+const afterDeadlineMs = 3000
+
+/** The same for a program that runs but cannot be spoken to: what it holds in time is not owed yet. */
+export function factsOfSilence(reason: string, concern: Concern): FactBody[] {
+  const { order, task, now } = concern
+  const held = ({ state, endsAt = 0 }: TargetState): boolean =>
+    state === 'injected' && now < endsAt + afterDeadlineMs
+  const targets = task.targets.filter((t) => !(t.node === order.node && held(t)))
+  return factsOfTrouble('HELPER_ERROR', reason, { ...concern, task: { ...task, targets } })
+}
+
+/** What the end of a node means for its targets: they have gone with it. */
+export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[] {
+  const { order, task, mayHaveRun, now } = concern
+  return openOn(order.node, task).flatMap((target): FactBody[] => {
+    const told = { task: task.name, target: target.id }
+    if (!mayHaveRun || !mayBeOpen(target, task)) {
+      const trouble: Trouble = {
+        code: 'TARGET_SELECTION_ERROR',
+        reason: message,
+        target: target.id,
+      }
+      return [{ fact: 'inject-failed', ...told, trouble }]
+    }
+    const heldMs = Math.max(0, now - (target.injectedAt ?? now))
+    const lost: FactBody[] =
+      target.state === 'injected' ? [{ fact: 'lost', ...told, heldMs, reason: message }] : []
+    return [
+      ...lost,
+      { fact: 'reverted', ...told, proof: message, outcome: 'noLongerExists' as const },
+    ]
+  })
+}
+
+/** The API server answered that it will not take the pod: it certainly was not made. */
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof KubeError && [400, 403, 404, 413, 422].includes(error.status)
+
+/** Why the pod was refused, and what is to be done. */
+export function refusalOf(error: unknown, namespace: string): ChaosError {
+  const said = error instanceof Error ? error.message : String(error)
+  return new ChaosError(
+    {
+      code: 'HELPER_ERROR',
+      reason: `The fault pod was refused: ${said}. ${adviceFor(error, said, namespace)}`,
+    },
+    error,
+  )
+}
+
+function adviceFor(error: unknown, said: string, namespace: string): string {
+  if (said.includes('violates PodSecurity'))
+    return `Fault pods need Pod Security level privileged in the namespace of the product: kubectl label namespace ${namespace} --overwrite pod-security.kubernetes.io/enforce=privileged`
+  if (said.includes('exceeded quota') || said.includes('failed quota'))
+    return `Raise the ResourceQuota of namespace ${namespace}, or let the experiment's components ask for less.`
+  if (said.includes('LimitRange') || /(maximum|minimum) (cpu|memory)/.test(said))
+    return `See the LimitRange of namespace ${namespace}; the experiment's components may set the resources of fault pods.`
+  if (isForbidden(error))
+    return `See the rights of the runner, and what else admits pods, in namespace ${namespace}.`
+  return `See what admits pods in namespace ${namespace}.`
+}
