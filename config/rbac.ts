@@ -36,6 +36,7 @@ export const operatorClusterRights: readonly Permission[] = [
     verbs: ['get', 'list', 'watch', 'delete'],
     why: 'sweep fault and probe pods whose run is over',
   },
+  { group: '', resource: 'namespaces', verbs: ['get'], why: "the cluster's identity" },
   {
     group: 'events.k8s.io',
     resource: 'events',
@@ -46,6 +47,7 @@ export const operatorClusterRights: readonly Permission[] = [
 
 /** Operator, in its own namespace. */
 export const operatorOwnRights: readonly Permission[] = [
+  { group: '', resource: 'pods', verbs: ['create'], why: 'recovery pods' },
   {
     group: 'coordination.k8s.io',
     resource: 'leases',

@@ -82,6 +82,24 @@ ${acting.map((f) => `  '${f.id}': ${f.node},`).join('\n')}
 `
 }
 
+/** By every name under which a fault is written: a run's status has no other. */
+function capabilityTable(faults: FaultFolder[]): string {
+  const rows = faults
+    .filter(({ definition }) => definition.hands === 'node')
+    .flatMap(({ id, definition: { names, capabilities } }) => {
+      const list = [...capabilities].map((one) => `'${one}'`).join(', ')
+      const all = new Set([id, ...names.litmus, ...names.chaosplane])
+      return [...all].map((name) => `  '${name}': [${list}],`)
+    })
+  return `// Written by \`npm run generate\` from the faults; do not edit.
+
+/** Capabilities of the fault pods of each node-level fault, by the names under which it is written. */
+export const faultCapabilities: Readonly<Record<string, readonly string[]>> = {
+${rows.join('\n')}
+}
+`
+}
+
 const changed: string[] = []
 
 async function write(path: string, content: string): Promise<void> {
@@ -126,6 +144,7 @@ await writeCrds()
 await write('runner/faults/catalogue.generated.ts', catalogue(faults))
 await write('runner/faults/index.generated.ts', kubeRegistry(faults))
 await write('runner/fault-pod/node-faults.generated.ts', nodeRegistry(faults))
+await write('model/fault-capabilities.generated.ts', capabilityTable(faults))
 await write('docs/faults.md', faultsPage(faults.map((f) => f.definition)))
 for (const { id } of faults)
   await write(

@@ -1,0 +1,138 @@
+import type { KubeClient } from '../../lib/kube/client.ts'
+import { isAlreadyExists } from '../../lib/kube/errors.ts'
+import type { EventRecorder } from '../../lib/kube/events.ts'
+import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
+import type { Cache } from '../../lib/kube/store.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import type { Pass } from '../../lib/kube/workers.ts'
+import type { Log } from '../../lib/log.ts'
+import { faultCapabilities } from '../../model/fault-capabilities.generated.ts'
+import { recoveryOrder } from '../../model/fault-pod-recovery.ts'
+import { faultPod } from '../../model/fault-pod-spec.ts'
+import type { Plan } from '../../model/plan.ts'
+import type { Experiment, RunnerLife } from '../experiment/observe.ts'
+import { decide, type NodeMemory, nodeKey, type RecoveryPod, type ToMake } from './decide.ts'
+
+/** What recovery pods are made from; the same image as the operator's own. */
+export type RecoveryImage = {
+  image: string
+  imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  priorityClassName: string | null
+}
+
+/** What recovering needs. */
+export type RecoveryParts = {
+  client: KubeClient
+  dialect: Plan['dialect']
+  /** of the product: fault pods live here */
+  namespace: string
+  experiments: Cache<Experiment>
+  podsOf(uid: string): RecoveryPod[]
+  lifeOf(holder: string): RunnerLife
+  recorder: EventRecorder
+  log: Log
+  monotonic(): number
+  image: RecoveryImage
+  /** told of each pod that was made */
+  onMade(name: string): void
+}
+
+const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
+
+/** A pass over one experiment; what it remembers holds for one term of leading. */
+export type RecoveryPass = {
+  pass(key: string, signal: AbortSignal): Promise<Pass>
+  reset(): void
+}
+
+/** Sees to it that every node on which something of a run may be open has a program that puts it back. */
+export function createRecoveryPass(parts: RecoveryParts): RecoveryPass {
+  const memories = new Map<string, Map<string, NodeMemory>>()
+  const pass = async (key: string, signal: AbortSignal): Promise<Pass> => {
+    const object = parts.experiments.get(key)
+    if (!object) {
+      memories.delete(key)
+      return { next: 'idle' }
+    }
+    const known = memories.get(key) ?? new Map<string, NodeMemory>()
+    const holder = object.metadata.annotations?.[claimAnnotation] ?? ''
+    const { make, againMs } = decide(
+      {
+        object,
+        pods: parts.podsOf(object.metadata.uid),
+        runner: parts.lifeOf(holder),
+        now: parts.monotonic(),
+      },
+      known,
+    )
+    if (known.size > 0) memories.set(key, known)
+    else memories.delete(key)
+    for (const one of make) {
+      const memory = known.get(nodeKey(one.open))
+      await create(parts, object, { ...one, signal })
+      if (memory) memory.made = { attempt: one.attempt, at: parts.monotonic() }
+    }
+    if (againMs === undefined) return { next: 'idle' }
+    return { next: 'again', inMs: againMs, reason: 'something is open on a node' }
+  }
+  return { pass, reset: () => memories.clear() }
+}
+
+async function create(
+  parts: RecoveryParts,
+  object: Experiment,
+  { open, attempt, name, reserve, signal }: ToMake & { signal: AbortSignal },
+): Promise<void> {
+  const { client, namespace, recorder, log } = parts
+  const { name: experiment, namespace: of = '', uid } = object.metadata
+  const cluster = await clusterOf(client, signal)
+  const resource = { kind: parts.dialect, namespace: of, name: experiment, uid }
+  const pod = faultPod({
+    ...parts.image,
+    name,
+    namespace,
+    order: recoveryOrder(open, { cluster, resource }, attempt),
+    capabilities: capabilitiesFor(object, open.owner.task),
+    settings: {},
+    reserve,
+    labels: { 'chaos.chaosplane.io/kind': parts.dialect, 'chaos.chaosplane.io/namespace': of },
+    owner: null,
+  })
+  try {
+    await client.create(resourcePath({ ...pods, namespace }), pod, { signal })
+  } catch (error) {
+    // its runner was quicker: it is the same pod
+    if (isAlreadyExists(error)) return
+    throw error
+  }
+  parts.onMade(name)
+  const targets = open.targets.map(({ id }) => id).join(', ')
+  const note = `No fault program is at work on node ${open.owner.node}: pod ${namespace}/${name} puts back what may be open there (${targets}).`
+  log.warn({ experiment, namespace: of, pod: name, node: open.owner.node }, 'a recovery pod')
+  recorder.record({
+    regarding: object,
+    type: 'Warning',
+    reason: 'RecoveryPodCreated',
+    note: note.slice(0, 1000),
+    id: `${uid}/${name}`,
+  })
+}
+
+/** What the fault's own pod had; an older or newer fault that is not known here gets what all of them have together. */
+function capabilitiesFor({ status }: Experiment, name: string): readonly string[] {
+  const fault = status?.run?.tasks.find((task) => task.name === name)?.fault ?? ''
+  const all = Object.values(faultCapabilities).flat()
+  return faultCapabilities[fault] ?? [...new Set(all)].sort()
+}
+
+const clusters = new WeakMap<KubeClient, string>()
+
+/** uid of kube-system: journals of two clusters never meet. */
+async function clusterOf(client: KubeClient, signal: AbortSignal): Promise<string> {
+  const known = clusters.get(client)
+  if (known) return known
+  const path = resourcePath({ ...namespaces, name: 'kube-system' })
+  const { uid } = (await client.get<KubeObject>(path, { signal })).metadata
+  clusters.set(client, uid)
+  return uid
+}
