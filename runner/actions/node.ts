@@ -132,9 +132,15 @@ export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io
 }
 
 export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor, io) => {
-  const sessions = sessionsOf(actor, action.task, io.emit)
+  const { targets } = action
+  const concerned = new Set(
+    stateOf(actor, action.task)
+      .targets.filter(({ id }) => !targets || targets.includes(id))
+      .map(({ node }) => node),
+  )
+  const sessions = sessionsOf(actor, action.task, io.emit).filter((s) => concerned.has(s.node))
   for (const session of sessions) session.begin()
-  await Promise.all(sessions.map((s) => s.stop(action.reason)))
+  await Promise.all(sessions.map((s) => s.stop(action.reason, targets)))
   await untilAborted(io.signal)
 }
 

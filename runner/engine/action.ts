@@ -22,7 +22,8 @@ export type Action =
   | { do: 'join'; task: string; count: number }
   /** tell the nodes to put back what a pause ends */
   | { do: 'suspend'; task: string }
-  | { do: 'stop'; task: string; reason: string }
+  /** `targets`: these alone; absent: all, also those whose turn has not come */
+  | { do: 'stop'; task: string; reason: string; targets?: string[] }
   | { do: 'close'; task: string }
 
 /** Two wants with one key are the same want. */
@@ -36,4 +37,5 @@ export const key = (action: Action): string =>
     'wave' in action ? action.wave : '',
     'count' in action ? action.count : '',
     'target' in action ? action.target : '',
+    'targets' in action ? action.targets : '',
   ].join('/')

@@ -100,9 +100,12 @@ describe('a held fault', () => {
     expect(wants(hog, runState([state]))).toEqual(['attend hog', 'go hog 1'])
   })
   it('asks a node that is late to stop', () => {
-    const targets = [target('a', { state: 'injected', endsAt: now })]
+    const targets = [target('a', { state: 'injected', endsAt: now }), target('b', { wave: 1 })]
     const state = taskState('hog', { ...inChaos, targets, wave: 1 })
-    expect(wants(hog, runState([state]), now + 3001)).toContain('stop hog')
+    const { want } = decided(hog, runState([state]), now + 3001)
+    expect(want).toContainEqual(
+      expect.objectContaining({ do: 'stop', task: 'hog', targets: [targets[0]?.id] }),
+    )
   })
   it('never leaves reverting while a revert is owed', () => {
     const targets = [target('a', { state: 'owed' })]

@@ -16,10 +16,13 @@ import {
 /** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
 const lateMs = 3000
 
-const overdue = (v: View, open: TargetState[]): Action[] =>
-  open.some((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
-    ? [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed' }]
-    : []
+/** Others of the task may wait for their turn, armed: they are not stopped. */
+function overdue(v: View, open: TargetState[]): Action[] {
+  const late = open.filter((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
+  const targets = late.map(({ id }) => id)
+  if (targets.length === 0) return []
+  return [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed', targets }]
+}
 
 function nextDeadline(v: View, open: TargetState[]): number {
   const ends = open.flatMap((t) => (t.endsAt === undefined ? [] : [t.endsAt + lateMs]))

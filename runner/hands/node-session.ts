@@ -1,5 +1,5 @@
 import { ChaosError, troubleOf } from '../../model/errors.ts'
-import type { NodeEvent } from '../../model/fault-pod.ts'
+import type { NodeCommand, NodeEvent } from '../../model/fault-pod.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodePods } from './node-pods.ts'
@@ -23,7 +23,8 @@ export class NodeSession {
   #pods: NodePods
   #stream: NodeStream
   #armed = new Set<string>()
-  #stopping: string | null = null
+  /** what the program was told to stop, to be told again on the next stream */
+  #stopping: Extract<NodeCommand, { do: 'stop' }> | null = null
   #end = new AbortController()
   #running: Promise<void> | null = null
   #armedWaiters: (() => void)[] = []
@@ -88,9 +89,10 @@ export class NodeSession {
     await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
   }
 
-  async stop(reason: string): Promise<void> {
-    this.#stopping = reason
-    await this.#stream.send({ do: 'stop', reason })
+  /** Puts back these targets, or all, also those whose turn has not come. */
+  async stop(reason: string, targets?: string[]): Promise<void> {
+    this.#stopping = { do: 'stop', reason, ...(targets ? { targets } : {}) }
+    await this.#stream.send(this.#stopping)
   }
 
   /** Ends the pods: nothing of them is left afterwards, unless the experiment wants them retained. */
@@ -246,8 +248,8 @@ export class NodeSession {
 
   async #onHello(): Promise<void> {
     this.#silent = null
-    if (this.#stopping) await this.#stream.send({ do: 'stop', reason: this.#stopping })
-    else await this.pushGo()
+    if (this.#stopping) await this.#stream.send(this.#stopping)
+    if (!this.#stopping || this.#stopping.targets) await this.pushGo()
     this.#wakeArmed()
   }
 
