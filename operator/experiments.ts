@@ -12,14 +12,17 @@ import {
 import { priorities } from '../lib/kube/queue.ts'
 import type { Cache } from '../lib/kube/store.ts'
 import { keyOf } from '../lib/kube/types.ts'
+import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
 import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
-import { createExperimentPass, type ExperimentPass } from './experiment/act.ts'
+import { createExperimentPass } from './experiment/act.ts'
 import { type Experiment, slim } from './experiment/observe.ts'
+import { Figures, metricsText } from './metrics.ts'
+import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
+import type { RecoveryPod } from './recovery/decide.ts'
 import { RunnerCensus, type RunnerLease, runnerLeaseSelector } from './runners.ts'
 import { byUid, createSweep } from './sweep/act.ts'
-import type { SweptPod } from './sweep/decide.ts'
 
 /** What the operator of experiments needs beside its connection. */
 export type ExperimentOperatorSettings = OperatorSettings & {
@@ -28,6 +31,8 @@ export type ExperimentOperatorSettings = OperatorSettings & {
   recorder: EventRecorder
   clock: Clock
   monotonic: () => number
+  /** what recovery pods are made from */
+  image: RecoveryImage
 }
 
 const kinds: readonly { dialect: Plan['dialect']; kind: ResourceKind }[] = [
@@ -38,7 +43,10 @@ const kinds: readonly { dialect: Plan['dialect']; kind: ResourceKind }[] = [
 /** Writes what came of experiments of both kinds, says what is stuck, and sweeps pods that nobody needs. */
 export class ExperimentOperator extends ChaosOperator {
   readonly #settings: ExperimentOperatorSettings
-  readonly #passes: ExperimentPass[] = []
+  /** what they remember holds for one term of leading */
+  readonly #passes: { reset(): void }[] = []
+  readonly #figures = new Figures()
+  readonly #kinds: Kind[] = []
 
   constructor(settings: ExperimentOperatorSettings) {
     super(settings)
@@ -52,6 +60,7 @@ export class ExperimentOperator extends ChaosOperator {
       query: { labelSelector: runnerLeaseSelector },
     })
     const census = new RunnerCensus(runners, monotonic)
+    const podCache = this.#followPods()
     const followed = kinds.map(({ dialect, kind }) => {
       const cache = this.follow<Experiment>({
         path: resourcePath(kind),
@@ -59,15 +68,28 @@ export class ExperimentOperator extends ChaosOperator {
         indexers: { [byUid]: ({ metadata }) => [metadata.uid] },
       })
       this.#controlExperiments({ dialect, kind, cache }, census)
-      return { kind, cache }
+      this.#controlRecovery({ dialect, kind, cache }, { census, pods: podCache })
+      return { dialect, kind, cache }
     })
-    this.#controlPods(followed)
+    this.#kinds.push(...followed)
+    this.#controlPods(podCache, followed)
+  }
+
+  /** All metrics, as Prometheus reads them. */
+  metrics(): string {
+    const experiments = this.#kinds.flatMap(({ cache }) => cache.list())
+    return metricsText(this.#figures, experiments)
   }
 
   /** One term of leading: what earlier terms remember may be out of date. */
   override async work(signal: AbortSignal): Promise<void> {
     for (const pass of this.#passes) pass.reset()
-    await super.work(signal)
+    this.#figures.leading = true
+    try {
+      await super.work(signal)
+    } finally {
+      this.#figures.leading = false
+    }
   }
 
   #controlExperiments(of: Kind, census: RunnerCensus): void {
@@ -92,13 +114,54 @@ export class ExperimentOperator extends ChaosOperator {
     })
   }
 
-  #controlPods(experiments: readonly { kind: ResourceKind; cache: Cache<Experiment> }[]): void {
-    const cache = this.follow<SweptPod>({
+  #followPods(): Cache<RecoveryPod> {
+    const cache = this.follow<RecoveryPod>({
       path: resourcePath(pods),
       query: { labelSelector: faultPodLabels.run },
       transform: bare,
       indexers: { [byUid]: ({ metadata }) => [metadata.labels?.[faultPodLabels.uid] ?? ''] },
     })
+    cache.onChange(({ type, object }) => {
+      const isNew = type === 'added' && cache.hasSynced() && this.#figures.leading
+      if (isNew && Number(object.metadata.labels?.[faultPodLabels.attempt]) > 1)
+        this.#figures.made(object.metadata.name)
+    })
+    return cache
+  }
+
+  /** Nodes on which something of a run is open and no program is at work get one. */
+  #controlRecovery(of: Kind, seen: { census: RunnerCensus; pods: Cache<RecoveryPod> }): void {
+    const { namespace, recorder, monotonic, image } = this.#settings
+    const recovery = createRecoveryPass({
+      client: this.client,
+      dialect: of.dialect,
+      namespace,
+      experiments: of.cache,
+      podsOf: (uid) => seen.pods.byIndex(byUid, uid),
+      lifeOf: (holder) => seen.census.lifeOf(holder, namespace),
+      recorder,
+      log: this.log,
+      monotonic,
+      image,
+      onMade: (name) => this.#figures.making(name),
+    })
+    this.#passes.push(recovery)
+    const ofPod = ({ metadata }: RecoveryPod) =>
+      of.cache
+        .byIndex(byUid, metadata.labels?.[faultPodLabels.uid] ?? '')
+        .map((object) => ({ key: keyOf(object), priority: priorities.urgent }))
+    this.control({
+      name: `recovery of ${of.kind.plural}`,
+      triggers: [
+        trigger(of.cache, ({ object }) => [{ key: keyOf(object), priority: urgency(object) }]),
+        trigger(seen.pods, ({ object }) => ofPod(object)),
+      ],
+      reconcile: (key, signal) => recovery.pass(key, signal),
+      workers: 4,
+    })
+  }
+
+  #controlPods(cache: Cache<RecoveryPod>, experiments: readonly Kind[]): void {
     const ofExperiment = ({ metadata }: Experiment) =>
       cache.byIndex(byUid, metadata.uid).map((pod) => ({ key: keyOf(pod) }))
     this.control({
@@ -126,8 +189,8 @@ const urgency = ({ metadata, status }: Experiment) =>
     ? priorities.urgent
     : priorities.normal
 
-/** All that sweeping reads of a pod. */
-function bare({ metadata, status }: SweptPod): SweptPod {
+/** All that sweeping and recovering read of a pod. */
+function bare({ metadata, status = {} }: RecoveryPod): RecoveryPod {
   const { name, uid, resourceVersion, labels = {} } = metadata
   return {
     metadata: {
@@ -139,6 +202,19 @@ function bare({ metadata, status }: SweptPod): SweptPod {
       ...(metadata.creationTimestamp ? { creationTimestamp: metadata.creationTimestamp } : {}),
       ...(metadata.deletionTimestamp ? { deletionTimestamp: metadata.deletionTimestamp } : {}),
     },
-    status: status?.phase ? { phase: status.phase } : {},
+    status: {
+      ...(status.phase ? { phase: status.phase } : {}),
+      ...(status.reason ? { reason: status.reason } : {}),
+      ...(status.containerStatuses
+        ? { containerStatuses: status.containerStatuses.map(lean) }
+        : {}),
+    },
   }
 }
+
+const lean = ({ name, restartCount, state, lastState }: ContainerStatus): ContainerStatus => ({
+  name,
+  restartCount,
+  ...(state ? { state } : {}),
+  ...(lastState ? { lastState } : {}),
+})

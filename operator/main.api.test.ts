@@ -47,6 +47,7 @@ function start(pod: string, args: string[] = [], env: Record<string, string> = {
       PATH: process.env['PATH'] ?? '',
       POD_NAME: pod,
       POD_NAMESPACE: namespace,
+      IMAGE: 'chaosplane:test',
       KUBECONFIG: kubeconfig,
       HEALTH_PORT: '0',
       ...env,

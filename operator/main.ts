@@ -56,7 +56,11 @@ type Config = ReturnType<typeof loadKubeConfig>
 
 async function runOperator(parts: Parts & { config: Config }, signal: AbortSignal): Promise<void> {
   const { client, config, log, settings } = parts
-  const { namespace, pod } = settings
+  const { namespace, pod, image } = settings
+  if (!image.image)
+    throw new Error(
+      'IMAGE is not set: recovery pods run the image of the product; the chart sets it',
+    )
   const recorder = createEventRecorder({
     client,
     controller: 'chaosplane-controller',
@@ -67,12 +71,14 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
     ...{ client, config, log, namespace, recorder, fieldManager },
     clock: systemClock,
     monotonic: systemMonotonic,
+    image,
     workAtOnce: false,
   })
   await operator.start()
   const health = await serveHealth(settings.healthPort, {
     alive: () => true,
     ready: () => !signal.aborted && operator.ready(),
+    metrics: () => operator.metrics(),
   })
   const me = holderOf(pod, randomUUID().slice(0, 8))
   const holders = createHolders({ client, namespace, me })

@@ -6,6 +6,19 @@ export class Figures {
   /** recovery pods that were made while we lead, by who made them */
   readonly recoveries = { operator: 0, runner: 0 }
   leading = false
+  /** pods of ours that the cache has not shown yet */
+  readonly #ours = new Set<string>()
+
+  /** A recovery pod of our own. */
+  making(name: string): void {
+    this.#ours.add(name)
+    this.recoveries.operator++
+  }
+
+  /** A recovery pod shows, whoever made it. */
+  made(name: string): void {
+    if (!this.#ours.delete(name)) this.recoveries.runner++
+  }
 }
 
 const openStates: readonly TargetState['state'][] = ['injected', 'lost', 'owed']

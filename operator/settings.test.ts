@@ -10,6 +10,11 @@ describe('settings', () => {
       namespace: 'n',
       logLevel: 'info',
       healthPort: 8081,
+      image: {
+        image: '',
+        imagePullPolicy: 'IfNotPresent',
+        priorityClassName: null,
+      },
       drainMs: 120_000,
       kubeconfig: null,
     })

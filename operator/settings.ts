@@ -1,11 +1,15 @@
 import { type LogLevel, logLevel } from '../lib/log.ts'
 
+import type { RecoveryImage } from './recovery/act.ts'
+
 /** What the operator is told by its environment. */
 export type OperatorEnvironment = {
   pod: string
   namespace: string
   logLevel: LogLevel
   healthPort: number
+  /** what recovery pods are made from */
+  image: RecoveryImage
   /** limit for `drain` */
   drainMs: number
   /** kubeconfig file for an operator outside of the cluster */
@@ -21,10 +25,18 @@ export function settingsFrom(env: Env): OperatorEnvironment {
     namespace: need(env, 'POD_NAMESPACE', 'the Leases are there; the chart sets it'),
     logLevel: logLevel(env['LOG_LEVEL']),
     healthPort: whole(env, 'HEALTH_PORT', { otherwise: 8081, least: 0, most: 65_535 }),
+    image: {
+      image: env['IMAGE'] ?? '',
+      imagePullPolicy: pullPolicy(env['IMAGE_PULL_POLICY']),
+      priorityClassName: env['PRIORITY_CLASS'] || null,
+    },
     drainMs: whole(env, 'DRAIN_TIMEOUT_SECONDS', { otherwise: 120, least: 1, most: 86_400 }) * 1000,
     kubeconfig: env['KUBECONFIG'] || null,
   }
 }
+
+const pullPolicy = (text: string | undefined): RecoveryImage['imagePullPolicy'] =>
+  text === 'Always' || text === 'Never' ? text : 'IfNotPresent'
 
 function need(env: Env, name: string, why: string): string {
   const value = env[name]

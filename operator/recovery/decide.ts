@@ -20,8 +20,8 @@ const lookMs = 1000
 export type NodeMemory = {
   /** since when it has been seen that no program is at work there */
   idleSince?: number
-  /** the recovery pod that we made last */
-  made?: { attempt: number; at: number }
+  /** the recovery pod that we made last; `at` until it shows */
+  made?: { attempt: number; at?: number }
 }
 
 /** All that one decision needs. */
@@ -66,11 +66,13 @@ function decideNode(seen: Seen, open: OpenNode, memory: NodeMemory): NodeDecisio
   const { pods, now, runner } = seen
   const { owner } = open
   const { made } = memory
+  const newest = newestOf(owner, pods)
+  if (made && newest && newest.attempt >= made.attempt) delete made.at
   const sight = {
     owner,
     pods,
     made: Math.max(open.made, made?.attempt ?? 0),
-    ...(made && made.attempt >= open.made ? { madeAgoMs: now - made.at } : {}),
+    ...(made?.at !== undefined && made.attempt >= open.made ? { madeAgoMs: now - made.at } : {}),
     until: 'put-back' as const,
   }
   const patience = runner.alive ? runnerPatienceMs : 0
@@ -83,7 +85,7 @@ function decideNode(seen: Seen, open: OpenNode, memory: NodeMemory): NodeDecisio
   memory.idleSince ??= now
   if (next.do === 'wait') return { inMs: Math.max(1, next.inMs) }
   if (idleMs < patience) return { inMs: patience - idleMs }
-  const full = /^OutOf/.test(newestOf(owner, pods)?.pod.status?.reason ?? '')
+  const full = /^OutOf/.test(newest?.pod.status?.reason ?? '')
   const { attempt, name } = next
   return { make: { open, attempt, name, reserve: !full }, inMs: lookMs }
 }

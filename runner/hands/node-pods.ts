@@ -34,8 +34,8 @@ export class NodePods {
   #links: SessionLinks
   #attemptOf: (name: string) => number
   #reserve = true
-  /** the attempt that we made last, and when */
-  #made: { attempt: number; at: number } | null = null
+  /** the attempt that we made last; `at` until it shows */
+  #made: { attempt: number; at?: number } | null = null
   #idleSince: number | null = null
   /** the pod that is starting, and since when */
   #starting = { name: '', since: 0 }
@@ -90,7 +90,9 @@ export class NodePods {
       owner: this.#order,
       pods: this.all(),
       made,
-      ...(this.#made?.attempt === made ? { madeAgoMs: now - this.#made.at } : {}),
+      ...(this.#made?.at !== undefined && this.#made.attempt === made
+        ? { madeAgoMs: now - this.#made.at }
+        : {}),
       idleMs: this.#idleSince === null ? 0 : now - this.#idleSince,
       until: 'report',
     })
@@ -182,7 +184,10 @@ export class NodePods {
     }
     this.#made = { attempt, at: clock.now() }
     const key = `${namespace}/${name}`
-    await within(showMs, signal, (s) => podWhen(cache, key, (p) => p !== undefined, s))
+    const shown = await within(showMs, signal, (s) =>
+      podWhen(cache, key, (p) => p !== undefined, s),
+    )
+    if (shown) this.#made = { attempt }
   }
 
   /** Before a pod takes another one's place. */

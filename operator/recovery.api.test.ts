@@ -1,0 +1,165 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { systemClock, systemMonotonic } from '../lib/clock.ts'
+import { pods, resourcePath } from '../lib/kube/paths.ts'
+import type { KubeObject } from '../lib/kube/types.ts'
+import type { NodeOrder } from '../model/fault-pod.ts'
+import { podName } from '../model/fault-pod-recovery.ts'
+import type { Experiment } from './experiment/observe.ts'
+import { running, target } from './testing/runs.ts'
+import { Stage } from './testing/stage.ts'
+
+const home = 'recovery-home'
+let stage: Stage
+
+beforeAll(async () => {
+  stage = await Stage.set({
+    kubeconfig: inject('apiKubeconfig'),
+    home,
+    namespace: 'recovery-tests',
+    agent: 'chaosplane-operator-test/2',
+  })
+})
+afterEach(() => stage.stopOperator())
+afterAll(() => stage?.end())
+
+type Made = KubeObject & {
+  spec: { nodeName: string; containers: { name: string; env: { name: string; value: string }[] }[] }
+}
+const podPath = (name: string): string => resourcePath({ ...pods, namespace: home, name })
+const ownerOf = ({ metadata }: Experiment) => ({
+  run: metadata.uid,
+  task: running.name,
+  node: 'n1',
+})
+const nameOf = (of: Experiment, attempt: number): string => podName(ownerOf(of), attempt)
+const find = (name: string) => stage.tests.find<Made>(podPath(name), stage.call)
+const shown = (name: string): Promise<Made> => stage.until(name, () => find(name))
+
+/** A run whose first fault pod is on record. */
+async function held(name: string, state: 'injected' | 'owed' = 'injected'): Promise<Experiment> {
+  const object = await stage.createClaimed(name)
+  const targets = [{ ...target, container: 'app', containerId: 'c1', state }]
+  const acknowledged = { n1: 7 }
+  const pods = [nameOf(object, 1)]
+  const task = { ...running, fault: 'pod-cpu-hog', targets, pods, acknowledged }
+  await stage.asRunner(object, { tasks: [task] })
+  return object
+}
+
+/** The pod that its runner has made. */
+async function createFirst(of: Experiment, name: string): Promise<void> {
+  const body = {
+    metadata: {
+      name,
+      labels: {
+        'chaos.chaosplane.io/run': 'x',
+        'chaos.chaosplane.io/resource-uid': of.metadata.uid,
+      },
+    },
+    spec: {
+      nodeName: 'n1',
+      automountServiceAccountToken: false,
+      containers: ['fault', 'guard'].map((container) => ({ name: container, image: 'none' })),
+    },
+  }
+  await stage.tests.create(resourcePath({ ...pods, namespace: home }), body, stage.call)
+}
+
+/** What kubelet would say of the program's container. */
+async function says(name: string, state: object): Promise<void> {
+  const status = {
+    phase: 'Running',
+    containerStatuses: [
+      { name: 'fault', image: 'x', imageID: 'x', ready: false, restartCount: 1, state },
+      {
+        name: 'guard',
+        image: 'x',
+        imageID: 'x',
+        ready: true,
+        restartCount: 0,
+        state: { running: {} },
+      },
+    ],
+  }
+  await stage.tests.mergePatch(`${podPath(name)}/status`, { status }, stage.call)
+}
+
+describe('recovery by the operator on a real API server', () => {
+  it('makes a pod that sweeps the node of a lost one, again when that is lost, and tells it', async () => {
+    const object = await held('lost')
+    const operator = await stage.startOperator()
+    const name = nameOf(object, 2)
+    const made = await shown(name)
+    expect(made.spec.nodeName).toBe('n1')
+    const order = JSON.parse(
+      made.spec.containers[0]?.env.find((one) => one.name === 'CHAOSPLANE_ORDER')?.value ?? '',
+    ) as NodeOrder
+    expect(order).toMatchObject({
+      ...ownerOf(object),
+      start: 'sweep',
+      attempt: 2,
+      after: 7,
+      resource: { kind: 'ChaosExperiment', name: 'lost', uid: object.metadata.uid },
+      targets: [{ id: 'demo/a', containerId: 'c1', touched: true }],
+    })
+    expect(order.cluster).toMatch(/^[0-9a-f-]{36}$/)
+    expect(made.spec.containers[0]).toMatchObject({
+      image: 'chaosplane:test',
+      securityContext: { capabilities: { add: ['SYS_ADMIN', 'SYS_PTRACE'] } },
+    })
+    await stage.until('the Event', async () =>
+      (await stage.toldAbout(object)).find(
+        ({ reason, note }) => reason === 'RecoveryPodCreated' && note.includes(name),
+      ),
+    )
+    expect(operator.metrics()).toContain('chaosplane_recovery_pods_total{by="operator"} 1\n')
+    await stage.tests.remove(podPath(name), { ...stage.call, gracePeriodSeconds: 0 })
+    await shown(nameOf(object, 3))
+    await stage.letGo(object)
+  })
+
+  it('leaves a living runner its moment, does not wait for kubelet, and asks no more when all is put back', async () => {
+    const life = new AbortController()
+    const living = stage.keepRunner(life.signal)
+    const object = await held('backing-off')
+    const [first, second, third] = [1, 2, 3].map((n) => nameOf(object, n)) as [
+      string,
+      string,
+      string,
+    ]
+    await createFirst(object, first)
+    await says(first, { running: {} })
+    await stage.startOperator()
+    await systemClock.sleep(2500, stage.call.signal)
+    expect(await find(second)).toBeUndefined()
+    const from = systemMonotonic()
+    await says(first, { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } })
+    await shown(second)
+    expect(systemMonotonic() - from).toBeGreaterThan(1400)
+    expect(systemMonotonic() - from).toBeLessThan(4000)
+    await stage.tests.mergePatch(
+      `${podPath(second)}/status`,
+      { status: { phase: 'Succeeded' } },
+      stage.call,
+    )
+    await systemClock.sleep(2500, stage.call.signal)
+    expect(await find(third)).toBeUndefined()
+    life.abort()
+    await living
+    await stage.letGo(object)
+  })
+
+  it('does nothing for what is put back, or was let go', async () => {
+    const over = await held('put-back')
+    const targets = [{ ...target, state: 'reverted' as const }]
+    await stage.asRunner(over, { tasks: [{ ...running, pods: [nameOf(over, 1)], targets }] })
+    const free = await held('free')
+    await stage.letGo(free)
+    await stage.startOperator()
+    await stage.until('caches', async () => stage.operator?.ready())
+    await systemClock.sleep(2500, stage.call.signal)
+    expect(await find(nameOf(over, 2))).toBeUndefined()
+    expect(await find(nameOf(free, 2))).toBeUndefined()
+    await stage.letGo(over)
+  })
+})
