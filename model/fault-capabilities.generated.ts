@@ -4,6 +4,10 @@
 export const faultCapabilities: Readonly<Record<string, readonly string[]>> = {
   'pod-cpu-hog': ['SYS_ADMIN', 'SYS_PTRACE'],
   'pod-cpu-stress': ['SYS_ADMIN', 'SYS_PTRACE'],
+  'pod-network-latency': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
+  'network-delay': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
   'pod-network-loss': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
   'network-loss': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
+  'pod-network-partition': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
+  'network-partition': ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
 }

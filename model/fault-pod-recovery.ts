@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { NodeOrder } from './fault-pod.ts'
 import { faultContainer } from './fault-pod-spec.ts'
-import type { RunState, TargetState, TaskState } from './state.ts'
+import { type RunState, recordKey, type TargetState, type TaskState } from './state.ts'
 
 /**
  * Whether a node needs another fault pod, and which: pure, the same for runner and operator. Both may ask at the same
@@ -240,9 +240,9 @@ export const recoveryOrder = (
   armedForMs: keepReportMs,
 })
 
-/** What it takes to find a target on its node. */
+/** What a fault pod must know of a target. */
 export const nodeTarget = (target: TargetState): NodeOrder['targets'][number] => ({
-  id: target.id,
+  id: recordKey(target),
   namespace: target.namespace,
   pod: target.name,
   podUid: target.uid,

@@ -21,6 +21,7 @@ export const targetStates = [
   'failed',
   'owed',
   'untouched',
+  'abandoned',
 ] as const
 export const targetOutcomes = ['restored', 'changedElsewhere', 'noLongerExists'] as const
 export type TargetOutcome = (typeof targetOutcomes)[number]
@@ -42,7 +43,7 @@ export const targetSchema = z
     state: z
       .enum(targetStates)
       .describe(
-        'targeted: recorded, its turn has not come; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet; untouched: the task ended before its turn, nothing was done to it.',
+        'targeted: recorded, its turn has not come; injected: the effect was seen; reverted: proven to be as before; lost: the effect ended early; failed: not injected; owed: the revert has not succeeded yet; untouched: the task ended before its turn, nothing was done to it; abandoned: it could not be put back, and somebody gave that up.',
       ),
     plannedAt: millis
       .optional()
@@ -91,9 +92,10 @@ export const targetSchema = z
   .describe('One target and what happened to it.')
 export type TargetState = z.infer<typeof targetSchema>
 
-/** Nothing is owed for this target any more, and nothing will happen to it. */
-export const isEnded = (target: TargetState): boolean =>
-  target.state === 'reverted' || target.state === 'failed' || target.state === 'untouched'
+const endStates = new Set<TargetState['state']>(['reverted', 'failed', 'untouched', 'abandoned'])
+
+/** Nothing more will happen to this target: nothing is owed any more, or what is owed was given up. */
+export const isEnded = (target: TargetState): boolean => endStates.has(target.state)
 
 /** Tells the records of one target apart, in facts and on the node: the id, and from the second record on its number. */
 export const recordKey = ({ id, round }: Pick<TargetState, 'id' | 'round'>): string =>
@@ -229,6 +231,10 @@ export const runStateSchema = z
       .min(0)
       .optional()
       .describe('Length of all pauses that are over, milliseconds.'),
+    abandoned: z
+      .object({ reason: z.string().max(512).describe('Why.'), at: millis })
+      .optional()
+      .describe('Somebody gave up what could not be put back; the targets say what is left.'),
     refused: z
       .array(
         z.object({

@@ -69,7 +69,9 @@ function cutBy(task: TaskState, run: RunState | undefined): Trouble | undefined 
   return undefined
 }
 
-const isOwed = (task: TaskState): boolean => task.targets.some((t) => t.state === 'owed')
+/** A target is not as it was, whether that is still tried or was given up. */
+const isOwed = (task: TaskState): boolean =>
+  task.targets.some((t) => t.state === 'owed' || t.state === 'abandoned')
 
 function judgeDone(task: TaskState, run: RunState | undefined): TaskJudgement {
   const probes = task.probes.filter(isHypothesis)

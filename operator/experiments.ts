@@ -12,6 +12,7 @@ import {
 import { priorities } from '../lib/kube/queue.ts'
 import type { Cache } from '../lib/kube/store.ts'
 import { keyOf } from '../lib/kube/types.ts'
+import { abandonAnnotation } from '../model/abandon.ts'
 import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
@@ -19,6 +20,7 @@ import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
 import { type Experiment, slim } from './experiment/observe.ts'
 import { Figures, metricsText } from './metrics.ts'
+import { createAbandonPass } from './recovery/abandon.ts'
 import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
 import type { RecoveryPod } from './recovery/decide.ts'
 import { RunnerCensus, type RunnerLease, runnerLeaseSelector } from './runners.ts'
@@ -33,6 +35,8 @@ export type ExperimentOperatorSettings = OperatorSettings & {
   monotonic: () => number
   /** what recovery pods are made from */
   image: RecoveryImage
+  /** pod of this replica */
+  self: string
 }
 
 const kinds: readonly { dialect: Plan['dialect']; kind: ResourceKind }[] = [
@@ -146,6 +150,7 @@ export class ExperimentOperator extends ChaosOperator {
       onMade: (name) => this.#figures.making(name),
     })
     this.#passes.push(recovery)
+    this.#controlAbandon(of, seen.census)
     const ofPod = ({ metadata }: RecoveryPod) =>
       of.cache
         .byIndex(byUid, metadata.labels?.[faultPodLabels.uid] ?? '')
@@ -158,6 +163,29 @@ export class ExperimentOperator extends ChaosOperator {
       ],
       reconcile: (key, signal) => recovery.pass(key, signal),
       workers: 4,
+    })
+  }
+
+  /** The way out when no runner carries a run to its end. */
+  #controlAbandon({ kind, dialect, cache }: Kind, census: RunnerCensus): void {
+    const { namespace, recorder, clock, self } = this.#settings
+    const annotated = ({ metadata }: Experiment) =>
+      metadata.annotations?.[abandonAnnotation] === undefined ? [] : [{ key: keyOf({ metadata }) }]
+    this.control({
+      name: `given up ${kind.plural}`,
+      triggers: [trigger(cache, ({ object }) => annotated(object))],
+      reconcile: createAbandonPass({
+        client: this.client,
+        kind,
+        dialect,
+        experiments: cache,
+        lifeOf: (holder) => census.lifeOf(holder, namespace),
+        recorder,
+        log: this.log,
+        now: clock.now,
+        self,
+      }),
+      workers: 2,
     })
   }
 

@@ -72,6 +72,7 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
     clock: systemClock,
     monotonic: systemMonotonic,
     image,
+    self: pod,
     workAtOnce: false,
   })
   await operator.start()

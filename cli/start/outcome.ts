@@ -61,11 +61,14 @@ export function outcomeLines(seen: Seen, found: Found): Line[] {
   ]
 }
 
+/** Not as it was. */
+const leftStates = new Set(['owed', 'abandoned', 'injected'])
+
 function restoredLines(seen: Seen, found: Found): Line[] {
   const targets = (seen.run?.tasks ?? []).flatMap((task) => task.targets)
   const touched = targets.filter((t) => t.state !== 'untouched')
   const back = targets.filter((t) => t.state === 'reverted')
-  const open = targets.filter((t) => t.state === 'owed' || t.state === 'injected')
+  const open = targets.filter(({ state }) => leftStates.has(state))
   return [
     mark(open.length === 0, `${back.length} of ${touched.length} targets proven to be as before`),
     ...open.map(
@@ -103,7 +106,7 @@ export function isAsBefore(found: Pick<Found, 'finalizers' | 'pods' | 'deploymen
 /** The same, and every target is proven to be as before. */
 export function isRestored(seen: Seen, found: Found): boolean {
   const targets = (seen.run?.tasks ?? []).flatMap((task) => task.targets)
-  return isAsBefore(found) && targets.every((t) => t.state !== 'owed' && t.state !== 'injected')
+  return isAsBefore(found) && targets.every(({ state }) => !leftStates.has(state))
 }
 
 /** 0 Pass, 1 Fail, 2 anything else; a Pass with something left behind is none. */

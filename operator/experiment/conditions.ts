@@ -1,3 +1,4 @@
+import { abandonedList } from '../../model/abandon.ts'
 import type { Saying } from '../../model/conditions.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
 import type { Seen } from './observe.ts'
@@ -83,6 +84,7 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...specChanged(seen),
     ...paused(seen.run),
     ...stuck(seen),
+    ...givenUp(seen.run),
   ]
 }
 
@@ -194,6 +196,15 @@ function stuck(seen: Seen): Saying[] {
   if (!run?.tasks.some(({ targets }) => targets.some(({ state }) => state === 'owed'))) return []
   return [{ type: 'Stuck', status: 'True', reason: 'RollbackFailed', message: owedText(run) }]
 }
+
+/** What somebody gave up, with his reason and with what is left. */
+export const givenUpText = (run: RunState): string =>
+  `Given up: ${run.abandoned?.reason}. Left as it is: ${abandonedList(run)}.`
+
+const givenUp = (run: RunState | null): Saying[] =>
+  run?.abandoned
+    ? [{ type: 'Abandoned', status: 'True', reason: 'GivenUp', message: givenUpText(run) }]
+    : []
 
 /** What a run without a runner says. */
 export const abandonedText = (run: RunState | null): string =>

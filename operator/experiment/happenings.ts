@@ -1,6 +1,7 @@
 import type { ProbeState, RunState } from '../../model/state.ts'
 import {
   abandonedText,
+  givenUpText,
   goesOnText,
   isAbandoned,
   isOver,
@@ -43,6 +44,7 @@ export function happeningsOf(seen: Seen): Told[] {
       : []),
     ...(isOwed(run) ? [warn('RollbackFailed', owedText(run))] : []),
     ...(isAbandoned(seen) ? [warn('RunnerGone', abandonedText(run))] : []),
+    ...(run.abandoned ? [warn('Abandoned', givenUpText(run))] : []),
     ...(moment === 'recovering'
       ? [normal('Recovering', 'The fault has ended; waiting for the steady state.')]
       : []),

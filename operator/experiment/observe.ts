@@ -22,7 +22,7 @@ export type Judged = Omit<ExperimentStatus, 'conditions' | 'run' | 'observedGene
 
 /** The finalizer by which a runner holds a resource. */
 export const runFinalizer = 'chaos.chaosplane.io/run'
-const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
+export const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
 
 /** What this leader remembers of one experiment between two passes. */
 export type Memory = {

@@ -1,16 +1,16 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { isAlreadyExists } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
-import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
+import { pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
-import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
 import type { Log } from '../../lib/log.ts'
 import { faultCapabilities } from '../../model/fault-capabilities.generated.ts'
 import { recoveryOrder } from '../../model/fault-pod-recovery.ts'
 import { faultPod } from '../../model/fault-pod-spec.ts'
 import type { Plan } from '../../model/plan.ts'
-import type { Experiment, RunnerLife } from '../experiment/observe.ts'
+import { claimAnnotation, type Experiment, type RunnerLife } from '../experiment/observe.ts'
+import { clusterOf } from './cluster.ts'
 import { decide, type NodeMemory, nodeKey, type RecoveryPod, type ToMake } from './decide.ts'
 
 /** What recovery pods are made from; the same image as the operator's own. */
@@ -36,8 +36,6 @@ export type RecoveryParts = {
   /** told of each pod that was made */
   onMade(name: string): void
 }
-
-const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
 
 /** A pass over one experiment; what it remembers holds for one term of leading. */
 export type RecoveryPass = {
@@ -123,16 +121,4 @@ function capabilitiesFor({ status }: Experiment, name: string): readonly string[
   const fault = status?.run?.tasks.find((task) => task.name === name)?.fault ?? ''
   const all = Object.values(faultCapabilities).flat()
   return faultCapabilities[fault] ?? [...new Set(all)].sort()
-}
-
-const clusters = new WeakMap<KubeClient, string>()
-
-/** uid of kube-system: journals of two clusters never meet. */
-async function clusterOf(client: KubeClient, signal: AbortSignal): Promise<string> {
-  const known = clusters.get(client)
-  if (known) return known
-  const path = resourcePath({ ...namespaces, name: 'kube-system' })
-  const { uid } = (await client.get<KubeObject>(path, { signal })).metadata
-  clusters.set(client, uid)
-  return uid
 }

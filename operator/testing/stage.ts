@@ -82,6 +82,7 @@ export class Stage {
       clock: systemClock,
       monotonic: systemMonotonic,
       image: { image: 'chaosplane:test', imagePullPolicy: 'Never', priorityClassName: null },
+      self: 'operator-0',
     })
     await this.operator.start()
     return this.operator

@@ -1,7 +1,7 @@
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { nodeTarget } from '../../model/fault-pod-recovery.ts'
 import type { TaskPlan } from '../../model/plan.ts'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { isResting } from '../engine/pause.ts'
 import { NodeSession } from '../hands/node-session.ts'
@@ -135,7 +135,7 @@ export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor
   const { targets } = action
   const concerned = new Set(
     stateOf(actor, action.task)
-      .targets.filter(({ id }) => !targets || targets.includes(id))
+      .targets.filter((t) => !targets || targets.includes(recordKey(t)))
       .map(({ node }) => node),
   )
   const sessions = sessionsOf(actor, action.task, io.emit).filter((s) => concerned.has(s.node))

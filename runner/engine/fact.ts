@@ -21,6 +21,8 @@ export type Fact = {
   | { fact: 'adopted'; runner: string; instance: string }
   /** the API server does not take the record of the run: nothing more is begun */
   | { fact: 'unrecorded'; why: string }
+  /** what is owed is given up, in the words of who decided it */
+  | { fact: 'abandoned'; reason: string }
   | { fact: 'moved'; task: string; to: Stage }
   /** pre-chaos checks passed and, where targets are chosen beforehand, `targets` holds them */
   | { fact: 'prepared'; task: string; targets: TargetState[] }

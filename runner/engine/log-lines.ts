@@ -88,6 +88,8 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
   const open = state.tasks.filter((t) => t.startedAt !== undefined && !t.finishedAt)
   if (fact.fact === 'aborted')
     return open.map((t) => ({ task: t.name, level: 'warn', text: `[Abort]: by ${fact.by}` }))
+  if (fact.fact === 'abandoned')
+    return open.map((t) => ({ task: t.name, ...error(`[Abandoned]: given up: ${fact.reason}`) }))
   if (fact.fact === 'unrecorded')
     return open.map((t) => ({
       task: t.name,

@@ -1,4 +1,4 @@
-import { isEnded, type TargetState } from '../../model/state.ts'
+import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
 import {
   afterRevert,
@@ -19,7 +19,7 @@ const lateMs = 3000
 /** Others of the task may wait for their turn, armed: they are not stopped. */
 function overdue(v: View, open: TargetState[]): Action[] {
   const late = open.filter((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
-  const targets = late.map(({ id }) => id)
+  const targets = late.map(recordKey)
   if (targets.length === 0) return []
   return [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed', targets }]
 }

@@ -1,3 +1,4 @@
+import { giveUpOwed } from '../../model/abandon.ts'
 import type { Trouble } from '../../model/errors.ts'
 import { withoutAttempt } from '../../model/fault-pod-recovery.ts'
 import { short, withNotes } from '../../model/snapshot.ts'
@@ -299,6 +300,8 @@ export function reduce(state: RunState, fact: Fact): RunState {
           t.probes.length > 0 ? t : { ...t, probes: fact.probes[t.name] ?? [] },
         ),
       }
+    case 'abandoned':
+      return giveUpOwed(state, fact)
     case 'unrecorded':
       return state.finishedAt ? state : unrecorded(state, fact.why)
     case 'finished':

@@ -37,6 +37,8 @@ export type SessionLinks = {
   /** of the first pod; those that take its place get the same, without what is over */
   order: NodeOrder
   task(): TaskState
+  /** the run is paused: nothing is injected */
+  resting(): boolean
   emit(fact: FactBody): void
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>

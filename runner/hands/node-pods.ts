@@ -9,12 +9,12 @@ import {
   type NextPod,
   newestOf,
   nextPod,
+  nodeTarget,
   podName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
-import { isEnded } from '../../model/state.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
-import { isRefusal, NodeGone, refusalOf } from './node-trouble.ts'
+import { isRefusal, NodeGone, openOn, refusalOf } from './node-trouble.ts'
 import { isTerminal, nodeIsFull, type Pod, podWhen } from './pod-cache.ts'
 
 /** A first fault pod that does not run by then has failed; those that follow have their image there. Milliseconds. */
@@ -205,16 +205,14 @@ export class NodePods {
 
   /** What takes the place of a lost pod never starts by itself, and never injects what was injected. */
   #orderFor(attempt: number): NodeOrder {
-    const { order, task } = this.#links
+    const { order, task, resting } = this.#links
     const after = task().acknowledged[order.node] ?? 0
-    if (attempt === 1) return { ...order, attempt, after }
-    const states = new Map(task().targets.map((t) => [t.id, t]))
-    const targets = order.targets.flatMap((target) => {
-      const known = states.get(target.id)
-      if (!known || isEnded(known)) return []
-      return known.state === 'targeted' ? [target] : [{ ...target, touched: true as const }]
-    })
-    return { ...order, targets, start: 'wait', attempt, after }
+    if (attempt === 1) return { ...order, start: resting() ? 'wait' : order.start, attempt, after }
+    // what joined its wave later and was not touched yet is told by an order of its own
+    const open = openOn(order.node, task()).filter(
+      ({ state, holdMs }) => state !== 'targeted' || holdMs === undefined,
+    )
+    return { ...order, targets: open.map(nodeTarget), start: 'wait', attempt, after }
   }
 
   /** What is wrong with the node, in words; empty when nothing is known. Throws NodeGone. */

@@ -1,6 +1,9 @@
 import { ChaosError, troubleOf } from '../../model/errors.ts'
 import type { NodeCommand, NodeEvent } from '../../model/fault-pod.ts'
+import { nodeTarget } from '../../model/fault-pod-recovery.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { isLeaving } from '../engine/view.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodePods } from './node-pods.ts'
 import { NodeStream, type Talk } from './node-stream.ts'
@@ -16,6 +19,11 @@ const reachMs = 15_000
 const firstRetryMs = 500
 const slowestRetryMs = 30_000
 
+type Stop = Extract<NodeCommand, { do: 'stop' }>
+
+/** Hit with its wave, not after it. */
+const isFirst = (target: TargetState): boolean => target.holdMs === undefined
+
 /** What one task does on one node, from its first fault pod to the last. */
 export class NodeSession {
   #parts: SessionParts
@@ -24,7 +32,7 @@ export class NodeSession {
   #stream: NodeStream
   #armed = new Set<string>()
   /** what the program was told to stop, to be told again on the next stream */
-  #stopping: Extract<NodeCommand, { do: 'stop' }> | null = null
+  #stopping: Stop | null = null
   #end = new AbortController()
   #running: Promise<void> | null = null
   #armedWaiters: (() => void)[] = []
@@ -78,34 +86,60 @@ export class NodeSession {
     }
   }
 
-  /** Tells the program what the state says: waves that are sent are to be injected. */
+  /** Tells the program what the state says: waves that are sent are to be injected, and what joined them. */
   async pushGo(): Promise<void> {
-    const task = this.#links.task()
-    const targets = task.targets
-      .filter((t) => t.node === this.node && t.state === 'targeted' && t.wave < task.wave)
-      .map((t) => t.id)
+    if (this.#links.resting()) return
+    const { wave } = this.#links.task()
+    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
+    const targets = sent.filter(isFirst).map(recordKey)
     // A pod that started by itself takes no notice; the one that replaces it waits for this.
+    if (targets.length > 0)
+      await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+    const joined = sent.flatMap((t) => (t.holdMs ? [{ ...nodeTarget(t), holdMs: t.holdMs }] : []))
+    if (joined.length > 0) await this.#stream.send({ do: 'join', targets: joined })
+  }
+
+  /** Tells the program to put back what a pause ends. */
+  async suspend(): Promise<void> {
+    const targets = this.#mine().filter(isLeaving).map(recordKey)
     if (targets.length === 0) return
-    await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+    await this.#stream.send({ do: 'stop', targets, reason: 'the run is paused' })
+  }
+
+  /** Keeps a program that has nothing to do from ending by itself. */
+  async greet(): Promise<void> {
+    await this.#stream.send({ do: 'ack', seq: this.#stream.acknowledged })
   }
 
   /** Puts back these targets, or all, also those whose turn has not come. */
   async stop(reason: string, targets?: string[]): Promise<void> {
     this.#stopping = { do: 'stop', reason, ...(targets ? { targets } : {}) }
-    await this.#stream.send(this.#stopping)
+    await this.#sayStop(this.#stopping)
+  }
+
+  async #sayStop(stop: Stop): Promise<void> {
+    await this.#stream.send(stop)
+    if (stop.targets) return
+    // The program may never have heard of what joined: only by name it says that nothing was done.
+    const joined = this.#open()
+      .filter((t) => !isFirst(t))
+      .map(recordKey)
+    if (joined.length > 0) await this.#stream.send({ ...stop, targets: joined })
   }
 
   /** Ends the pods: nothing of them is left afterwards, unless the experiment wants them retained. */
   async close(signal: AbortSignal): Promise<void> {
     this.#closing = true
-    if (this.#pods.isAnyAlive || this.#isJournalLeft) {
+    // What was given up keeps its record on the node, and nobody is waited for.
+    const isGivenUp = this.#mine().some((t) => t.state === 'abandoned')
+    if (!isGivenUp && (this.#pods.isAnyAlive || this.#isJournalLeft)) {
       this.begin()
       await this.#quit(signal)
     }
     this.#end.abort(new Error('the task is over'))
     this.#stream.close()
     await this.#running
-    await this.#pods.remove(true, signal)
+    await this.#pods.remove(!isGivenUp, signal)
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */
@@ -141,7 +175,11 @@ export class NodeSession {
     return !this.#quitSent && this.#pods.mayHaveRun
   }
 
-  #open() {
+  #mine(): TargetState[] {
+    return this.#links.task().targets.filter((t) => t.node === this.node)
+  }
+
+  #open(): TargetState[] {
     return openOn(this.node, this.#links.task())
   }
 
@@ -151,10 +189,9 @@ export class NodeSession {
 
   #isReady(): boolean {
     if (this.#stream.attached && this.#adopted) return true
-    return this.#links
-      .task()
-      .targets.filter((t) => t.node === this.node)
-      .every((t) => this.#armed.has(t.id) || t.state !== 'targeted')
+    return this.#mine().every(
+      (t) => this.#armed.has(recordKey(t)) || t.state !== 'targeted' || !isFirst(t),
+    )
   }
 
   async #run(): Promise<void> {
@@ -248,8 +285,11 @@ export class NodeSession {
 
   async #onHello(): Promise<void> {
     this.#silent = null
-    if (this.#stopping) await this.#stream.send(this.#stopping)
-    if (!this.#stopping || this.#stopping.targets) await this.pushGo()
+    if (this.#stopping) await this.#sayStop(this.#stopping)
+    if (!this.#stopping || this.#stopping.targets) {
+      await this.suspend()
+      await this.pushGo()
+    }
     this.#wakeArmed()
   }
 

@@ -1,9 +1,9 @@
 import { isForbidden, KubeError } from '../../lib/kube/errors.ts'
+import { undoByHand } from '../../model/abandon.ts'
 import { ChaosError, type ErrorCode, type Trouble } from '../../model/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { mayBeOpen } from '../../model/fault-pod-recovery.ts'
-import { journalFolder } from '../../model/fault-pod-spec.ts'
-import { isEnded, type TargetState, type TaskState } from '../../model/state.ts'
+import { isEnded, recordKey, type TargetState, type TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 
 /** The Node object has been deleted: what was held there cannot be asked after any more. */
@@ -13,10 +13,6 @@ export class NodeGone extends Error {
     this.name = 'NodeGone'
   }
 }
-
-/** What a human runs on the node when no program can: the undo files of the journal. */
-const undoByHand = (order: NodeOrder): string =>
-  `on node ${order.node}, as root: for f in ${journalFolder(order)}/go-*.sh; do sh "$f"; done`
 
 type Concern = {
   order: NodeOrder
@@ -35,7 +31,7 @@ export function factsOfTrouble(code: ErrorCode, reason: string, concern: Concern
   const { order, task, mayHaveRun } = concern
   return openOn(order.node, task).flatMap((target): FactBody[] => {
     const trouble: Trouble = { code, reason, target: target.id }
-    const told = { task: task.name, target: target.id, trouble }
+    const told = { task: task.name, target: recordKey(target), trouble }
     if (!mayHaveRun || !mayBeOpen(target, task)) return [{ fact: 'inject-failed', ...told }]
     if (target.state === 'owed') return []
     return [{ fact: 'revert-failed', ...told, remaining: [undoByHand(order)] }]
@@ -58,7 +54,7 @@ export function factsOfSilence(reason: string, concern: Concern): FactBody[] {
 export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[] {
   const { order, task, mayHaveRun, now } = concern
   return openOn(order.node, task).flatMap((target): FactBody[] => {
-    const told = { task: task.name, target: target.id }
+    const told = { task: task.name, target: recordKey(target) }
     if (!mayHaveRun || !mayBeOpen(target, task)) {
       const trouble: Trouble = {
         code: 'TARGET_SELECTION_ERROR',

@@ -1,6 +1,7 @@
 import type { JsonPatchOp, KubeClient } from '../../lib/kube/client.ts'
 import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
+import { abandonAnnotation } from '../../model/abandon.ts'
 import type { Resource } from './resource.ts'
 
 export const finalizer = 'chaos.chaosplane.io/run'
@@ -92,7 +93,8 @@ const pointer = (name: string): string => name.replaceAll('~', '~0').replaceAll(
 function releaseOf({ metadata }: KubeObject): JsonPatchOp[] {
   const ops: JsonPatchOp[] = []
   const at = metadata.finalizers?.indexOf(finalizer) ?? -1
-  for (const name of [claimAnnotation, ...abortAnnotations, ...pauseAnnotations]) {
+  const names = [claimAnnotation, ...abortAnnotations, ...pauseAnnotations, abandonAnnotation]
+  for (const name of names) {
     const value = metadata.annotations?.[name]
     const path = `/metadata/annotations/${pointer(name)}`
     if (value !== undefined) ops.push({ op: 'test', path, value }, { op: 'remove', path })

@@ -17,6 +17,7 @@ import { freeAllSlots } from '../hands/slots.ts'
 import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import { secretsOf } from '../probes/secrets.ts'
+import { AbandonEar } from './abandon.ts'
 import { abortOf, claim, claimOf, letGo, pauseIn, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
@@ -73,6 +74,8 @@ export class Run {
       onRefused: (why) => this.#endUnrecorded(why),
     })
     this.#projections = new Projections(context.peers, plan, adopted)
+    const { kube, events } = context
+    this.#abandon = new AbandonEar({ kube, events, resource, log: this.#log })
     this.see(object)
     this.ended = this.#run(claimed)
   }
@@ -90,6 +93,7 @@ export class Run {
     if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
       this.#lose(`runner ${holder.pod} holds the run now`)
     this.#heedPause()
+    if (this.#loop) this.#abandon.heed(object, this.#loop)
     const by = abortOf(object, object.spec)
     if (!by || this.#abort) return
     this.#abort = by
@@ -110,6 +114,7 @@ export class Run {
     if (by || gone || !state.paused) return null
     return { fact: 'resumed', by: `${state.paused.by} no longer set` }
   }
+  #abandon: AbandonEar
   #claimedAt: KubeObject | null = null
 
   /** SIGTERM: the run stays as it is, the next runner carries it on. */
@@ -227,6 +232,8 @@ export class Run {
     })
     this.#loop = loop
     for (const fact of this.#opening(resolved, adopted, state)) loop.emitQuietly(fact)
+    const emit = (fact: FactBody) => loop.emitQuietly(fact)
+    if (this.#seen) this.#abandon.heed(this.#seen, { state, emit })
     return loop
   }
 

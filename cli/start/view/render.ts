@@ -97,6 +97,7 @@ const targetTones: Record<TargetState['state'], Tone> = {
   lost: 'bad',
   failed: 'bad',
   owed: 'bad',
+  abandoned: 'bad',
 }
 
 /** The stages in words. */
