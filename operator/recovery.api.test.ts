@@ -6,7 +6,7 @@ import type { NodeOrder } from '../model/fault-pod.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { running, target } from './testing/runs.ts'
-import { Stage } from './testing/stage.ts'
+import { conditionsOf, finalizer, Stage } from './testing/stage.ts'
 
 const home = 'recovery-home'
 let stage: Stage
@@ -161,5 +161,34 @@ describe('recovery by the operator on a real API server', () => {
     expect(await find(nameOf(over, 2))).toBeUndefined()
     expect(await find(nameOf(free, 2))).toBeUndefined()
     await stage.letGo(over)
+  })
+
+  it('gives a run without a runner up when a human says why, and only then', async () => {
+    const object = await held('given-up', 'owed')
+    await stage.startOperator()
+    await stage.annotate(object, { 'chaos.chaosplane.io/abandon': '' })
+    await stage.until('the refusal', async () =>
+      (await stage.reasonsOf(object)).includes('AbandonRefused'),
+    )
+    const refused = await stage.get('given-up')
+    expect(refused.metadata.annotations).not.toHaveProperty(['chaos.chaosplane.io/abandon'])
+    expect(refused.metadata.finalizers).toContain(finalizer)
+    await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
+    const after = await stage.until('the end', async () => {
+      const seen = await stage.get('given-up')
+      return seen.status?.verdict === 'Error' && !seen.metadata.finalizers?.length && seen
+    })
+    expect(after.status?.run).toMatchObject({
+      abandoned: { reason: 'the node burned' },
+      tasks: [{ targets: [{ id: 'demo/a', state: 'abandoned' }] }],
+    })
+    const [left] = after.status?.run?.tasks[0]?.targets[0]?.remaining ?? []
+    expect(left).toMatch(/^on node n1, as root: for f in \/var\/lib\/chaosplane\//)
+    expect(conditionsOf(after)).toMatchObject({ Abandoned: 'True GivenUp' })
+    expect(conditionsOf(after)['Stuck']).toBeUndefined()
+    await stage.until('the Event', async () =>
+      (await stage.reasonsOf(object)).includes('Abandoned'),
+    )
+    expect(after.metadata.annotations ?? {}).toEqual({})
   })
 })

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import type { Experiment, RunnerLife } from '../experiment/observe.ts'
+import { done, running, runOf } from '../testing/runs.ts'
+import { abandonStep } from './abandon.ts'
+
+const bare = { metadata: { name: 'x', uid: 'u', resourceVersion: '1' } } as Experiment
+const of = (value: string | null, tasks = [running], finalizers = ['chaos.chaosplane.io/run']) => ({
+  metadata: {
+    ...bare.metadata,
+    finalizers,
+    annotations: value === null ? {} : { 'chaos.chaosplane.io/abandon': value },
+  },
+  status: { run: runOf(bare, { tasks }) },
+})
+const gone = (goneForMs: number): RunnerLife => ({ alive: false, goneForMs })
+const alive: RunnerLife = { alive: true, goneForMs: 0 }
+
+describe('what the annotation asks of the operator', () => {
+  it.each<[string, Experiment, RunnerLife, object]>([
+    ['not there', of(null), gone(99_999), { do: 'nothing' }],
+    ['its runner lives: his business', of('x'), alive, { do: 'look-again', inMs: 10_000 }],
+    ['its runner may come back', of('x'), gone(4000), { do: 'look-again', inMs: 6000 }],
+    ['nobody is there', of('x'), gone(10_000), { do: 'give-up', reason: 'x' }],
+    ['no reason', of(' '), gone(10_000), { do: 'refuse' }],
+    ['nothing is owed', of('x', [done]), gone(10_000), { do: 'nothing' }],
+    ['let go already', of('x', [running], []), gone(10_000), { do: 'nothing' }],
+  ])('%s', (_, object, life, step) => {
+    expect(abandonStep(object, life)).toMatchObject(step)
+  })
+})
