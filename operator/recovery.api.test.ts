@@ -170,8 +170,10 @@ describe('recovery by the operator on a real API server', () => {
     await stage.until('the refusal', async () =>
       (await stage.reasonsOf(object)).includes('AbandonRefused'),
     )
-    const refused = await stage.get('given-up')
-    expect(refused.metadata.annotations).not.toHaveProperty(['chaos.chaosplane.io/abandon'])
+    const refused = await stage.until('the annotation gone', async () => {
+      const seen = await stage.get('given-up')
+      return !('chaos.chaosplane.io/abandon' in (seen.metadata.annotations ?? {})) && seen
+    })
     expect(refused.metadata.finalizers).toContain(finalizer)
     await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
     const after = await stage.until('the end', async () => {

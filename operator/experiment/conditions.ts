@@ -191,6 +191,8 @@ export function owedText(run: RunState | null): string {
 
 function stuck(seen: Seen): Saying[] {
   const { run } = seen
+  // given up, it waits for nobody
+  if (run?.abandoned && run.finishedAt !== undefined) return []
   if (isAbandoned(seen))
     return [{ type: 'Stuck', status: 'True', reason: 'RunnerGone', message: abandonedText(run) }]
   if (!run?.tasks.some(({ targets }) => targets.some(({ state }) => state === 'owed'))) return []

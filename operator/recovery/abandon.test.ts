@@ -12,6 +12,17 @@ const of = (value: string | null, tasks = [running], finalizers = ['chaos.chaosp
   },
   status: { run: runOf(bare, { tasks }) },
 })
+const ended = of('x', [done])
+const givenUp: Experiment = {
+  metadata: {
+    ...ended.metadata,
+    annotations: {
+      ...ended.metadata.annotations,
+      'chaos.chaosplane.io/claimed-by': 'operator-0/abandon',
+    },
+  },
+  status: { run: { ...ended.status.run, finishedAt: 9, abandoned: { reason: 'x', at: 9 } } },
+}
 const gone = (goneForMs: number): RunnerLife => ({ alive: false, goneForMs })
 const alive: RunnerLife = { alive: true, goneForMs: 0 }
 
@@ -23,6 +34,7 @@ describe('what the annotation asks of the operator', () => {
     ['nobody is there', of('x'), gone(10_000), { do: 'give-up', reason: 'x' }],
     ['no reason', of(' '), gone(10_000), { do: 'refuse' }],
     ['nothing is owed', of('x', [done]), gone(10_000), { do: 'nothing' }],
+    ['recorded, and the finalizer is still there', givenUp, gone(0), { do: 'let-go' }],
     ['let go already', of('x', [running], []), gone(10_000), { do: 'nothing' }],
   ])('%s', (_, object, life, step) => {
     expect(abandonStep(object, life)).toMatchObject(step)

@@ -1,5 +1,5 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
+import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
 import { apiVersionOf, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
@@ -44,6 +44,11 @@ export type AbandonStep =
   /** no reason was given */
   | { do: 'refuse' }
   | { do: 'give-up'; reason: string; run: RunState }
+  /** it is recorded; the finalizer is still there */
+  | { do: 'let-go' }
+
+/** In the place of a runner's life: nobody's Lease has it, so that a runner may still take over. */
+const claimSuffix = '/abandon'
 
 /** A runner that is only slow is not overtaken. */
 export function abandonStep({ metadata, status }: Experiment, runner: RunnerLife): AbandonStep {
@@ -51,6 +56,8 @@ export function abandonStep({ metadata, status }: Experiment, runner: RunnerLife
   const run = status?.run
   if (reason === null || !run || !metadata.finalizers?.includes(runFinalizer))
     return { do: 'nothing' }
+  const isOurs = metadata.annotations?.[claimAnnotation]?.endsWith(claimSuffix)
+  if (isOurs && run.abandoned && run.finishedAt !== undefined) return { do: 'let-go' }
   if (runner.alive) return { do: 'look-again', inMs: patienceMs }
   if (runner.goneForMs < patienceMs)
     return { do: 'look-again', inMs: patienceMs - runner.goneForMs }
@@ -72,16 +79,15 @@ export function createAbandonPass(
     try {
       if (step.do === 'refuse') await refuse(parts, object, signal)
       if (step.do === 'give-up') await giveUp(parts, { object, ...step, signal })
+      if (step.do === 'let-go') await letGo(parts, object, signal)
     } catch (error) {
       // somebody else wrote first, a runner perhaps: looked at anew
-      if (!isConflict(error) && !isFailedTest(error) && !isNotFound(error)) throw error
+      if (!isConflict(error) && !isNotFound(error)) throw error
       return { next: 'again', inMs: 500, reason: 'it has changed meanwhile' }
     }
     return { next: 'idle' }
   }
 }
-
-const isFailedTest = (error: unknown): boolean => error instanceof KubeError && error.status === 422
 
 const pathOf = ({ kind }: AbandonParts, { metadata }: Experiment, subresource?: string): string => {
   const { name, namespace = '' } = metadata
@@ -107,7 +113,7 @@ async function giveUp(parts: AbandonParts, { object, reason, run, signal }: Give
   const { client, kind, dialect, self, log } = parts
   const { name, namespace = '', resourceVersion } = object.metadata
   const cluster = await clusterOf(client, signal)
-  const claim = { resourceVersion, annotations: { [claimAnnotation]: `${self}/abandon` } }
+  const claim = { resourceVersion, annotations: { [claimAnnotation]: `${self}${claimSuffix}` } }
   const claimed = await client.mergePatch<Experiment>(
     pathOf(parts, object),
     { metadata: claim },
@@ -123,13 +129,16 @@ async function giveUp(parts: AbandonParts, { object, reason, run, signal }: Give
   // status.run belongs to the runner, and there is none
   const by = { signal, fieldManager: 'chaosplane-runner', force: true }
   const written = await client.apply<Experiment>(pathOf(parts, object, 'status'), body, by)
-  const finalizers = (written.metadata.finalizers ?? []).filter((one) => one !== runFinalizer)
-  const annotations = { [claimAnnotation]: null, [abandonAnnotation]: null }
-  const metadata = {
-    resourceVersion: written.metadata.resourceVersion,
-    finalizers,
-    annotations,
-  }
-  await client.mergePatch(pathOf(parts, object), { metadata }, { signal })
   log.warn({ experiment: name, namespace, reason }, 'a run without a runner was given up')
+  await letGo(parts, written, signal)
+}
+
+async function letGo(parts: AbandonParts, object: Experiment, signal: AbortSignal): Promise<void> {
+  const { resourceVersion, finalizers = [] } = object.metadata
+  const metadata = {
+    resourceVersion,
+    finalizers: finalizers.filter((one) => one !== runFinalizer),
+    annotations: { [claimAnnotation]: null, [abandonAnnotation]: null },
+  }
+  await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
 }
