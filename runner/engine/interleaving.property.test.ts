@@ -128,4 +128,4 @@ it('whatever dies and in whatever order facts come: hit once, put back, one verd
     // A smaller example is looked for when there is time for it.
     { numRuns, endOnFailure: !forANight },
   )
-})
+}, 120_000)
