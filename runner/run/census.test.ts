@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createStore } from '../../lib/kube/store.ts'
 import { createVirtualClock } from '../../lib/kube/testing/virtual-clock.ts'
-import type { ContainerStatus, Pod } from '../hands/pod-cache.ts'
+import type { ContainerStatus } from '../../model/fault-pod-recovery.ts'
+import type { Pod } from '../hands/pod-cache.ts'
 import { Census } from './census.ts'
 import { leaseName, type RunnerLease } from './heartbeat.ts'
 
