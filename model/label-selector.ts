@@ -20,6 +20,7 @@ const forms = {
   set: new RegExp(`^(${key})\\s+(in|notin)\\s*\\(([^()]*)\\)$`),
   exists: new RegExp(`^(!?)\\s*(${key})$`),
   value: new RegExp(`^${value}$`),
+  key: new RegExp(`^${key}$`),
 }
 
 /** Splits at the commas that are not inside parentheses. */
@@ -107,8 +108,23 @@ type LabelSelector = {
     | undefined
 }
 
+/** Written into a text, a comma or a parenthesis would mean something else. */
+function checkLabel(name: string, labels: readonly string[]): void {
+  if (!forms.key.test(name)) throw new BadSelector(name, 'no label has such a key')
+  const odd = labels.find((label) => !forms.value.test(label))
+  if (odd !== undefined) throw new BadSelector(odd, `no label ${name} has such a value`)
+}
+
 /** The text form of a LabelSelector object; a selector of nothing gives an empty text. Throws BadSelector. */
 export function selectorText({ matchLabels, matchExpressions }: LabelSelector): string {
+  const parts = [
+    ...Object.entries(matchLabels ?? {}).map(([name, label]): [string, string[]] => [
+      name,
+      [label],
+    ]),
+    ...(matchExpressions ?? []).map((e): [string, string[]] => [e.key, e.values ?? []]),
+  ]
+  for (const [name, labels] of parts) checkLabel(name, labels)
   const equalities = Object.entries(matchLabels ?? {}).map(([name, label]) => `${name}=${label}`)
   const sets = (matchExpressions ?? []).map(({ key: name, operator, values }) => {
     const list = (values ?? []).join(',')

@@ -3,7 +3,9 @@ import type { FaultCatalogue, FaultDefinition, Tunables } from '../fault.ts'
 import { BadSelector, selectorText } from '../label-selector.ts'
 import type { Compiled, Selection, TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
+import { textOf } from '../tunable.ts'
 import { faultNamed } from './faults.ts'
+import { checkName, isBlank, nameList, refuseBlank } from './names.ts'
 import {
   isObject,
   type Json,
@@ -72,9 +74,15 @@ function refuseShare(target: Spec['target'], problems: Problems): void {
     problems.note('spec.target.value is not read: every pod that matches is hit.')
 }
 
+const namesOf = (target: Spec['target'], problems: Problems): string[] =>
+  nameList(target.names ?? [], target.kind === 'Node' ? 'node' : 'pod', {
+    path: 'spec.target.names',
+    problems,
+  })
+
 /** Nodes by name or by label; neither would be every node of the cluster. */
 function nodesOf(target: Spec['target'], problems: Problems): Selection {
-  const names = target.names ?? []
+  const names = namesOf(target, problems)
   const nodeLabel = names.length > 0 ? '' : labelsOf(target, problems)
   return { workloads: [], pods: [], nodes: names, nodeLabel, container: '', share: 'all' }
 }
@@ -94,7 +102,8 @@ function selectionOf(target: Spec['target'], { container, targets, problems }: A
   if (target.kind === 'Node') return nodesOf(target, problems)
   if (namespace === '')
     problems.refuse('spec.target.namespace', 'it is missing', 'write the namespace of the pods')
-  const names = target.names ?? []
+  checkName(namespace, 'namespace', { path: 'spec.target.namespace', problems })
+  const names = namesOf(target, problems)
   if (names.length > 0 && target.labelSelector)
     problems.note('spec.target.labelSelector is not used, because spec.target.names is given.')
   const labels = names.length > 0 ? '' : labelsOf(target, problems)
@@ -118,7 +127,8 @@ function parametersOf(parameters: unknown, problems: Problems): Tunables {
   const values: Record<string, string> = {}
   for (const [name, value] of Object.entries(parameters)) {
     if (value === null || value === '') continue
-    if (['string', 'number', 'boolean'].includes(typeof value)) values[name] = String(value)
+    if (isBlank(value)) refuseBlank(`${path}.${name}`, problems)
+    else if (['string', 'number', 'boolean'].includes(typeof value)) values[name] = String(value)
     else problems.refuse(`${path}.${name}`, 'a text is needed', 'write for example "1"')
   }
   return values
@@ -161,6 +171,21 @@ function durationOf(spec: Spec, problems: Problems): number {
   return ms ?? 0
 }
 
+/** The container by either of its names; two that differ would leave one of them unheard. */
+function containerOf(values: Tunables, problems: Problems): string {
+  const [first, ...others] = containerNames.filter((name) => textOf(values, name) !== '')
+  if (first === undefined) return ''
+  const pathOf = (name: string): string => `spec.action.parameters.${name}`
+  const other = others.find((name) => textOf(values, name) !== textOf(values, first))
+  if (other !== undefined)
+    problems.refuse(
+      pathOf(other),
+      `it says something else than ${first}`,
+      'name the container once',
+    )
+  return checkName(textOf(values, first), 'container', { path: pathOf(first), problems })
+}
+
 /** The fault and its parameters; null after a refusal. */
 function faultOf(
   action: Spec['action'],
@@ -192,7 +217,7 @@ function taskOf(spec: Spec, catalogue: FaultCatalogue, problems: Problems): Task
   noteUnused(spec, problems)
   const values = parametersOf(spec.action.parameters, problems)
   const fault = faultOf(spec.action, catalogue, { values, problems })
-  const container = containerNames.map((name) => values[name] ?? '').find((n) => n !== '') ?? ''
+  const container = containerOf(values, problems)
   const targets = fault === null ? null : (catalogue[fault.fault]?.targets ?? null)
   const selection = selectionOf(spec.target, { container, targets, problems })
   const probes = probesOf(spec, { namespace: spec.target.namespace ?? '', problems })
@@ -221,9 +246,13 @@ function planOf(
 ): Compiled {
   const task = taskOf(spec, catalogue, problems)
   const recoveryMs = recoveryOf(spec.steadyState, problems)
+  const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {}
+  const account = checkName(text(annotations[accountAnnotation]), 'account', {
+    path: `metadata.annotations.${accountAnnotation}`,
+    problems,
+  })
   if (problems.refusals.length > 0 || task === null)
     return { ok: false, refusals: problems.refusals }
-  const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {}
   const uid = text(metadata['uid'])
   return {
     ok: true,
@@ -232,7 +261,7 @@ function planOf(
       namespace: text(metadata['namespace']),
       name: text(metadata['name']),
       uid,
-      account: text(annotations[accountAnnotation]) || null,
+      account: account || null,
       experimentId: uid,
       runId: uid,
       cleanup: 'delete',

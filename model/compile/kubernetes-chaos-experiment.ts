@@ -5,6 +5,7 @@ import type { ProbePlan } from '../probe.ts'
 import { suggest } from '../suggest.ts'
 import { podSettings } from './components.ts'
 import { faultNamed } from './faults.ts'
+import { checkName } from './names.ts'
 import { modeOf, readProbe } from './probe.ts'
 import type { At } from './probe-inputs.ts'
 import {
@@ -179,7 +180,7 @@ function faultNameOf(chaos: Json, { path, problems }: At): string {
 function compileTask(task: Json, context: Context): TaskPlan | null {
   const { path, problems, catalogue } = context
   const before = problems.refusals.length
-  const { at, chaos, targets, written, values, pathOf, ...read } = readTask(task, context)
+  const { at, chaos, targets, written, values, blank, pathOf, ...read } = readTask(task, context)
   const where = { dialect: 'litmus' as const, path: `${at}.experiment`, problems }
   const fault = faultNamed(written, catalogue, where)
   const common =
@@ -193,7 +194,7 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
     ...(fault?.kinds ? { kinds: fault.kinds } : {}),
   })
   if (fault === null) return null
-  judgeNames(values, fault, { path: `${at}.env`, problems, pathOf })
+  judgeNames({ values, blank }, fault, { path: `${at}.env`, problems, pathOf })
   const params = guarded(() => fault.fromLitmus(values, written), { problems, pathOf })
   if (params === null || common === null || read.weight === null) return null
   if (problems.refusals.length > before) return null
@@ -285,6 +286,10 @@ export function compileKubernetesChaosExperiment(
   const names = written.map((task) => trimmed(task['name']))
   refuseDuplicates(names, problems)
   const steps = stepsOf(spec, names, problems)
+  const account = checkName(trimmed(spec['serviceAccountName']), 'account', {
+    path: 'spec.serviceAccountName',
+    problems,
+  })
   if (problems.refusals.length > 0) return { ok: false, refusals: problems.refusals }
   return {
     ok: true,
@@ -293,7 +298,7 @@ export function compileKubernetesChaosExperiment(
       namespace: trimmed(metadata['namespace']),
       name: trimmed(metadata['name']),
       uid: trimmed(metadata['uid']),
-      account: trimmed(spec['serviceAccountName']) || null,
+      account: account || null,
       experimentId: trimmed(spec['experimentId']) || trimmed(metadata['uid']),
       runId: trimmed(spec['experimentRunId']),
       cleanup: spec['cleanupPolicy'] === 'retain' ? 'retain' : 'delete',

@@ -1,13 +1,7 @@
 import { parse } from 'yaml'
 import type { CommandInputs, Comparator, HttpInputs, K8sInputs, SecretKey } from '../probe.ts'
-import {
-  commaList,
-  isObject,
-  type Json,
-  type Problems,
-  saysNothing,
-  unknownKeys,
-} from './problems.ts'
+import { checkName, isBlank, refuseBlank } from './names.ts'
+import { isObject, type Json, type Problems, saysNothing, unknownKeys } from './problems.ts'
 
 /** Where the reader stands, and what it has found. */
 export type At = { path: string; problems: Problems }
@@ -321,6 +315,21 @@ export function commandInputs(inputs: Json, at: At): CommandInputs {
   }
 }
 
+/** Objects of any kind by name: some are called what pods cannot be, so only what no URL takes is refused. */
+function resourceNames(value: unknown, { path, problems }: At): string[] {
+  const given = Array.isArray(value) ? value.map(String).join(',') : String(value ?? '')
+  if (isBlank(given)) refuseBlank(path, problems)
+  const names = given.split(',').map((name) => name.trim())
+  const odd = names.find((name) => /[/%*?]/.test(name) || name === '.' || name === '..')
+  if (odd !== undefined)
+    problems.refuse(
+      path,
+      `nothing can be called ${JSON.stringify(odd)}`,
+      'write every name as it is',
+    )
+  return [...new Set(names.filter((name) => name !== ''))]
+}
+
 /** Inputs of a k8sProbe. */
 export function k8sInputs(inputs: Json, at: At): K8sInputs {
   const known = [
@@ -347,8 +356,12 @@ export function k8sInputs(inputs: Json, at: At): K8sInputs {
     group: textField(inputs, 'group', at),
     version: needed(inputs, 'version', at),
     resource: needed(inputs, 'resource', at),
-    namespace: textField(inputs, 'namespace', at),
-    resourceNames: commaList(inputs['resourceNames']),
+    namespace: checkName(
+      textField(inputs, 'namespace', at).trim(),
+      'namespace',
+      inside(at, 'namespace'),
+    ),
+    resourceNames: resourceNames(inputs['resourceNames'], inside(at, 'resourceNames')),
     fieldSelector: textField(inputs, 'fieldSelector', at),
     labelSelector: textField(inputs, 'labelSelector', at),
     operation: operation === 'absent' ? 'absent' : 'present',

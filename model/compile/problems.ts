@@ -66,12 +66,6 @@ export function unknownKeys(
   }
 }
 
-/** The parts of a comma list, or of a list of texts. */
-export function commaList(value: unknown): string[] {
-  const parts = Array.isArray(value) ? value.map(String) : String(value ?? '').split(',')
-  return parts.map((part) => part.trim()).filter((part) => part !== '')
-}
-
 /** `spec.tasks[0].name` out of the parts of a path. */
 export const pathText = (parts: readonly PropertyKey[]): string =>
   parts

@@ -2,15 +2,9 @@ import type { FaultDefinition, Tunables } from '../fault.ts'
 import { BadSelector, parseSelector } from '../label-selector.ts'
 import { type Selection, type WorkloadKind, type WorkloadSelector, workloadKinds } from '../plan.ts'
 import { textOf } from '../tunable.ts'
+import { checkName, isBlank, type NameOf, nameList, refuseBlank } from './names.ts'
 import type { At } from './probe-inputs.ts'
-import {
-  commaList,
-  isObject,
-  type Json,
-  type Problems,
-  saysNothing,
-  unknownKeys,
-} from './problems.ts'
+import { isObject, type Json, type Problems, saysNothing, unknownKeys } from './problems.ts'
 import { workloadNames } from './tunables.ts'
 
 /** The selector when it can be read, else an empty text after a refusal. */
@@ -33,20 +27,31 @@ function kindOf(written: string, path: string, problems: Problems): WorkloadKind
   return null
 }
 
-type Written = { kind: string; namespace: string; names: unknown; labels: string }
+type Written = { kind: string; namespace: string; names: unknown; labels: unknown }
+
+/** Labels as text; a list of them is one selector. What is given and says nothing is refused. */
+function labelsOf(value: unknown, path: string, problems: Problems): string {
+  const text = Array.isArray(value) ? value.map(asText).join(',') : asText(value)
+  if (isBlank(text)) refuseBlank(path, problems)
+  return isBlank(text) ? '' : checkedSelector(text, path, problems)
+}
 
 function workload(
   written: Written,
   at: At & { paths: Record<keyof Written, string> },
 ): WorkloadSelector[] {
   const { paths, problems } = at
+  const before = problems.refusals.length
   const kind = kindOf(written.kind.trim(), paths.kind, problems)
-  const names = commaList(written.names)
-  const labels = checkedSelector(written.labels, paths.labels, problems)
+  const of = kind === 'pod' || kind === 'any' ? 'pod' : 'workload'
+  const names = nameList(written.names, of, { path: paths.names, problems })
+  const labels = labelsOf(written.labels, paths.labels, problems)
   const namespace = written.namespace.trim()
   if (namespace === '')
     problems.refuse(paths.namespace, 'it is missing', 'write the namespace of the targets')
-  if (names.length === 0 && written.labels.trim() === '' && kind !== null && kind !== 'any')
+  checkName(namespace, 'namespace', { path: paths.namespace, problems })
+  if (problems.refusals.length > before) return []
+  if (names.length === 0 && labels === '' && kind !== null && kind !== 'any')
     problems.refuse(
       at.path,
       'neither names nor labels are given, and that would be every workload of the namespace',
@@ -75,10 +80,7 @@ function fromSelectors(selectors: Json, at: At): WorkloadSelector[] {
   const workloads = list('workloads').flatMap(([i, entry]) => {
     const path = `${at.path}.workloads[${i}]`
     unknownKeys(entry, { path, known: ['kind', 'namespace', 'names', 'labels'], problems })
-    const labels = Array.isArray(entry['labels'])
-      ? entry['labels'].join(',')
-      : asText(entry['labels'])
-    const { kind, namespace, names } = entry
+    const { kind, namespace, names, labels } = entry
     return workload(
       { kind: asText(kind), namespace: asText(namespace), names, labels },
       { path, problems, paths: below(path) },
@@ -86,6 +88,7 @@ function fromSelectors(selectors: Json, at: At): WorkloadSelector[] {
   })
   const pods = list('pods').flatMap(([i, entry]) => {
     const path = `${at.path}.pods[${i}]`
+    unknownKeys(entry, { path, known: ['namespace', 'names'], problems })
     const written = {
       kind: 'pod',
       namespace: asText(entry['namespace']),
@@ -123,6 +126,19 @@ function fromEnv(
   )
 }
 
+/** A control plane may write its targets in both places; two that differ would leave one of them unheard. */
+function refuseTwoTargets(direct: WorkloadSelector[], inEnv: WorkloadSelector[], at: At): void {
+  const [one] = inEnv
+  if (!one || direct.length === 0) return
+  const same = direct.length === 1 && JSON.stringify(direct[0]) === JSON.stringify(one)
+  if (!same)
+    at.problems.refuse(
+      at.path,
+      'the TARGET_WORKLOAD_ tunables name other targets than selectors does',
+      'name the targets once',
+    )
+}
+
 /** What the fault is aimed at. */
 type Aim = Pick<FaultDefinition, 'targets' | 'kinds'>
 
@@ -156,10 +172,14 @@ export function selectionOf(
   const before = problems.refusals.length
   const selectors = isObject(written['selectors']) ? written['selectors'] : {}
   const direct = fromSelectors(selectors, { path: `${path}.selectors`, problems })
-  const workloads = direct.length > 0 ? direct : fromEnv(values, { path, problems, pathOf })
-  const pods = commaList(textOf(values, 'TARGET_PODS'))
+  const inEnv = fromEnv(values, { path, problems, pathOf })
+  refuseTwoTargets(direct, inEnv, { path: pathOf('TARGET_WORKLOAD_KIND'), problems })
+  const workloads = direct.length > 0 ? direct : inEnv
+  const namesIn = (name: string, of: NameOf): string[] =>
+    nameList(textOf(values, name), of, { path: pathOf(name), problems })
+  const pods = namesIn('TARGET_PODS', 'pod')
   const ofNodes = at.targets === 'nodes'
-  const nodes = ofNodes ? nodeNames.flatMap((name) => commaList(textOf(values, name))) : []
+  const nodes = ofNodes ? nodeNames.flatMap((name) => namesIn(name, 'node')) : []
   const nodesGiven = ofNodes && (nodes.length > 0 || textOf(values, 'NODE_LABEL') !== '')
   if (workloads.length === 0 && !nodesGiven && problems.refusals.length === before)
     problems.refuse(
@@ -181,7 +201,10 @@ export function selectionOf(
     pods,
     nodes,
     nodeLabel: checkedSelector(textOf(values, 'NODE_LABEL'), pathOf('NODE_LABEL'), problems),
-    container: textOf(values, 'TARGET_CONTAINER'),
+    container: checkName(textOf(values, 'TARGET_CONTAINER'), 'container', {
+      path: pathOf('TARGET_CONTAINER'),
+      problems,
+    }),
     share,
   }
 }

@@ -3,6 +3,7 @@ import { BadTunable, type FaultDefinition, type Tunables } from '../fault.ts'
 import type { TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
 import { duration, textOf, wholeNumber, yesOrNo } from '../tunable.ts'
+import { isBlank, refuseBlank } from './names.ts'
 import { type At, refuseValueFrom } from './probe-inputs.ts'
 import { isObject, type Json, type Problems, saysNothing, unknownKeys } from './problems.ts'
 
@@ -93,11 +94,11 @@ const readNames = [
   'DEFAULT_APP_HEALTH_CHECK',
 ]
 
-/** The set values of an `env` list by name; what is wrong with an entry is refused with its path. */
+/** The set values of an `env` list by name, and the names of those that say nothing but blanks and commas; what is wrong with an entry is refused with its path. */
 export function readEnv(
   env: unknown,
   at: At,
-): { values: Tunables; pathOf: (name: string) => string } {
+): { values: Tunables; blank: string[]; pathOf: (name: string) => string } {
   const values: Record<string, string> = Object.create(null)
   const places = new Map<string, number>()
   for (const [i, entry] of (Array.isArray(env) ? env : []).entries()) {
@@ -108,8 +109,11 @@ export function readEnv(
     }
     readEntry(entry, { at: { path, problems: at.problems }, index: i, values, places })
   }
+  const blank = Object.keys(values).filter((name) => isBlank(values[name]))
+  for (const name of blank) values[name] = ''
   return {
     values,
+    blank,
     pathOf: (name) => (places.has(name) ? `${at.path}[${places.get(name)}].value` : at.path),
   }
 }
@@ -154,7 +158,7 @@ export function guarded<T>(
 
 /** Says what is not read, and refuses what looks like a misspelling. */
 export function judgeNames(
-  values: Tunables,
+  { values, blank }: { values: Tunables; blank: string[] },
   fault: FaultDefinition,
   at: At & { pathOf: (name: string) => string },
 ): void {
@@ -162,6 +166,7 @@ export function judgeNames(
   const forNodes = ['TARGET_NODE', 'TARGET_NODES', ...nodePercentageNames]
   const known = [...readNames, ...own, ...(fault.targets === 'nodes' ? forNodes : [])]
   const unused: string[] = []
+  for (const name of blank) if (known.includes(name)) refuseBlank(at.pathOf(name), at.problems)
   for (const name of Object.keys(values)) {
     if (known.includes(name) || saysNothing(values[name])) continue
     const meant = withoutMeaning.includes(name) ? null : nearest(name, known)

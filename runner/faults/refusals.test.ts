@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { compile } from '../../model/compile/compile.ts'
 import { chaosplaneDocument, litmusDocument, type Over } from '../../model/compile/fixtures.ts'
 import { parseProbe } from '../../model/compile/probe.ts'
@@ -109,4 +109,163 @@ it('a name of any length is compared with nothing, and status keeps the beginnin
     previousRunIds: [],
   }
   expect(JSON.stringify(refusedRun(refusals, birth)).length).toBeLessThan(5000)
+})
+
+describe('what is given and says nothing', () => {
+  const env = 'spec.tasks[0].definition.chaos.env[0].value'
+  const workload = 'spec.tasks[0].definition.targets.selectors.workloads[0]'
+  const of = (over: object) => [{ kind: 'deployment', namespace: 'demo', names: 'web', ...over }]
+  const litmusCases: [string, Over, string][] = [
+    ['TARGET_PODS of a comma', { env: { TARGET_PODS: ',' } }, env],
+    ['TARGET_PODS of blanks', { env: { TARGET_PODS: '  ' } }, env],
+    ['TARGET_CONTAINER of a comma', { env: { TARGET_CONTAINER: ' ,' } }, env],
+    ['NODE_LABEL of blanks', { env: { NODE_LABEL: ' ' } }, env],
+    ['a percentage of blanks', { env: { POD_AFFECTED_PERCENTAGE: ' ' } }, env],
+    ['TARGET_WORKLOAD_NAMES of a comma', { env: { TARGET_WORKLOAD_NAMES: ',' } }, env],
+    ['SEQUENCE of blanks', { env: { SEQUENCE: '  ' } }, env],
+    ['a tunable of the fault', { env: { CHAOS_INTERVAL: ' ' } }, env],
+    [
+      'names of commas beside labels',
+      { workloads: of({ names: ',,', labels: 'a=b' }) },
+      `${workload}.names`,
+    ],
+    ['labels of blanks beside names', { workloads: of({ labels: ' ' }) }, `${workload}.labels`],
+  ]
+  it.each(litmusCases)('%s is refused, with a way out', (_name, over, path) => {
+    const refusals = refused(litmus(over))
+    expect(refusals.map((r) => r.path)).toEqual([path])
+    expect(refusals[0]?.suggestion).toMatch(/leave it out/)
+  })
+  it.each([
+    ['DESTINATION_IPS', ','],
+    ['DESTINATION_HOSTS', ' '],
+    ['SOURCE_PORTS', ' , '],
+    ['DESTINATION_PORTS', ','],
+  ])('%s of a network fault as %j, too', (name, value) => {
+    const chaos = { experiment: 'pod-network-loss', env: [{ name, value }] }
+    expect(refused(litmus({ chaos })).map((r) => r.path)).toEqual([env])
+  })
+  it.each([
+    [
+      'a parameter',
+      { action: { parameters: { gracePeriodSeconds: ' ' } } },
+      'spec.action.parameters.gracePeriodSeconds',
+    ],
+    [
+      'the container',
+      { action: { parameters: { containerName: ',' } } },
+      'spec.action.parameters.containerName',
+    ],
+    ['names', { target: { names: [' '] } }, 'spec.target.names'],
+  ])('%s of a ChaosExperiment, too', (_name, spec, path) => {
+    expect(refused(chaosplane(spec)).map((r) => r.path)).toEqual([path])
+  })
+  it('an empty text is left out, and an empty part of a list does not count', () => {
+    const empty = { TARGET_PODS: '', NODE_LABEL: '', TARGET_CONTAINER: '' }
+    expect(taskOf(litmus({ env: empty }))?.selection).toMatchObject({ pods: [], container: '' })
+    expect(taskOf(litmus({ env: { TARGET_PODS: 'a, ,b,a,' } }))?.selection.pods).toEqual(['a', 'b'])
+  })
+  it('what has no meaning here may say what it likes', () =>
+    expect(litmus({ env: { SOCKET_PATH: ' ' } }).ok).toBe(true))
+})
+
+describe('names that nothing can have', () => {
+  const at = 'spec.tasks[0].definition.targets.selectors.workloads[0]'
+  const of = (over: object) => [{ kind: 'deployment', namespace: 'demo', names: 'web', ...over }]
+  const env = 'spec.tasks[0].definition.chaos.env[0].value'
+  const cases: [string, Over, string, RegExp][] = [
+    [
+      'a wildcard',
+      { workloads: of({ names: 'web-*' }) },
+      `${at}.names`,
+      /no wildcards: write every name, or select by labels/,
+    ],
+    ['one of several', { workloads: of({ names: 'web,db?' }) }, `${at}.names`, /no wildcards/],
+    ['upper case', { workloads: of({ names: 'Web' }) }, `${at}.names`, /did you mean web\?/],
+    [
+      'a namespace in front',
+      { workloads: of({ names: 'demo/web' }) },
+      `${at}.names`,
+      /without its namespace/,
+    ],
+    [
+      'an underscore',
+      { workloads: of({ names: 'my_web' }) },
+      `${at}.names`,
+      /lower-case letters, digits, - and \./,
+    ],
+    [
+      'a namespace with a wildcard',
+      { workloads: of({ namespace: '*' }) },
+      `${at}.namespace`,
+      /no wildcards: write the name/,
+    ],
+    [
+      'a namespace with a point',
+      { workloads: of({ namespace: 'a.b' }) },
+      `${at}.namespace`,
+      /at most 63/,
+    ],
+    ['a pod', { env: { TARGET_PODS: 'web-0,web-*' } }, env, /no wildcards/],
+    ['a container', { env: { TARGET_CONTAINER: 'a,b' } }, env, /lower-case letters, digits and -/],
+    [
+      'an account',
+      { spec: { serviceAccountName: 'litmus admin' } },
+      'spec.serviceAccountName',
+      /lower-case/,
+    ],
+  ]
+  it.each(cases)('%s is refused by path', (_name, over, path, suggestion) => {
+    const refusals = refused(litmus(over))
+    expect(refusals.map((r) => r.path)).toEqual([path])
+    expect(refusals[0]?.suggestion).toMatch(suggestion)
+  })
+  it('nodes', () => {
+    const chaos = {
+      experiment: 'node-taint',
+      env: [
+        { name: 'TARGET_NODES', value: 'node-1,node-*' },
+        { name: 'TAINTS', value: 'a=b:NoSchedule' },
+      ],
+    }
+    expect(refused(litmus({ chaos }))).toMatchObject([{ path: env }])
+  })
+  it('names of the other dialect', () => {
+    const paths = (spec: object) => refused(chaosplane(spec)).map((r) => r.path)
+    expect(paths({ target: { names: ['web-0', 'web-*'] } })).toEqual(['spec.target.names'])
+    expect(paths({ target: { namespace: 'Demo' } })).toEqual(['spec.target.namespace'])
+    const parameters = { containerName: 'app*' }
+    expect(paths({ action: { parameters } })).toEqual(['spec.action.parameters.containerName'])
+    const two = { containerName: 'app', container: 'web' }
+    expect(paths({ action: { parameters: two } })).toEqual(['spec.action.parameters.container'])
+  })
+  it('what Kubernetes allows is allowed', () => {
+    const names = ['a', 'web-1.2', '0-a', 'x'.repeat(253)].join(',')
+    expect(
+      taskOf(litmus({ workloads: of({ names }) }))?.selection.workloads[0]?.names,
+    ).toHaveLength(4)
+  })
+  it('a long name is shown by its beginning', () => {
+    const [refusal] = refused(litmus({ workloads: of({ names: 'x'.repeat(100_000) }) }))
+    expect(refusal?.reason.length).toBeLessThan(200)
+  })
+})
+
+it('a label that would mean something else in a text is refused', () => {
+  for (const matchLabels of [{ app: 'a,b' }, { app: 'a)' }, { 'a b': 'c' }])
+    expect(refused(chaosplane({ target: { labelSelector: { matchLabels } } }))).toMatchObject([
+      { path: 'spec.target.labelSelector' },
+    ])
+})
+
+it('targets in two places must be the same', () => {
+  const env = {
+    TARGET_WORKLOAD_KIND: 'deployment',
+    TARGET_WORKLOAD_NAMESPACE: 'demo',
+    TARGET_WORKLOAD_NAMES: 'web',
+  }
+  expect(litmus({ env }).ok).toBe(true)
+  expect(refused(litmus({ env: { ...env, TARGET_WORKLOAD_NAMES: 'db' } }))).toMatchObject([
+    { suggestion: 'name the targets once' },
+  ])
 })
