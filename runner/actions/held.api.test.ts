@@ -199,6 +199,30 @@ describe('a held fault on a real API server', () => {
     expect(await slots()).toEqual([])
   })
 
+  it('aborted while the act is under way waits for it and undoes it', async () => {
+    const node = await makeNode()
+    const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const kube: KubeClient = {
+      ...on.kube,
+      mergePatch: async (path, body, call) => {
+        if (call.as !== undefined && call.query === undefined) {
+          begun.resolve()
+          await go.promise
+        }
+        return on.kube.mergePatch(path, body, call)
+      },
+    }
+    const { loop, ran } = await lifeOf(taskOf(60_000, key(10)), stateOf([node]), { kube })
+    await begun.promise
+    loop.emit({ fact: 'aborted', by: 'me' })
+    await delay(300)
+    expect(targetOf(loop).state).toBe('targeted')
+    go.resolve()
+    expect(await ran).toBe('finished')
+    expect(targetOf(loop)).toMatchObject({ state: 'reverted', outcome: 'restored' })
+    expect(await taintsOf(node)).toEqual([])
+  })
+
   it('one target that cannot be planned: none is touched', async () => {
     const [good, bad] = await Promise.all([makeNode(), makeNode()])
     await setTaints(bad, [{ key: key(3), value: 'on', effect: 'NoSchedule' }])

@@ -50,6 +50,11 @@ function world(seen: { lease?: boolean; pod?: ContainerStatus['state'] | null })
 }
 
 describe('a runner is dead', () => {
+  it('when it was an earlier life in the same pod', () => {
+    const { census } = world({})
+    expect(census.look({ pod: 'runner-a', instance: 'a0' }, namespace)).toBe('dead')
+    expect(census.look({ pod: 'runner-a', instance: 'a1' }, namespace)).toBe('alive')
+  })
   it('as soon as its container does not run', () => {
     const w = world({})
     expect(w.look()).toBe('alive')

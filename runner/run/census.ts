@@ -59,6 +59,9 @@ export class Census {
 
   /** `unknown`: too early to say */
   look(who: Identity, namespace: string): 'alive' | 'dead' | 'unknown' {
+    const { me } = this.#parts
+    // An earlier life in this very pod: its end needs no sign from anywhere.
+    if (who.pod === me.pod) return who.instance === me.instance ? 'alive' : 'dead'
     const name = leaseName(who.pod)
     const lease = this.#parts.leases.get(`${namespace}/${name}`)
     if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
