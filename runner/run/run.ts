@@ -268,8 +268,9 @@ export class Run {
     await this.#closeProbes()
     const { context, resource, state, adopted, plan } = this.#parts
     await Promise.race([this.#keeper.durable(signal), this.#mayLeave(signal)])
-    // A runner before this one may have died before it gave back what its targets held.
-    if (adopted && plan.tasks.some(({ fault }) => isHeldByApi(shapeOf(fault)))) {
+    // A runner before this one may have died before it gave back what its targets held; what is abandoned never does.
+    const forgotten = adopted || this.#loop?.state.abandoned !== undefined
+    if (forgotten && plan.tasks.some(({ fault }) => isHeldByApi(shapeOf(fault)))) {
       const where = { kube: context.kube, namespace: context.namespace, signal }
       await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
     }
