@@ -1,4 +1,5 @@
 import type { NodeOrder } from './fault-pod.ts'
+import { orderVariables } from './order-env.ts'
 import type { PodSettings } from './plan.ts'
 
 /** Labels by which fault pods are found: by run, by resource, all of them. */
@@ -106,7 +107,7 @@ function containers(parts: FaultPodParts): object[] {
       ...resources(faultContainer),
       name: faultContainer,
       command: ['node', '/app/fault-pod.cjs'],
-      env: [{ name: 'CHAOSPLANE_ORDER', value: JSON.stringify(order) }, ...journal],
+      env: [...orderVariables(order), ...journal],
       stdin: true,
       stdinOnce: false,
     },

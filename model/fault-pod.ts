@@ -17,7 +17,7 @@ export type NodeTarget = {
   touched?: true
 }
 
-/** Travels in the pod's environment as CHAOSPLANE_ORDER (JSON). */
+/** Travels in the pod's environment (`order-env.ts`). */
 export type NodeOrder = {
   protocol: 1
   /** uid of the namespace kube-system: journals of two clusters never meet */

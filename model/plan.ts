@@ -64,6 +64,8 @@ export type TaskPlan = {
   /** waited before the injection and again after it, milliseconds */
   rampMs: number
   sequence: 'serial' | 'parallel'
+  /** what the selection finds while the fault is held is hit too */
+  dynamic?: true
   healthCheck: { delayMs: number; timeoutMs: number } | null
   /** 1 to 10, share of the resilience score */
   weight: number

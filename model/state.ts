@@ -62,6 +62,10 @@ export const targetSchema = z
       .describe(
         'How long this record is to be held, when that is not the whole duration, milliseconds.',
       ),
+    until: millis
+      .optional()
+      .describe('When the hold of the whole ends: one that came later is not held beyond it.'),
+    cut: z.boolean().optional().describe('The effect ended before its time.'),
     suspended: z
       .boolean()
       .optional()
@@ -157,6 +161,10 @@ export const taskStateSchema = z
       .boolean()
       .optional()
       .describe('The fault pods have reported everything and are gone.'),
+    dynamic: z
+      .boolean()
+      .optional()
+      .describe('What the selection finds while the fault is held is hit too.'),
     prepared: z
       .boolean()
       .describe('Targets are recorded and, for node-level faults, fault pods were asked for.'),

@@ -16,6 +16,7 @@ import {
   unknownKeys,
 } from './problems.ts'
 import { probesOf } from './steady-state.ts'
+import { targetsModeOf } from './targets-mode.ts'
 import { guarded } from './tunables.ts'
 
 type Spec = ChaosExperimentInput['spec']
@@ -223,6 +224,15 @@ function taskOf(spec: Spec, catalogue: FaultCatalogue, problems: Problems): Task
   const probes = probesOf(spec, { namespace: spec.target.namespace ?? '', problems })
   const durationMs = durationOf(spec, problems)
   if (fault === null) return null
+  const definition = catalogue[fault.fault]
+  const dynamic =
+    definition &&
+    targetsModeOf(text(spec.execution?.targets), {
+      path: 'spec.execution.targets',
+      problems,
+      fault: definition,
+      sequence: 'parallel',
+    })
   return {
     name: fault.faultWritten,
     ...fault,
@@ -234,6 +244,7 @@ function taskOf(spec: Spec, catalogue: FaultCatalogue, problems: Problems): Task
     healthCheck: null,
     weight: 10,
     pods: {},
+    ...dynamic,
   }
 }
 

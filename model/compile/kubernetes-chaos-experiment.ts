@@ -18,6 +18,7 @@ import {
   unknownKeys,
 } from './problems.ts'
 import { selectionOf } from './targets.ts'
+import { targetsModeOf } from './targets-mode.ts'
 import {
   commonSettings,
   guarded,
@@ -198,6 +199,14 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
   const params = guarded(() => fault.fromLitmus(values, written), { problems, pathOf })
   if (params === null || common === null || read.weight === null) return null
   if (problems.refusals.length > before) return null
+  const mode = isObject(targets) ? trimmed(targets['mode']) : ''
+  const dynamic = targetsModeOf(mode || (values['TARGETS_MODE'] ?? ''), {
+    path: mode ? `${path}.definition.targets.mode` : pathOf('TARGETS_MODE'),
+    problems,
+    fault,
+    sequence: common.sequence,
+  })
+  if (problems.refusals.length > before) return null
   const { share: _share, ...settings } = common
   return {
     name: read.name,
@@ -207,6 +216,7 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
     selection,
     probes: read.probes,
     ...settings,
+    ...dynamic,
     weight: read.weight,
     pods: read.pods,
   }

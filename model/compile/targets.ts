@@ -162,7 +162,7 @@ export function selectionOf(
 ): Selection {
   const { path, problems, pathOf, share } = at
   const written = isObject(targets) ? targets : {}
-  unknownKeys(written, { path, known: ['selectors', 'application'], problems })
+  unknownKeys(written, { path, known: ['selectors', 'application', 'mode'], problems })
   if (!saysNothing(written['application']))
     problems.refuse(
       `${path}.application`,

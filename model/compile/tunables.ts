@@ -25,6 +25,11 @@ export const commonTunables = [
     default: '',
     text: 'Pods by name, separated by commas; all of them are hit.',
   },
+  {
+    name: 'TARGETS_MODE',
+    default: 'static',
+    text: 'static: the targets chosen before the fault; dynamic: also those that come while it is held, for what is left of it. Also the field targets.mode.',
+  },
   { name: 'TARGET_CONTAINER', default: '', text: 'Container; the first one when not set.' },
   { name: 'NODE_LABEL', default: '', text: 'Only pods on nodes with this label.' },
   {

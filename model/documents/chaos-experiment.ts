@@ -126,9 +126,15 @@ const spec = z
       .nullish()
       .describe('Accepted and not used: what was done is always undone.'),
     execution: z
-      .looseObject({ parallelism: z.int().nullish().describe('Not read.') })
+      .looseObject({
+        parallelism: z.int().nullish().describe('Not read: all targets are hit together.'),
+        targets: text(
+          'static (default): the targets chosen before the fault; dynamic: also those that come while it is held.',
+          16,
+        ),
+      })
       .nullish()
-      .describe('Accepted and not used: all targets are hit together.'),
+      .describe('How it is carried out.'),
     steadyState: z
       .looseObject({
         before: listOf(probe, 20, 'Must hold before anything is done.'),

@@ -39,6 +39,10 @@ const targets = z
       })
       .nullish()
       .describe('What is hit.'),
+    mode: text(
+      'static (default): the targets chosen before the fault; dynamic: also those that come while it is held.',
+      16,
+    ),
     application: z
       .looseObject({
         name: text('Name of the instrumented application.'),

@@ -54,6 +54,11 @@ export type Actor = {
   holds: Map<string, { sure: boolean; seenAt?: number }>
   /** fault pods of a task by node */
   sessions: Map<string, Map<string, NodeSession>>
+  /** all that the selection finds running now, whatever the share */
+  presentTargets(
+    task: TaskPlan,
+    signal: AbortSignal,
+  ): Promise<Omit<TargetState, 'wave' | 'state'>[]>
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>
 }
 

@@ -1,6 +1,7 @@
 import type { Action } from '../engine/action.ts'
 import type { Execute } from '../engine/loop.ts'
 import type { Actor, Carry } from './actor.ts'
+import { follow } from './follow.ts'
 import { check } from './health.ts'
 import { inject } from './inject.ts'
 import { attend, close, go, join, stop, suspend } from './node.ts'
@@ -25,6 +26,7 @@ const table: Table = {
   oversee,
   go,
   join,
+  follow,
   suspend,
   stop,
   close,

@@ -3,6 +3,7 @@ import { ChaosError, troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { holdLeft } from '../engine/pause.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { HeldFault, KubeFaultIo } from '../faults/kube-fault.ts'
 import type { Holder, Slot } from '../hands/slots.ts'
@@ -26,8 +27,8 @@ export function heldFaultOf(task: TaskPlan): Held {
 }
 
 /** How long a target is held, milliseconds. */
-export const holdMsOf = (task: TaskPlan, target: TargetState): number =>
-  target.holdMs ?? task.durationMs
+export const holdMsOf = ({ task, actor }: At, target: TargetState): number =>
+  target.holdMs === undefined ? task.durationMs : Math.max(1, holdLeft(target, actor.clock.now()))
 
 /** The undo record as the fault wrote it. */
 export const undoOf = (target: TargetState) => (target.undo ?? {}) as never

@@ -27,6 +27,8 @@ const lookLimitMs = 1000
 
 type Io = Parameters<Carry<Action>>[2]
 
+const isNext = (target: TargetState): boolean => target.state === 'targeted' && !target.suspended
+
 /** One wave of an API-level fault that is held: plan all, record durably, then act on all. */
 export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, actor, io) => {
   const at = { task: taskOf(actor, action.task), actor }
@@ -34,10 +36,15 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
   if (!(await plan(ofWave(), at, io))) return
   await actor.durable(io.signal)
   const pool = new PQueue({ concurrency: atOnce })
-  const planned = ofWave().filter((t) => t.state === 'targeted' && t.undo)
+  const planned = ofWave().filter((t) => isNext(t) && t.undo)
   await pool.addAll(
     planned.map(
-      (t) => () => actor.alone(lockOf(at.task, recordKey(t)), () => injectOne(t, at, io)),
+      (t) => () =>
+        actor.alone(lockOf(at.task, recordKey(t)), async () => {
+          // While it waited for its turn, a pause may have ended it.
+          const now = ofWave().find((one) => recordKey(one) === recordKey(t))
+          if (now && isNext(now)) await injectOne(now, at, io)
+        }),
     ),
   )
   if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
@@ -54,7 +61,7 @@ async function plan(wave: TargetState[], at: At<Actor>, io: Io): Promise<boolean
     }
   }
   const pool = new PQueue({ concurrency: atOnce })
-  const open = wave.filter((t) => t.state === 'targeted' && !t.undo)
+  const open = wave.filter((t) => isNext(t) && !t.undo)
   const results = await pool.addAll(open.map((target) => () => planOne(target)))
   const failed = results.filter((r) => 'error' in r)
   const planned = results.flatMap((r) => ('undo' in r ? [{ ...r.target, undo: r.undo }] : []))
@@ -90,7 +97,7 @@ async function planTarget(
   if (target.round) await at.actor.durable(signal)
   for (const slot of slotsOf(at, target))
     await takeSlot(slot, holderOf(at, target), slotsIn(at, signal))
-  const durationMs = holdMsOf(at.task, target)
+  const durationMs = holdMsOf(at, target)
   const asked = { params: params as never, durationMs, mark: markOf(at, target), among: wave }
   return heldFaultOf(at.task).plan(target, asked, asAccount(at.actor, signal))
 }
@@ -110,7 +117,7 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true
     const evidence = await seen(target, at, signal)
-    const endsAt = actor.clock.now() + holdMsOf(task, target)
+    const endsAt = actor.clock.now() + holdMsOf(at, target)
     tell(target, at, { io, evidence, endsAt })
   } catch (error) {
     // A refusal is an answer: nothing of ours is still on its way.
@@ -141,7 +148,7 @@ async function wasThere(target: TargetState, at: At<Actor>, io: Io): Promise<boo
   if ('missing' in there) return false
   const from = target.plannedAt ?? at.actor.clock.now()
   const { evidence } = there
-  tell(target, at, { io, evidence, endsAt: from + holdMsOf(at.task, target), at: from })
+  tell(target, at, { io, evidence, endsAt: from + holdMsOf(at, target), at: from })
   return true
 }
 

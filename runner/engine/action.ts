@@ -20,6 +20,8 @@ export type Action =
   | { do: 'go'; task: string; wave: number }
   /** tell the nodes of targets that joined a wave after it was sent; `count` of them */
   | { do: 'join'; task: string; count: number }
+  /** look for targets that come while a fault is held, and record them */
+  | { do: 'follow'; task: string }
   /** tell the nodes to put back what a pause ends */
   | { do: 'suspend'; task: string }
   /** `targets`: these alone; absent: all, also those whose turn has not come */

@@ -1,5 +1,6 @@
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
+import { following } from './follow.ts'
 import { mayBeHeld } from './reduce.ts'
 import {
   afterRevert,
@@ -47,9 +48,11 @@ export const held: Chaos = {
     const wave = Math.min(v.state.wave, ...targets.filter(isWaiting).map((t) => t.wave))
     const open = targets.filter(mayBeHeld)
     const begins = wave <= lastWave(targets) && !open.some((t) => t.wave < wave)
-    if (open.length === 0 && (!begins || v.state.trouble)) return { move: 'reverting' }
+    const follow = following(v)
+    if (open.length === 0 && (!begins || v.state.trouble))
+      return follow ? { ...follow, want: [...loops(v), ...follow.want] } : { move: 'reverting' }
     const due = open.filter((t) => isDue(t, v.now))
-    const want = [...loops(v), ...oversee(v, open), ...due.map(restore(v))]
+    const want = [...loops(v), ...oversee(v, open), ...due.map(restore(v)), ...(follow?.want ?? [])]
     // Its own wave may still be under way after an adoption: what is on record is injected, nothing else.
     if (begins) want.push({ do: 'inject', task: v.plan.name, wave })
     const ends = open.flatMap((t) =>

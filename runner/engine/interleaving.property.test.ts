@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, it, vi } from 'vitest'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import { Simulation } from './simulation/run.ts'
 import { planOf, probeState, taskPlan } from './testing.ts'
 
 /** More for a night: `CHAOSPLANE_PROPERTY_RUNS=20000 vitest run --testTimeout 0`. */
 const forANight = process.env['CHAOSPLANE_PROPERTY_RUNS']
-const numRuns = Number(forANight ?? 400)
+const numRuns = Number(forANight ?? 200)
 const holdMs = 2000
 /** Each round gives everything that can happen one turn, and lets this pass. */
 const roundMs = 250
@@ -98,7 +98,9 @@ async function play(tasks: Task[][], choices: number[]) {
 /** What stands in the record against what happened. */
 function disagreements(sim: Simulation): string[] {
   const recorded = new Map<string, TargetState>(
-    (sim.stored?.tasks ?? []).flatMap((t) => t.targets.map((one) => [one.id, one] as const)),
+    (sim.stored?.tasks ?? []).flatMap((t) =>
+      t.targets.map((one) => [recordKey(one), one] as const),
+    ),
   )
   const counted = (sim.stored?.tasks ?? []).flatMap(({ name, injections }) => {
     const hit = [...sim.targets.all].filter(([id, t]) => id.startsWith(`${name}/`) && t.injects > 0)

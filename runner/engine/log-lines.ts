@@ -52,6 +52,7 @@ const table: Table = {
           `[Target]: added: ${targets.map((t) => `${recordKey(t)} for ${(t.holdMs ?? 0) / 1000} s`).join(', ')}`,
         )
       : null,
+  gone: ({ target }) => info(`[Target]: ${target} is there no more`),
   planned: () => null,
   'wave-sent': () => null,
   armed: ({ target }) => info(`[Armed]: ${target}`),

@@ -1,5 +1,7 @@
 import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from './action.ts'
+import { following } from './follow.ts'
+import { isTooLate } from './pause.ts'
 import {
   afterRevert,
   attend,
@@ -30,14 +32,17 @@ function nextDeadline(v: View, open: TargetState[]): number {
   return ahead.length > 0 ? Math.min(...ahead) + 1 : v.now + lateMs
 }
 
+/** Also what was never hit, and has no time left for it. */
 const suspend = (v: View): Action[] =>
-  v.state.targets.some(isLeaving) ? [{ do: 'suspend', task: v.plan.name }] : []
+  v.state.targets.some((t) => isLeaving(t) || isTooLate(t, v.now))
+    ? [{ do: 'suspend', task: v.plan.name }]
+    : []
 
 /** Targets that joined a wave that has been sent, and whose node may not have heard of them. */
-function join({ plan, state }: View): Action[] {
-  const open = state.targets.filter(
-    (t) => t.holdMs !== undefined && t.state === 'targeted' && !t.suspended && t.wave < state.wave,
-  )
+function join({ plan, state, now }: View): Action[] {
+  const isOpen = (t: TargetState) =>
+    t.holdMs !== undefined && t.state === 'targeted' && !t.suspended && !isTooLate(t, now)
+  const open = state.targets.filter((t) => isOpen(t) && t.wave < state.wave)
   return open.length > 0 ? [{ do: 'join', task: plan.name, count: open.length }] : []
 }
 
@@ -60,7 +65,12 @@ export const onNodes: Chaos = {
     const want: Action[] = [...attend(v), ...loops(v), ...suspend(v), ...join(v)]
     const open = targets.filter((t) => t.wave < wave && !isEnded(t))
     if (open.length > 0)
-      return { want: [...want, ...overdue(v, open)], wakeAt: nextDeadline(v, open) }
+      return {
+        want: [...want, ...overdue(v, open), ...(following(v)?.want ?? [])],
+        wakeAt: nextDeadline(v, open),
+      }
+    const follow = following(v)
+    if (follow) return { ...follow, want: [...want, ...follow.want] }
     if (wave > lastWave(targets) || (v.state.trouble && waiting(targets, wave).length > 0))
       return { move: 'reverting' }
     return { want: [...want, { do: 'go', task: v.plan.name, wave }] }

@@ -49,7 +49,7 @@ function leftOf(target: TargetState, durationMs: number): number {
 
 /** The next record of a target. */
 export const nextRecord = (
-  { id, kind, namespace, name, uid, container, containerId, node, wave, round }: TargetState,
+  { id, kind, namespace, name, uid, container, containerId, node, wave, round, until }: TargetState,
   holdMs: number,
 ): TargetState => ({
   id,
@@ -64,7 +64,16 @@ export const nextRecord = (
   state: 'targeted',
   round: (round ?? 0) + 1,
   holdMs,
+  ...(until === undefined ? {} : { until }),
 })
+
+/** How long a record that comes later may still be held, milliseconds. */
+export const holdLeft = ({ holdMs = 0, until }: TargetState, now: number): number =>
+  until === undefined ? holdMs : Math.min(holdMs, Math.round(until - now))
+
+/** Its time was over before it was hit. */
+export const isTooLate = (target: TargetState, now: number): boolean =>
+  target.state === 'targeted' && target.until !== undefined && holdLeft(target, now) < leastHoldMs
 
 /** The targets whose hold a pause has ended before its time, with what is left of it. */
 export function toContinue(task: TaskState, durationMs: number): TargetState[] {
@@ -103,6 +112,7 @@ export function resumed(state: RunState, at: number): RunState {
   const shift = (task: TaskState): TaskState => ({
     ...task,
     ...(task.stageAt === undefined ? {} : { stageAt: shifted(task.stageAt) }),
+    targets: task.targets.map((t) => later(t, Math.max(0, at - pause.since))),
     ...(task.stage === 'chaos' && task.chaosAt !== undefined
       ? { chaosAt: shifted(task.chaosAt) }
       : {}),
@@ -112,6 +122,13 @@ export function resumed(state: RunState, at: number): RunState {
     tasks: state.tasks.map((t) => (isResting(state, t) ? shift(t) : t)),
   }
 }
+
+/** The end of the whole, as its records tell it, moves by the pause. */
+const later = (target: TargetState, ms: number): TargetState => ({
+  ...target,
+  ...(target.until === undefined ? {} : { until: target.until + ms }),
+  ...(target.cut && target.endsAt !== undefined ? { endsAt: target.endsAt + ms } : {}),
+})
 
 /** Without the pause, which is counted. */
 export function ranOn({ paused: pause, ...state }: RunState, at: number): RunState {

@@ -80,9 +80,31 @@ export function probeVerdict(probe: ProbeState): ProbeState['verdict'] {
   return (needed ?? [probe.during]).every((o) => o === 'passed') ? 'Passed' : 'Awaited'
 }
 
+const cutShort = (target: string, reason: string): Trouble => ({
+  code: 'CUT_SHORT',
+  target,
+  reason: `the fault was cut short on ${target}: ${reason}`,
+})
+
+/** A target that came later may have gone again before it was hit: that is no trouble of a dynamic task. */
+function unlessMissed(task: TaskState, record: string, trouble: Trouble): TaskState {
+  const late = task.targets.some((t) => recordKey(t) === record && t.holdMs !== undefined)
+  const missed = task.dynamic && late && trouble.code === 'TARGET_SELECTION_ERROR'
+  return missed ? task : withTrouble(task, trouble)
+}
+
+/** At the end of a dynamic task: whose effect had ended early although it is still there. */
+function endCut(task: TaskState): TaskState {
+  const isLast = (t: TargetState) =>
+    !task.targets.some((o) => o.id === t.id && (o.round ?? 0) > (t.round ?? 0))
+  const cut = task.targets.find((t) => t.cut && t.outcome !== 'noLongerExists' && isLast(t))
+  if (!task.dynamic || !cut) return task
+  return withTrouble(task, cutShort(recordKey(cut), 'it was still there when the hold ended'))
+}
+
 const folds: Folds = {
   moved: (task, { to, at }) => ({
-    ...task,
+    ...(to === 'reverting' ? endCut(task) : task),
     stage: to,
     stageAt: at,
     ...(task.startedAt === undefined && to !== 'done' ? { startedAt: at } : {}),
@@ -142,19 +164,22 @@ const folds: Folds = {
     }))
   },
   'inject-failed': (task, { target, trouble }) =>
-    withTrouble(
+    unlessMissed(
       onTarget(task, target, (t) =>
         isEnded(t) && !isFresh(t) ? t : { ...withoutUndo(t), state: 'failed' },
       ),
+      target,
       trouble,
     ),
-  lost: (task, { target, reason, heldMs }) =>
-    withTrouble(
-      onTarget(task, target, (t) =>
-        isEnded(t) ? t : { ...t, state: 'lost', heldMs: Math.max(0, Math.round(heldMs)) },
-      ),
-      { code: 'CUT_SHORT', target, reason: `the fault was cut short on ${target}: ${reason}` },
-    ),
+  gone: (task, { target }) =>
+    onTarget(task, target, (t) => (t.cut && isEnded(t) ? { ...t, outcome: 'noLongerExists' } : t)),
+  lost: (task, { target, reason, heldMs }) => {
+    const lost = onTarget(task, target, (t) =>
+      isEnded(t) ? t : { ...t, state: 'lost', cut: true, heldMs: Math.max(0, Math.round(heldMs)) },
+    )
+    // Of a dynamic task that is known at its end: a target that is no longer there was not cut short.
+    return task.dynamic ? lost : withTrouble(lost, cutShort(target, reason))
+  },
   reverted: (task, { target, proof, heldMs, untouched, at, outcome }) =>
     onTarget(task, target, (t) => {
       if (untouched) return isFresh(t) ? { ...t, state: 'untouched' } : t

@@ -18,9 +18,13 @@ export type HoldWorld = {
   guardNote(): GuardNote | undefined
 }
 
-const verifyLimitMs = 3000
-const verifyEveryMs = 4
-const aliveEveryMs = 200
+/**
+ * Each of many targets that are hit at once gets less of the machine: it has longer to show an effect, and is looked at
+ * less often, or the looks alone would take the CPU that the effect needs. Milliseconds.
+ */
+const verifyLimitMs = (many: number): number => 3000 + 50 * many
+const verifyEveryMs = (many: number): number => Math.max(4, many)
+const aliveEveryMs = (many: number): number => Math.max(200, 5 * many)
 /** a killed process of a starved cgroup may need seconds of waiting before it gets the CPU time to die */
 const proofLimitMs = 5000
 /** the hold counts from the effect, but no later than this after the act: what is started carries its own limit */
@@ -37,6 +41,8 @@ const cutShort: Partial<Record<HoldEnd, string>> = {
 export class Hold {
   readonly target: string
   readonly #world: HoldWorld
+  readonly #many: number
+  readonly #limitMs: number
   readonly #planned: Planned
   readonly #holdMs: number
   #wake: ((wake: Wake) => void) | null = null
@@ -46,7 +52,14 @@ export class Hold {
   #effectAt = 0
   #effectUnix = 0
 
-  constructor(world: HoldWorld, planned: Planned, holdMs: number) {
+  /** `many`: targets that are hit at once, this one among them */
+  constructor(
+    world: HoldWorld,
+    planned: Planned,
+    { holdMs, many }: { holdMs: number; many: number },
+  ) {
+    this.#many = many
+    this.#limitMs = verifyLimitMs(many)
     this.target = planned.found.id
     this.#world = world
     this.#planned = planned
@@ -107,7 +120,7 @@ export class Hold {
   async #seeEffect(): Promise<Effect | null> {
     const { fault, hands, monotonic } = this.#world
     const { plan, found } = this.#planned
-    while (!this.#asked && monotonic() - this.#actAt < verifyLimitMs) {
+    while (!this.#asked && monotonic() - this.#actAt < this.#limitMs) {
       const effect = fault.verify(plan, hands)
       if (effect) {
         this.#effectAt = monotonic()
@@ -116,7 +129,7 @@ export class Hold {
       }
       const ended = hands.ended(found.mark)
       if (ended) this.end({ end: 'lost', reason: ended })
-      else await pause(verifyEveryMs)
+      else await pause(verifyEveryMs(this.#many))
     }
     return null
   }
@@ -139,7 +152,7 @@ export class Hold {
       code: asked ? 'CHAOS_INJECT_ERROR' : 'EFFECT_NOT_SEEN',
       reason: asked?.reason
         ? `${asked.reason}. It was put back: ${proven.proof}.`
-        : `No effect was measured within ${verifyLimitMs / 1000} s. It was put back: ${proven.proof}.`,
+        : `No effect was measured within ${this.#limitMs / 1000} s. It was put back: ${proven.proof}.`,
     })
   }
 
@@ -152,7 +165,7 @@ export class Hold {
         const reason = fault.alive(plan, effect, hands) ?? hands.ended(found.mark)
         if (reason) this.end({ end: 'lost', reason })
       }
-      const watch = setInterval(this.#look, aliveEveryMs)
+      const watch = setInterval(this.#look, aliveEveryMs(this.#many))
       const deadline = setTimeout(() => this.end({ end: 'deadline' }), ms)
       this.#wake = (wake) => {
         clearInterval(watch)

@@ -1,11 +1,12 @@
 import { readlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import { orderText } from '../../model/order-env.ts'
 import { Channel } from './channel.ts'
 import { openGuardLine } from './guard-line.ts'
 import { Hands } from './hands.ts'
 import type { AnyNodeFault } from './hold.ts'
-import { bootId, cgroupEntry, findHost, findTarget, type Host } from './host.ts'
+import { bootId, cgroupEntry, createFind, findHost, type Host } from './host.ts'
 import { Journal } from './journal.ts'
 import { nodeFaults } from './node-faults.generated.ts'
 import { type Owner, own, wantedBy } from './ownership.ts'
@@ -33,7 +34,7 @@ function print(line: NodeLine): void {
 }
 
 function readOrder(): NodeOrder {
-  const order = JSON.parse(env['CHAOSPLANE_ORDER'] ?? 'null') as NodeOrder | null
+  const order = JSON.parse(orderText(env) ?? 'null') as NodeOrder | null
   if (order?.protocol === 1 && Array.isArray(order.targets)) return order
   throw new Error(
     'CHAOSPLANE_ORDER is not an order of protocol 1: runner and fault pod image must be of one version.',
@@ -138,7 +139,7 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     hands,
     journal,
     channel: new Channel(journal, { print, now, after: order.after }),
-    find: (target) => findTarget(target, host, enter),
+    find: createFind(host, enter),
     now,
     monotonic: () => performance.now(),
     wantedBy: () => wantedBy(dir),

@@ -299,7 +299,7 @@ export class Program {
       emit: (event: Parameters<Channel['emit']>[0]) => void channel.emit(event),
       guardNote: () => journal.guardNotes().find((note) => note.file === file),
     }
-    const holds = planned.map((one) => new Hold(world, one, holdMs))
+    const holds = planned.map((one) => new Hold(world, one, { holdMs, many: planned.length }))
     for (const hold of holds) hold.inject()
     this.#line?.tell('go')
     for (const hold of holds) this.#holds.set(hold.target, hold)

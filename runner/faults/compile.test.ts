@@ -446,6 +446,39 @@ describe('what is refused, with path and suggestion', () => {
   })
 })
 
+describe('targets that come later', () => {
+  const hog = { chaos: { experiment: 'pod-cpu-hog' } }
+  const written = (mode: string, over: Over = {}) => {
+    const document: Json = litmusDocument({ ...hog, ...over })
+    const [task] = (document['spec'] as { tasks: { definition: { targets: Json } }[] }).tasks
+    if (task) task.definition.targets['mode'] = mode
+    return litmus(document)
+  }
+  it('are hit when the mode is dynamic, in either spelling and dialect', () => {
+    expect(planOf(written('dynamic')).tasks[0]?.dynamic).toBe(true)
+    expect(planOf(written('Static')).tasks[0]?.dynamic).toBeUndefined()
+    expect(taskOf(hog).dynamic).toBeUndefined()
+    expect(taskOf({ ...hog, env: { TARGETS_MODE: 'dynamic' } }).dynamic).toBe(true)
+    const stress = { action: { type: 'pod-cpu-stress', parameters: {} } }
+    const spec = { ...stress, execution: { targets: 'dynamic' } }
+    expect(planOf(chaosplane(chaosplaneDocument(spec))).tasks[0]?.dynamic).toBe(true)
+    expect(planOf(chaosplane(chaosplaneDocument(stress))).tasks[0]?.dynamic).toBeUndefined()
+  })
+  it('have no turn in a series, and are no nodes', () => {
+    const path = 'spec.tasks[0].definition.targets.mode'
+    const serial = refusalsOf(written('dynamic', { env: { SEQUENCE: 'serial' } }))
+    expect(serial).toMatchObject([{ path, suggestion: expect.stringMatching(/parallel/) }])
+    const taint = { chaos: { experiment: 'node-taint' }, env: { TAINTS: 'a=b:NoSchedule' } }
+    expect(refusalsOf(written('dynamic', taint))).toMatchObject([{ path }])
+    expect(refusalsOf(written('all'))).toMatchObject([{ path }])
+  })
+  it('are what a strike selects anyway', () => {
+    const plan = planOf(written('dynamic', { chaos: { experiment: 'pod-delete' } }))
+    expect(plan.tasks[0]?.dynamic).toBeUndefined()
+    expect(plan.notes.join()).toMatch(/each strike selects anew/)
+  })
+})
+
 describe('a ChaosExperiment', () => {
   it('hits every pod that matches, once', () => {
     const plan = planOf(

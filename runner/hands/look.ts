@@ -86,6 +86,20 @@ export async function findTargetsOf(
   }))
 }
 
+/** All pods or containers of a task's selection that run now, in the order of their names. */
+export async function presentTargets(task: TaskPlan, parts: LookParts): Promise<Chosen[]> {
+  const look = { ...lookAs(parts), later: true }
+  const found = await findTargets({ ...task.selection, share: 'all' }, look, () => 0).catch(
+    (error: unknown) => {
+      // Nobody is there at the moment.
+      if (error instanceof ChaosError && error.code === 'TARGET_SELECTION_ERROR') return []
+      throw error
+    },
+  )
+  const running = found.filter((f) => f.containerId !== undefined && f.node !== '')
+  return running.map(faultCatalogue[task.fault]?.targets === 'containers' ? containerOf : podOf)
+}
+
 type Chosen = Omit<TargetState, 'wave' | 'state'>
 type Find = (selection: Selection, look: Look, chance: () => number) => Promise<Chosen[]>
 

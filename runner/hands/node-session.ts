@@ -3,6 +3,7 @@ import type { NodeCommand, NodeEvent } from '../../model/fault-pod.ts'
 import { nodeTarget } from '../../model/fault-pod-recovery.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { holdLeft, isTooLate } from '../engine/pause.ts'
 import { isLeaving } from '../engine/view.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodePods } from './node-pods.ts'
@@ -95,15 +96,25 @@ export class NodeSession {
     // A pod that started by itself takes no notice; the one that replaces it waits for this.
     if (targets.length > 0)
       await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
-    const joined = sent.flatMap((t) => (t.holdMs ? [{ ...nodeTarget(t), holdMs: t.holdMs }] : []))
+    const now = this.#parts.clock.now()
+    const joined = sent
+      .filter((t) => !isFirst(t) && !isTooLate(t, now))
+      .map((t) => ({ ...nodeTarget(t), holdMs: holdLeft(t, now) }))
     if (joined.length > 0) await this.#stream.send({ do: 'join', targets: joined })
   }
 
-  /** Tells the program to put back what a pause ends. */
+  /** Tells the program to put back what a pause ends, and to leave alone what has no time left. */
   async suspend(): Promise<void> {
-    const targets = this.#mine().filter(isLeaving).map(recordKey)
+    const now = this.#parts.clock.now()
+    const targets = this.#mine()
+      .filter((t) => isLeaving(t) || isTooLate(t, now))
+      .map(recordKey)
     if (targets.length === 0) return
-    await this.#stream.send({ do: 'stop', targets, reason: 'the run is paused' })
+    await this.#stream.send({
+      do: 'stop',
+      targets,
+      reason: 'the run is paused, or its time is over',
+    })
   }
 
   /** Keeps a program that has nothing to do from ending by itself. */

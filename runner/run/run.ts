@@ -12,7 +12,7 @@ import { pauseOf } from '../engine/pause.ts'
 import { unheard } from '../engine/unheard.ts'
 import type { FaultShape } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
-import { findTargetsOf } from '../hands/look.ts'
+import { findTargetsOf, presentTargets } from '../hands/look.ts'
 import { freeAllSlots } from '../hands/slots.ts'
 import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
@@ -218,6 +218,7 @@ export class Run {
       holds: new Map(),
       sessions: new Map(),
       since: new Map(),
+      presentTargets: (task, s) => presentTargets(task, { kube: context.kube, account, signal: s }),
       findTargets: (task, wave, s) =>
         findTargetsOf(task, wave, { kube: context.kube, account, seed: state.seed, signal: s }),
     }
@@ -258,7 +259,7 @@ export class Run {
 
   #observe(state: RunState, fact: Fact): void {
     this.#projections.tell(state, fact)
-    this.#keeper.offer(this.#projections.reserve(state), lazyFor(fact))
+    this.#keeper.offer(this.#projections.reserve(state), state.paused ? soonMs : lazyFor(fact))
     // A verdict, and the stages that people wait for, are not kept waiting.
     if (urgent.has(fact.fact)) void this.#keeper.durable(this.#halt.signal).catch(() => {})
   }
@@ -318,10 +319,13 @@ const urgent = new Set<Fact['fact']>(['finished', 'aborted', 'paused', 'resumed'
 /** Pause before it is asked again who holds the run, milliseconds. */
 const askAgainMs = 500
 
+/** Who paused a run waits to see what was put back, milliseconds. */
+const soonMs = 300
+
 /** That a struck pod is gone is worth a write of its own only when nothing else comes for a while, milliseconds. */
 const lazyFor = (fact: Fact): number => {
   if (fact.fact === 'reverted' || fact.fact === 'acknowledged') return 5000
-  return fact.fact === 'injected' ? 1000 : 300
+  return fact.fact === 'injected' ? 1000 : soonMs
 }
 
 const newer = (a: KubeObject, b: KubeObject): boolean =>

@@ -1,4 +1,4 @@
-import type { Plan, Refusal } from '../../model/plan.ts'
+import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
 import {
   type RunState,
@@ -11,10 +11,11 @@ import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
 import { stateOfProbe } from './resolve.ts'
 import type { Experiment } from './resource.ts'
 
-const newTask = (name: string, fault: string, weight: number): TaskState => ({
+const newTask = ({ name, faultWritten, weight, dynamic }: TaskPlan): TaskState => ({
   name,
-  fault,
+  fault: faultWritten,
   weight,
+  ...(dynamic ? { dynamic } : {}),
   stage: 'pending',
   prepared: false,
   wave: 0,
@@ -46,7 +47,7 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
     notifyId: '',
     startedAt: at,
     notes: withNotes([], plan?.notes ?? []),
-    tasks: (plan?.tasks ?? []).map((t) => newTask(t.name, t.faultWritten, t.weight)),
+    tasks: (plan?.tasks ?? []).map(newTask),
     adoptions: 0,
   }
 }

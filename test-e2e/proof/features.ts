@@ -674,4 +674,80 @@ export const features: Feature[] = [
       },
     ],
   },
+  {
+    name: 'pausing',
+    without: 'the annotation is not heard',
+    edits: [
+      {
+        file: 'runner/run/run.ts',
+        from: '    if (by && !state.paused) return pauseOf(by, { plan: this.#parts.plan, state, shapeOf })\n',
+        to: '',
+      },
+    ],
+    stories: [
+      {
+        file: 'pause',
+        titles: [
+          'two pauses: CPU back at once, up again for what is left, in the same fault pod',
+          'a runner that dies while the run is paused: the next one keeps it paused, and resumes it',
+          'a fault pod that goes while the run is paused is replaced at the resume',
+          'an abort ends a paused run, and nothing is injected again',
+          'paused from the start, a run begins nothing; what strikes at once says that it goes on',
+          'what is held through the API is put back and held again with an undo of its own',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'what a pause has left of a hold',
+    without: 'a resumed fault is held for the whole duration once more',
+    edits: [
+      {
+        file: 'runner/engine/pause.ts',
+        from: '  return Math.round(asked - (heldMs ?? seen))\n',
+        to: '  return asked + 0 * (heldMs ?? seen)\n',
+      },
+    ],
+    stories: [
+      {
+        file: 'pause',
+        titles: ['two pauses: CPU back at once, up again for what is left, in the same fault pod'],
+      },
+    ],
+  },
+  {
+    name: 'targets that come later',
+    without: 'nobody is looked for while a fault holds',
+    edits: [
+      { file: 'runner/engine/follow.ts', from: 'return v.now < end ?', to: 'return v.now < 0 ?' },
+    ],
+    stories: [
+      {
+        file: 'dynamic',
+        titles: [
+          'hits pods that come while the fault holds, on other nodes too, and ends with the first ones',
+          'a container that starts again is cut short in static mode, and hit again in dynamic mode',
+        ],
+      },
+    ],
+  },
+  {
+    name: 'static targets',
+    without: 'pods that come are hit whatever the mode is',
+    edits: [
+      { file: 'runner/engine/follow.ts', from: 'if (!dynamic || trouble', to: 'if (trouble' },
+    ],
+    stories: [{ file: 'dynamic', titles: ['in static mode nobody is added'] }],
+  },
+  {
+    name: 'an order in parts',
+    without: 'the order of a fault pod is one variable, however large',
+    edits: [{ file: 'model/order-env.ts', from: 'mostChars = 100_000', to: 'mostChars = 900_000' }],
+    stories: [
+      {
+        file: 'dynamic',
+        titles: ['an order for 200 targets of the longest names reaches its pod'],
+      },
+    ],
+  },
 ]

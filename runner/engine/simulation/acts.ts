@@ -1,8 +1,9 @@
 import type { TaskPlan } from '../../../model/plan.ts'
 import type { TargetState, TaskState } from '../../../model/state.ts'
-import { isEnded } from '../../../model/state.ts'
+import { isEnded, recordKey } from '../../../model/state.ts'
 import type { Action } from '../action.ts'
 import type { FactBody } from '../fact.ts'
+import { isPast } from '../view.ts'
 import type { Session } from './session.ts'
 import type { Targets } from './targets.ts'
 import type { Turns } from './turns.ts'
@@ -41,6 +42,8 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
 
 const outcomes = ['passed', 'passed', 'passed', 'failed', 'error'] as const
 const trouble = { code: 'GENERIC_ERROR' as const, reason: 'by chance' }
+
+const isNext = (target: TargetState): boolean => target.state === 'targeted' && !target.suspended
 
 const table: Table = {
   async prepare({ task, early }, of, { emit, signal }) {
@@ -95,7 +98,9 @@ const table: Table = {
         emit({ ...judged, outcome: 'passed', evaluations: 1, final: false })
       }
     } catch {
-      emit({ ...judged, outcome: 'passed', evaluations: 0 })
+      // A pause ends the watch, not the chaos.
+      if (isPast(of.state(task), 'reverting'))
+        emit({ ...judged, outcome: 'passed', evaluations: 0 })
     }
   },
 
@@ -137,29 +142,40 @@ const table: Table = {
 
   async inject({ task, wave }, of, { emit, signal }) {
     const ofWave = () => of.state(task).targets.filter((t) => t.wave === wave)
-    for (const { id } of ofWave().filter((t) => t.state === 'targeted' && !t.undo)) {
-      await of.turns.take(`plan ${id}`, signal)
-      emit({ fact: 'planned', task, target: id, undo: { was: 'so' } })
+    for (const t of ofWave().filter((one) => isNext(one) && !one.undo)) {
+      const target = recordKey(t)
+      await of.turns.take(`plan ${target}`, signal)
+      emit({ fact: 'planned', task, target, undo: { was: 'so' } })
     }
     await of.durable()
-    for (const { id } of ofWave().filter((t) => t.state === 'targeted' && t.undo))
-      await of.alone(id, () => injectOne({ task, id }, of, { emit, signal }))
+    for (const t of ofWave().filter((one) => isNext(one) && one.undo)) {
+      const id = recordKey(t)
+      await of.alone(id, async () => {
+        // While it waited for its turn, a pause may have ended it.
+        if (ofWave().some((one) => recordKey(one) === id && isNext(one)))
+          await injectOne({ task, id }, of, { emit, signal })
+      })
+    }
     if (!signal.aborted) emit({ fact: 'wave-sent', task, wave })
   },
 
   async oversee({ task }, of, { emit, signal }) {
     const ended = () =>
-      of.state(task).targets.find((t) => t.state === 'injected' && !of.targets.of(t.id).held)
+      of
+        .state(task)
+        .targets.filter((t) => t.state === 'injected')
+        .map(recordKey)
+        .find((id) => !of.targets.of(id).held)
     while (!signal.aborted) {
       await of.turns.take(`oversee ${task}`, signal, () => ended() !== undefined)
       const reason = 'somebody else has undone it'
-      emit({ fact: 'lost', task, target: ended()?.id ?? '', reason, heldMs: 1 })
+      emit({ fact: 'lost', task, target: ended() ?? '', reason, heldMs: 1 })
     }
   },
 
   async restore({ task, target: id }, of, { emit, signal }) {
     await of.alone(id, async () => {
-      const state = of.state(task).targets.findLast((t) => t.id === id)
+      const state = of.state(task).targets.findLast((t) => recordKey(t) === id)
       if (!state || isEnded(state) || signal.aborted) return
       await of.durable()
       await of.turns.take(`restore ${id}`, signal)
@@ -177,12 +193,25 @@ const table: Table = {
     for (const session of concerned) session.pushGo()
   },
 
-  async join() {
-    throw new Error('nothing joins a wave here: runs are not paused')
+  async join({ task }, of, { signal }) {
+    await of.durable()
+    for (const session of of.sessions(task)) {
+      session.begin()
+      session.pushGo()
+    }
+    await untilAborted(signal)
   },
 
-  async suspend() {
-    throw new Error('nothing is suspended here: runs are not paused')
+  async follow() {
+    throw new Error('nobody is followed here: tasks are static')
+  },
+
+  async suspend({ task }, of, { signal }) {
+    for (const session of of.sessions(task)) {
+      session.begin()
+      session.suspend()
+    }
+    await untilAborted(signal)
   },
 
   async stop({ task }, of, { signal }) {

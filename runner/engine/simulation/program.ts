@@ -5,7 +5,10 @@ import type { Step } from './turns.ts'
 /** Where a target stands in the memory of a fault program. */
 type Spot = 'new' | 'armed' | 'journalled' | 'acted' | 'held' | 'put-back' | 'settled'
 
-export type Order = { do: 'go'; targets: string[] } | { do: 'stop' } | { do: 'quit' }
+export type Order =
+  | { do: 'go' | 'join'; targets: string[] }
+  | { do: 'stop'; targets?: string[] }
+  | { do: 'quit' }
 export type ProgramSettings = {
   task: string
   node: string
@@ -59,9 +62,11 @@ export class Program {
   command(order: Order): void {
     if (!this.alive) return
     const sweeping = [...this.#open].some((id) => this.#spots.get(id) === 'new')
-    if (order.do === 'go' ? !this.#ready : sweeping) this.#early.push(order)
+    const begins = order.do === 'go' || order.do === 'join'
+    if (begins ? !this.#ready : sweeping) this.#early.push(order)
     else if (order.do === 'go') this.#go(order.targets)
-    else this.#stop()
+    else if (order.do === 'join') this.#join(order.targets)
+    else this.#stop('targets' in order ? order.targets : undefined)
     if (order.do === 'quit') this.#quitting = true
   }
 
@@ -99,7 +104,9 @@ export class Program {
     const settled = new Set(
       this.events.flatMap((e) => ('target' in e && last.has(e.fact) ? [e.target] : [])),
     )
-    this.#spots = new Map(this.#s.ids.map((id) => [id, settled.has(id) ? 'settled' : 'new']))
+    // What joined an earlier life is known by what was said of it, or by what it left open.
+    const ids = new Set([...this.#s.ids, ...settled, ...this.#open])
+    this.#spots = new Map([...ids].map((id) => [id, settled.has(id) ? 'settled' : 'new']))
   }
 
   #step(what: string, run: () => void): Step {
@@ -127,8 +134,9 @@ export class Program {
     this.#open.delete(id)
     this.#tellOf(id)
     if (this.#open.size > 0) return
-    const orders = this.#early.filter((order) => order.do !== 'go')
-    this.#early = this.#early.filter((order) => order.do === 'go')
+    const ends = (order: Order) => order.do === 'stop' || order.do === 'quit'
+    const orders = this.#early.filter(ends)
+    this.#early = this.#early.filter((order) => !ends(order))
     for (const order of orders) this.command(order)
   }
 
@@ -159,9 +167,19 @@ export class Program {
       }
   }
 
-  #stop(): void {
+  /** What comes later is armed and injected at once; what is known is not heard. */
+  #join(ids: string[]): void {
+    for (const id of ids) {
+      if (this.#spots.has(id)) continue
+      this.#open.add(id)
+      this.#spots.set(id, 'journalled')
+    }
+  }
+
+  #stop(named?: string[]): void {
     const { task } = this.#s
-    for (const [id, spot] of this.#spots) {
+    for (const id of named ?? [...this.#spots.keys()]) {
+      const spot = this.#spots.get(id) ?? 'new'
       if (spot === 'settled') continue
       if (spot === 'new' || spot === 'armed')
         this.#say(id, 'settled', {

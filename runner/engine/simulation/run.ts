@@ -1,7 +1,8 @@
 import type { Plan } from '../../../model/plan.ts'
-import { type RunState, runStateSchema, type TargetState } from '../../../model/state.ts'
+import { type RunState, recordKey, runStateSchema, type TargetState } from '../../../model/state.ts'
 import { judgeRun } from '../../../model/verdict.ts'
 import type { FactBody } from '../fact.ts'
+import { pauseOf } from '../pause.ts'
 import { runState, shapeOf, target, taskState } from '../testing.ts'
 import { unheard } from '../unheard.ts'
 import { Program } from './program.ts'
@@ -41,12 +42,13 @@ export class Simulation {
   #stale: Runner[] = []
   #lives = 0
   #aborted = false
+  #paused = false
   done = false
 
   constructor(settings: SimulationSettings) {
     this.#s = settings
     this.targets = new Targets((id) =>
-      (this.stored?.tasks ?? []).some((t) => t.targets.some((one) => one.id === id)),
+      (this.stored?.tasks ?? []).some((t) => t.targets.some((one) => recordKey(one) === id)),
     )
     this.#holder = this.#begin()
   }
@@ -73,6 +75,8 @@ export class Simulation {
       { name: 'the runner is taken for dead', run: () => this.#replace(true) },
       { name: 'a state is stored', run: () => this.store(this.#holder) },
       { name: 'abort', run: () => this.#abort() },
+      { name: 'pause', run: () => this.#pause(true) },
+      { name: 'resume', run: () => this.#pause(false) },
       { name: 'a moment passes', run: () => this.#s.pass(60) },
       { name: 'time passes', run: () => this.#s.pass(1500) },
       { name: 'much time passes', run: () => this.#s.pass(9000) },
@@ -120,6 +124,7 @@ export class Simulation {
     if (adopted)
       opening.push({ fact: 'adopted', runner: 'r', instance: `i${this.#lives}` }, ...unheard(state))
     if (this.#aborted) opening.push({ fact: 'aborted', by: 'me' })
+    else opening.push(...this.#pauseFact(state))
     this.#lives++
     const runner = new Runner(this.#around(), state, opening)
     this.#holder = runner
@@ -174,13 +179,27 @@ export class Simulation {
   #injected(): string[] {
     return (this.stored?.tasks ?? [])
       .flatMap((t) => t.targets)
-      .flatMap(({ id, state }) => (state === 'injected' && this.targets.of(id).held ? [id] : []))
+      .filter(({ state }) => state === 'injected')
+      .map(recordKey)
+      .filter((key) => this.targets.of(key).held)
   }
 
   /** An annotation of the resource: every runner sees it. */
   #abort(): void {
     this.#aborted = true
     this.#holder.emit({ fact: 'aborted', by: 'me' })
+  }
+
+  /** Another annotation: what it says counts, not how often it was said. */
+  #pause(paused: boolean): void {
+    this.#paused = paused
+    for (const fact of this.#pauseFact(this.state)) this.#holder.emit(fact)
+  }
+
+  #pauseFact(state: RunState): FactBody[] {
+    if (this.#paused && !state.paused)
+      return [pauseOf('me', { plan: this.#s.plan, state, shapeOf })]
+    return state.paused && !this.#paused ? [{ fact: 'resumed', by: 'me' }] : []
   }
 
   #remove(program: Program): void {
@@ -196,8 +215,9 @@ export class Simulation {
     this.#begin()
   }
 
-  /** No runner is left that believes it holds the run. */
+  /** No runner is left that believes it holds the run, and nobody keeps it paused. */
   settle(): void {
+    this.#pause(false)
     for (const runner of this.#stale) runner.halt()
     this.#stale = []
   }

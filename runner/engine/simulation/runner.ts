@@ -2,6 +2,7 @@ import type { Plan } from '../../../model/plan.ts'
 import type { RunState, TargetState } from '../../../model/state.ts'
 import type { FactBody } from '../fact.ts'
 import { RunLoop } from '../loop.ts'
+import { isResting } from '../pause.ts'
 import type { FaultShape } from '../view.ts'
 import { act } from './acts.ts'
 import type { Program } from './program.ts'
@@ -122,6 +123,7 @@ export class Runner {
           node,
           start: atOnce ? 'now' : 'wait',
           task: () => named(this.state.tasks, name),
+          resting: () => isResting(this.state, named(this.state.tasks, name)),
           emit,
           durable: () => this.#durable(),
           turns: this.#around.turns,

@@ -1,6 +1,7 @@
 import type { TaskState } from '../../../model/state.ts'
-import { isEnded } from '../../../model/state.ts'
+import { isEnded, recordKey } from '../../../model/state.ts'
 import type { FactBody } from '../fact.ts'
+import { isLeaving } from '../view.ts'
 import type { Program } from './program.ts'
 import type { Turns } from './turns.ts'
 
@@ -12,6 +13,8 @@ export type SessionSettings = {
   node: string
   task(): TaskState
   start: 'now' | 'wait'
+  /** the run is paused */
+  resting(): boolean
   emit(fact: FactBody): void
   durable(): Promise<void>
   turns: Turns
@@ -29,6 +32,7 @@ export class Session {
   #heard = 0
   #stopping = false
   #over = false
+  #next = 1
   #armed = new Set<string>()
 
   constructor(settings: SessionSettings) {
@@ -40,7 +44,12 @@ export class Session {
   }
 
   begin(): void {
-    this.#running ??= this.#run().catch(() => {})
+    this.#running ??= this.#run().then(
+      () => {
+        this.#running = null
+      },
+      () => {},
+    )
   }
 
   isArmed(): boolean {
@@ -48,21 +57,32 @@ export class Session {
       this.#s.start === 'now' ||
       // The program has told the runner before us.
       (this.#attached && this.#adopted) ||
-      this.#mine().every((t) => this.#armed.has(t.id) || t.state !== 'targeted')
+      this.#mine().every((t) => t.round || this.#armed.has(t.id) || t.state !== 'targeted')
     )
   }
 
   /** What was sent by the record and is not known to be injected. */
   pushGo(): void {
+    if (!this.#attached || this.#s.resting()) return
     const { wave } = this.#s.task()
-    const targets = this.#mine().filter((t) => t.state === 'targeted' && t.wave < wave)
-    if (this.#attached && targets.length > 0)
-      this.#s.program.command({ do: 'go', targets: targets.map((t) => t.id) })
+    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
+    for (const how of ['go', 'join'] as const) {
+      const targets = sent.filter((t) => (t.holdMs === undefined) === (how === 'go')).map(recordKey)
+      if (targets.length > 0) this.#s.program.command({ do: how, targets })
+    }
+  }
+
+  suspend(): void {
+    const targets = this.#mine().filter(isLeaving).map(recordKey)
+    if (this.#attached && targets.length > 0) this.#s.program.command({ do: 'stop', targets })
   }
 
   stop(): void {
     this.#stopping = true
-    if (this.#attached) this.#s.program.command({ do: 'stop' })
+    if (!this.#attached) return
+    this.#s.program.command({ do: 'stop' })
+    const joined = this.#mine().filter((t) => !isEnded(t) && t.holdMs !== undefined)
+    if (joined.length > 0) this.#s.program.command({ do: 'stop', targets: joined.map(recordKey) })
   }
 
   async close(stored: () => Promise<void>): Promise<void> {
@@ -90,15 +110,18 @@ export class Session {
   async #run(): Promise<void> {
     const { task, emit, durable, program, turns, signal, node, start } = this.#s
     const nameOf = (attempt: number) => `${task().name}-${node}-${attempt}`
-    const newest = [1, 2, 3, 4, 5].findLast((n) => task().pods.includes(nameOf(n))) ?? 1
-    for (let attempt = newest; attempt <= attempts && !this.#over; attempt++) {
+    const names = Array.from({ length: 50 }, (_, i) => i + 1)
+    const newest = names.findLast((n) => task().pods.includes(nameOf(n))) ?? 1
+    const first = Math.max(this.#next, newest)
+    for (let attempt = first; attempt < first + attempts && !this.#over; attempt++) {
+      this.#next = attempt + 1
       const name = nameOf(attempt)
       this.#adopted = task().pods.includes(name)
       if (!this.#adopted || program.pod?.name !== name) {
         emit({ fact: 'pod-created', task: task().name, pod: name })
         await durable()
         await turns.take(`create ${name}`, signal)
-        program.create(name, attempt === 1 ? start : 'wait')
+        program.create(name, attempt === 1 && !this.#s.resting() ? start : 'wait')
       }
       await this.#serve(name)
       const open = this.#mine().some((t) => !isEnded(t))
@@ -109,7 +132,7 @@ export class Session {
       emit({
         fact: 'revert-failed',
         task: task().name,
-        target: t.id,
+        target: recordKey(t),
         remaining: ['by hand'],
         trouble: { code: 'HELPER_ERROR', reason: 'too many fault pods have gone' },
       })
@@ -139,7 +162,10 @@ export class Session {
     this.#streams++
     this.#heard = this.#s.task().acknowledged[this.#s.node] ?? 0
     if (this.#stopping) this.stop()
-    else this.pushGo()
+    else {
+      this.suspend()
+      this.pushGo()
+    }
   }
 
   #hear(): void {

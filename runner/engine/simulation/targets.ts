@@ -22,6 +22,10 @@ export class Targets {
   inject(id: string): void {
     const truth = this.of(id)
     if (!this.#recorded(id)) this.violations.push(`${id} was hit before it was on record`)
+    const [target] = id.split('#')
+    for (const [other, { held }] of this.all)
+      if (held && other !== id && other.split('#')[0] === target)
+        this.violations.push(`${id} was hit while ${other} was held`)
     truth.injects++
     truth.held = true
     if (truth.injects > 1) this.violations.push(`${id} was injected ${truth.injects} times`)

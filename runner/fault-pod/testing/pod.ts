@@ -11,6 +11,7 @@ import type {
   NodeLine,
   NodeOrder,
 } from '../../../model/fault-pod.ts'
+import { orderVariables } from '../../../model/order-env.ts'
 import type { PosedContainer } from './container.ts'
 
 /** The program as the image has it: one CommonJS file. */
@@ -78,7 +79,7 @@ export class PosedPod {
     this.journal = join(this.disk, 'run', 'task')
     this.#env = {
       PATH: process.env['PATH'] ?? '',
-      CHAOSPLANE_ORDER: JSON.stringify(order),
+      ...Object.fromEntries(orderVariables(order).map(({ name, value }) => [name, value])),
       CHAOSPLANE_JOURNAL: this.journal,
       CHAOSPLANE_ATTEMPT: String(order.attempt),
       CHAOSPLANE_HOST_ROOT: '',

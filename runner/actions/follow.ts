@@ -1,0 +1,56 @@
+import { sample, seededChance } from '../../model/chance.ts'
+import type { TaskPlan } from '../../model/plan.ts'
+import { countOf } from '../../model/selection.ts'
+import { recordKey } from '../../model/state.ts'
+import type { Action } from '../engine/action.ts'
+import { comparedWith, holdEnd, lateRecord, type Present } from '../engine/follow.ts'
+import { leastHoldMs } from '../engine/pause.ts'
+import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+
+/** Pause between two looks, milliseconds; each costs one to three reads with the account's rights. */
+const lookMs = 700
+/** One look, milliseconds. */
+const limitMs = 10_000
+
+type Io = Parameters<Carry<Action>>[2]
+
+/** Looks again and again for targets that have come while a fault is held, and records those that are to be hit. */
+export const follow: Carry<Extract<Action, { do: 'follow' }>> = async (action, actor, io) => {
+  const task = taskOf(actor, action.task)
+  let told = ''
+  while (!io.signal.aborted) {
+    await actor.clock.sleep(lookMs, io.signal).catch(() => {})
+    if (io.signal.aborted) return
+    try {
+      const signal = AbortSignal.any([io.signal, AbortSignal.timeout(limitMs)])
+      add(await actor.presentTargets(task, signal), task, { actor, io })
+    } catch (error) {
+      // What cannot be looked at, or has no room, changes nothing for those that are held.
+      const text = `[Target]: nobody is added: ${error instanceof Error ? error.message : error}`
+      if (io.signal.aborted || text === told) continue
+      told = text
+      io.emit({ fact: 'said', task: task.name, level: 'warn', text })
+    }
+  }
+}
+
+/** The share is kept over the targets that are there now: those that are held count, whatever they came as. */
+function add(present: Present[], task: TaskPlan, { actor, io }: { actor: Actor; io: Io }): void {
+  if (io.signal.aborted) return
+  const { name, selection, durationMs } = task
+  const state = stateOf(actor, name)
+  const { gone, held, fresh } = comparedWith(state, present)
+  for (const target of gone) io.emit({ fact: 'gone', task: name, target: recordKey(target) })
+  const until = holdEnd(state, durationMs)
+  const holdMs = Math.round(until - actor.clock.now())
+  const isNamed = selection.pods.length > 0 || selection.workloads.some(isByName)
+  const missing = (isNamed ? present.length : countOf(selection.share, present.length)) - held
+  if (holdMs < leastHoldMs || missing <= 0 || fresh.length === 0) return
+  const chance = seededChance(actor.state().seed, `${name}/late/${state.targets.length}`)
+  const targets = sample(fresh, missing, chance).map((t) => lateRecord(t, state, { holdMs, until }))
+  mustFit(actor, name, targets)
+  io.emit({ fact: 'joined', task: name, targets })
+}
+
+const isByName = ({ kind, names }: TaskPlan['selection']['workloads'][number]): boolean =>
+  kind === 'pod' && names.length > 0
