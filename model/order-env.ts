@@ -4,6 +4,7 @@ const name = 'CHAOSPLANE_ORDER'
 /** Linux takes at most 128 KiB for one variable, name included. An order of 200 targets may need more. */
 const mostChars = 100_000
 
+/** The second is `_2`; the fault program reads them in this order (`runner/fault-pod/order-text.ts`). */
 const variable = (part: number): string => (part === 0 ? name : `${name}_${part + 1}`)
 
 /**
@@ -18,15 +19,4 @@ export function orderVariables(order: NodeOrder): { name: string; value: string 
     name: variable(part),
     value: text.slice(part * mostChars, (part + 1) * mostChars),
   }))
-}
-
-/** The JSON text of an order, undefined when there is none. */
-export function orderText(env: Readonly<Record<string, string | undefined>>): string | undefined {
-  let text = env[name]
-  for (let part = 1; text !== undefined; part++) {
-    const more = env[variable(part)]
-    if (more === undefined) break
-    text += more
-  }
-  return text
 }

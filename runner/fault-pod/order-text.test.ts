@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
-import type { NodeOrder } from './fault-pod.ts'
-import { orderText, orderVariables } from './order-env.ts'
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import { orderVariables } from '../../model/order-env.ts'
+import { orderText } from './order-text.ts'
 
 const orderOf = (count: number, length: number): NodeOrder => ({
   protocol: 1,
