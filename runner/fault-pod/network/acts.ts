@@ -46,6 +46,18 @@ function isDue(effect: Effect): boolean {
   return round === roundsBetweenLooks
 }
 
+/** What is seen of it; null: it is not there; undefined: it cannot be seen now. */
+function seenOf({ network, by }: NetworkPlan, look: NodeLook): string | null | undefined {
+  const pid = doorOf(network, look)
+  if (pid === null) return null
+  try {
+    return meansOf(by).seen(by, asking(pid, look), look)
+  } catch (thrown) {
+    if (thrown instanceof NodeTrouble) return undefined
+    throw thrown
+  }
+}
+
 type Acts = Pick<
   NodeFault<unknown, NetworkPlan>,
   'inject' | 'verify' | 'alive' | 'revert' | 'proof' | 'undo'
@@ -59,18 +71,17 @@ export const networkActs: Acts = {
     meansOf(by).inject(by, running(pid, hands), hands)
   },
 
-  verify({ network, what, by }, look) {
-    const pid = doorOf(network, look)
-    const seen = pid === null ? null : meansOf(by).seen(by, asking(pid, look), look)
-    return seen === null ? null : { evidence: `${what}: ${seen}`, sound: 1 }
+  verify(plan, look) {
+    const seen = seenOf(plan, look)
+    return typeof seen === 'string' ? { evidence: `${plan.what}: ${seen}`, sound: 1 } : null
   },
 
-  alive({ network, by }, effect, look) {
-    const pid = doorOf(network, look)
-    if (pid === null) return 'the pod has ended, and its network with it'
-    if (!isDue(effect) || meansOf(by).seen(by, asking(pid, look), look) !== null) return null
-    return doorOf(network, look) === null
-      ? 'the pod has ended, and its network with it'
+  alive(plan, effect, look) {
+    const ended = 'the pod has ended, and its network with it'
+    if (doorOf(plan.network, look) === null) return ended
+    if (!isDue(effect) || seenOf(plan, look) !== null) return null
+    return doorOf(plan.network, look) === null
+      ? ended
       : "somebody has removed it from the pod's network"
   },
 

@@ -1,11 +1,6 @@
-import {
-  type Answer,
-  type FoundTarget,
-  type NodeLook,
-  NodeTrouble,
-} from '../../faults/node-fault.ts'
+import { type FoundTarget, type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
 import type { Match, Matches } from './matches.ts'
-import { complaint, type Inside, type Left, type Means, packetsOf } from './means.ts'
+import { complaint, type Inside, isThere, type Left, type Means, packetsOf } from './means.ts'
 
 type Family = 4 | 6
 /** The two makes of iptables: rules of nf_tables, or of the older ip_tables. */
@@ -133,11 +128,17 @@ export function planIptables(
   return { means: 'iptables', make, chain, device, tables: used }
 }
 
-const listed = (
-  plan: IptablesPlan,
-  family: Family,
-  { ask, look }: { ask: Inside; look: NodeLook },
-): Answer => ask([...program(plan, family, look), '-L', plan.chain, '-v', '-x', '-n'])
+type Sight = { ask: Inside; look: NodeLook }
+
+/** Whether our chain is there. Throws when that cannot be seen. */
+function hasChain(plan: IptablesPlan, family: Family, { ask, look }: Sight): boolean {
+  const answer = ask([...program(plan, family, look), '-S'])
+  isThere(answer, 'none is no answer')
+  return answer.stdout.split('\n').includes(`-N ${plan.chain}`)
+}
+
+const listed = (plan: IptablesPlan, family: Family, { ask, look }: Sight): string =>
+  ask([...program(plan, family, look), '-L', plan.chain, '-v', '-x', '-n']).stdout
 
 /** Packets that were dropped, out of `iptables -L -v -x`. */
 const dropped = (text: string): number =>
@@ -186,9 +187,10 @@ export const iptables: Means<IptablesPlan> = {
   },
 
   seen(plan, ask, look) {
-    const answers = plan.tables.map(({ family }) => listed(plan, family, { ask, look }))
-    if (answers.some(({ ok }) => !ok)) return null
-    const packets = answers.reduce((sum, { stdout }) => sum + dropped(stdout), 0)
+    const sight = { ask, look }
+    if (!plan.tables.every(({ family }) => hasChain(plan, family, sight))) return null
+    const lists = plan.tables.map(({ family }) => listed(plan, family, sight))
+    const packets = lists.reduce((sum, text) => sum + dropped(text), 0)
     return `dropped by chain ${plan.chain} of iptables-${plan.make} (match statistic); ${packetsOf(packets)} so far`
   },
 
@@ -203,7 +205,7 @@ export const iptables: Means<IptablesPlan> = {
   },
 
   left(plan, ask, look): Left {
-    const still = plan.tables.filter(({ family }) => listed(plan, family, { ask, look }).ok)
+    const still = plan.tables.filter(({ family }) => hasChain(plan, family, { ask, look }))
     if (still.length === 0)
       return { proof: `no chain ${plan.chain} of iptables is left in the pod's network` }
     return {
@@ -237,9 +239,9 @@ export const iptables: Means<IptablesPlan> = {
           : []),
       ]
     }),
-    ...plan.tables.map(
-      ({ family }) =>
-        `! in_net ${name(plan.make, family)} -w 2 -t mangle -L ${plan.chain} -n >/dev/null 2>&1 || exit 1`,
-    ),
+    ...plan.tables.flatMap(({ family }) => [
+      `rules=$(in_net ${name(plan.make, family)} -w 2 -t mangle -S) || exit 1`,
+      `! echo "$rules" | grep -q '^-N ${plan.chain}$' || exit 1`,
+    ]),
   ],
 }

@@ -1,4 +1,4 @@
-import type { Answer, Command, NodeLook } from '../../faults/node-fault.ts'
+import { type Answer, type Command, type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
 
 /** Runs a command in the network of the pod. */
 export type Inside = (command: Command, input?: string) => Answer
@@ -13,10 +13,11 @@ export type Left = { proof: string } | { left: string; remaining: string[] }
 export type Means<Plan> = {
   /** throws NodeTrouble; what was done until then is undone by `revert` */
   inject(plan: Plan, run: Inside, look: NodeLook): void
-  /** where it is at work and how many packets have met it; null: it is not there */
+  /** where it is at work and how many packets have met it; null: it is not there. Throws when that cannot be seen */
   seen(plan: Plan, ask: Inside, look: NodeLook): string | null
   /** idempotent, and harmless to what was never injected */
   revert(plan: Plan, run: Inside, look: NodeLook): void
+  /** throws when that cannot be seen: what was not seen to be gone is not gone */
   left(plan: Plan, ask: Inside, look: NodeLook): Left
   /** shell lines that call `in_net` for what is to run in the pod's network, and end with 1 when something is left */
   undo(plan: Plan): string[]
@@ -28,3 +29,16 @@ export const packetsOf = (count: number): string => `${count} packet${count === 
 /** The first line of what a program complained of. */
 export const complaint = ({ stderr, stdout }: Answer): string =>
   (stderr.trim() || stdout.trim()).split('\n')[0] ?? ''
+
+/**
+ * Whether a look found its object: false when the program says in these words that there is none. Throws NodeTrouble
+ * when it says anything else, or nothing in time: a starved node does not answer, and that is no proof.
+ */
+export function isThere(answer: Answer, absent: string): boolean {
+  if (answer.ok) return true
+  if (answer.stderr.includes(absent)) return false
+  throw new NodeTrouble(
+    'HELPER_ERROR',
+    `The pod's network cannot be looked at: ${complaint(answer) || 'no answer in time'}`,
+  )
+}

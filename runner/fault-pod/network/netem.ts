@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FoundTarget, type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
 import type { Matches } from './matches.ts'
-import { complaint, type Inside, type Left, type Means, packetsOf } from './means.ts'
+import { complaint, type Inside, isThere, type Left, type Means, packetsOf } from './means.ts'
 import { everything, filterLines } from './u32.ts'
 
 /**
@@ -146,33 +146,40 @@ function mustBeAlone(device: string, ask: Inside): void {
 
 const prefsOf = ({ pref }: NetemPlan['turn']): number[] => [pref, pref + 1]
 
-/** The commands that would remove what is left of ours; empty when nothing is. */
+const noDevice = 'Cannot find device'
+
+/** The queueing disciplines of a device; none when there is no such device. Throws when they cannot be seen. */
+function qdiscsOf(device: string, ask: Inside, ...flags: string[]): Qdisc[] {
+  const answer = ask(show(device, ...flags))
+  return isThere(answer, noDevice) ? qdiscs(answer.stdout) : []
+}
+
+function filtersOf(device: string, side: 'egress' | 'ingress', ask: Inside): string {
+  const answer = ask(['tc', 'filter', 'show', 'dev', device, side])
+  return isThere(answer, noDevice) ? answer.stdout : ''
+}
+
+/** The commands that would remove what is left of ours; empty when nothing is. Throws when that cannot be seen. */
 function remains({ way, device, handle, turn }: NetemPlan, ask: Inside): string[] {
-  if (way === 'root') {
-    const all = qdiscs(ask(show(device)).stdout)
-    return all.some((q) => q.handle === `${handle}:`)
+  if (way === 'root')
+    return qdiscsOf(device, ask).some((q) => q.handle === `${handle}:`)
       ? [`tc qdisc del dev ${device} root handle ${handle}:`]
       : []
-  }
-  const filters = ask(['tc', 'filter', 'show', 'dev', device, 'egress']).stdout
+  const filters = filtersOf(device, 'egress', ask)
   const prefs = prefsOf(turn).filter((pref) => filters.includes(` pref ${pref} `))
+  const there = isThere(ask(['ip', 'link', 'show', 'dev', turn.device]), 'does not exist')
   return [
     ...prefs.map((pref) => `tc filter del dev ${device} egress pref ${pref}`),
-    ...(ask(['ip', 'link', 'show', 'dev', turn.device]).ok
-      ? [`ip link del dev ${turn.device}`]
-      : []),
+    ...(there ? [`ip link del dev ${turn.device}`] : []),
     ...(turn.hook && isIdleHook(device, ask) ? [`tc qdisc del dev ${device} clsact`] : []),
   ]
 }
 
 /** The hook for filters is there and nobody uses it. */
-function isIdleHook(device: string, ask: Inside): boolean {
-  if (!qdiscs(ask(show(device)).stdout).some(({ kind }) => kind === 'clsact')) return false
-  return ['egress', 'ingress'].every((side) => {
-    const { ok, stdout } = ask(['tc', 'filter', 'show', 'dev', device, side])
-    return ok && stdout.trim() === ''
-  })
-}
+const isIdleHook = (device: string, ask: Inside): boolean =>
+  qdiscsOf(device, ask).some(({ kind }) => kind === 'clsact') &&
+  filtersOf(device, 'egress', ask).trim() === '' &&
+  filtersOf(device, 'ingress', ask).trim() === ''
 
 function batch(program: 'ip' | 'tc', lines: readonly string[], run: Inside): void {
   if (lines.length === 0) return
@@ -190,8 +197,7 @@ export const netem: Means<NetemPlan> = {
 
   seen({ way, device, handle, turn }, ask) {
     const on = way === 'root' ? device : turn.device
-    const all = qdiscs(ask(show(on, '-s')).stdout)
-    const found = all.find(
+    const found = qdiscsOf(on, ask, '-s').find(
       ({ kind, handle: h, parent }) =>
         kind === 'netem' && (h === `${handle}:` || parent === `${handle}:4`),
     )
@@ -228,7 +234,8 @@ export const netem: Means<NetemPlan> = {
     way === 'root'
       ? [
           `in_net tc qdisc del dev ${device} root handle ${handle}: 2>/dev/null`,
-          `! in_net tc qdisc show dev ${device} 2>/dev/null | grep -q ' ${handle}: '`,
+          'shown=$(in_net tc qdisc show) || exit 1',
+          `! echo "$shown" | grep -q ' ${handle}: dev ${device} '`,
         ]
       : [
           `for pref in ${prefsOf(turn).join(' ')}; do in_net tc filter del dev ${device} egress pref "$pref" 2>/dev/null; done`,
@@ -238,8 +245,12 @@ export const netem: Means<NetemPlan> = {
                 `[ -n "$(in_net tc filter show dev ${device} egress; in_net tc filter show dev ${device} ingress)" ] || in_net tc qdisc del dev ${device} clsact 2>/dev/null`,
               ]
             : []),
-          `left=$(in_net ip link show dev ${turn.device} 2>/dev/null; in_net tc filter show dev ${device} egress 2>/dev/null | grep -E ' pref (${prefsOf(turn).join('|')}) ')`,
-          `[ -z "$left" ]`,
+          'links=$(in_net ip -o link show) || exit 1',
+          `echo "$links" | grep -q ' ${turn.device}[:@]' && exit 1`,
+          // without the device there are no filters either
+          `echo "$links" | grep -q ' ${device}[:@]' || exit 0`,
+          `filters=$(in_net tc filter show dev ${device} egress) || exit 1`,
+          `! echo "$filters" | grep -qE ' pref (${prefsOf(turn).join('|')}) '`,
         ],
 }
 

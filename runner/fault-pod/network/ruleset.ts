@@ -1,6 +1,6 @@
 import { type NodeLook, NodeTrouble } from '../../faults/node-fault.ts'
 import type { Match, Matches } from './matches.ts'
-import { complaint, type Inside, type Means, packetsOf } from './means.ts'
+import { complaint, isThere, type Means, packetsOf } from './means.ts'
 
 /** What the kernel is asked to do with a packet that is meant. */
 export type Verdict = string
@@ -111,12 +111,6 @@ export function countOf(json: string): number | null {
 /** A table of nftables: nothing but ours is in it, and nobody else has one of this name. */
 export type TablePlan = { means: 'nft'; family: 'netdev' | 'inet'; table: string; ruleset: string }
 
-const gone = (plan: TablePlan, ask: Inside): boolean | string => {
-  const answer = ask(['nft', 'list', 'tables'])
-  if (!answer.ok) return `nft cannot look: ${complaint(answer)}`
-  return !answer.stdout.split('\n').includes(`table ${plan.family} ${plan.table}`)
-}
-
 /** Made in one transaction and removed in one. */
 export const table: Means<TablePlan> = {
   inject({ ruleset }, run) {
@@ -126,24 +120,25 @@ export const table: Means<TablePlan> = {
   },
 
   seen({ family, table }, ask) {
-    const { ok, stdout } = ask(['nft', '-j', 'list', 'table', family, table])
-    const packets = ok ? countOf(stdout) : null
-    return packets === null
-      ? null
-      : `lost in table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
+    const answer = ask(['nft', '-j', 'list', 'table', family, table])
+    if (!isThere(answer, 'No such file or directory')) return null
+    const packets = countOf(answer.stdout) ?? 0
+    return `lost in table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
   },
 
   revert({ family, table }, run) {
     run(['nft', 'delete', 'table', family, table])
   },
 
-  left(plan, ask) {
-    const is = gone(plan, ask)
-    if (is === true) return { proof: `no table ${plan.table} is left in the pod's network` }
-    return {
-      left: is === false ? `table ${plan.table} is still there` : is,
-      remaining: [`nft delete table ${plan.family} ${plan.table}`],
-    }
+  left({ family, table }, ask) {
+    const answer = ask(['nft', 'list', 'tables'])
+    isThere(answer, 'none is no answer')
+    return answer.stdout.split('\n').includes(`table ${family} ${table}`)
+      ? {
+          left: `table ${table} is still there`,
+          remaining: [`nft delete table ${family} ${table}`],
+        }
+      : { proof: `no table ${table} is left in the pod's network` }
   },
 
   undo: ({ family, table }) => [
