@@ -35,6 +35,8 @@ describe('what a cut is asked for', () => {
     ['PORTS', 'tcp: 80'],
     ['PORTS', 'icmp: [8]'],
     ['PORTS', 'tcp: [0]'],
+    ['POD_SELECTOR', 'app=web'],
+    ['NAMESPACE_SELECTOR', 'team=shop'],
   ])('refuses %s %s', (name, value) => {
     expect(() => fault.fromLitmus({ [name]: value }, '')).toThrow(BadTunable)
   })

@@ -61,6 +61,19 @@ function portsOf(tunables: Tunables): PodNetworkPartitionParams['ports'] {
   })
 }
 
+const selectors = ['POD_SELECTOR', 'NAMESPACE_SELECTOR'] as const
+
+/** A selector that is passed over would leave everybody cut off. */
+function refuseSelectors(tunables: Tunables): void {
+  const given = selectors.find((name) => textOf(tunables, name) !== '')
+  if (given)
+    throw new BadTunable(
+      given,
+      'peers are named by address or name here',
+      'write their addresses into DESTINATION_IPS, or use pod-network-policy where the CNI enforces policies',
+    )
+}
+
 /** Connections of a pod are cut, those that exist and new ones. */
 export const podNetworkPartition = defineFault({
   id: 'pod-network-partition',
@@ -79,6 +92,12 @@ export const podNetworkPartition = defineFault({
       text: 'egress: connections that the pod opens; ingress: those that others open to it; all: both.',
     },
     ...destinationTunables,
+    ...selectors.map((name) => ({
+      name,
+      dialect: 'litmus' as const,
+      default: '',
+      text: 'Refused: peers are named by address or name (pod-network-policy understands it).',
+    })),
     {
       name: 'PORTS',
       dialect: 'litmus',
@@ -99,11 +118,14 @@ export const podNetworkPartition = defineFault({
       text: 'egress: connections that the pod opens; ingress: those that others open to it; both.',
     },
   ],
-  fromLitmus: (tunables) => ({
-    directions: directionsOf(tunables, 'POLICY_TYPES'),
-    destinations: destinationsOf(tunables),
-    ports: portsOf(tunables),
-  }),
+  fromLitmus: (tunables) => {
+    refuseSelectors(tunables)
+    return {
+      directions: directionsOf(tunables, 'POLICY_TYPES'),
+      destinations: destinationsOf(tunables),
+      ports: portsOf(tunables),
+    }
+  },
   fromChaosplane: (tunables) => {
     const destinations = addressList(tunables, 'target_cidr')
     if (destinations.length > 0)
