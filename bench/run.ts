@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { idle, imageSize } from './cost.ts'
 import { abort, leaderKilled } from './endings.ts'
+import { finished } from './finished.ts'
 import { behindProbe, cold, deletion } from './injections.ts'
 import { Place } from './place.ts'
 import { Sheet } from './sheet.ts'
@@ -41,7 +42,7 @@ async function repeat(measured: { name: string; family: Family; runs: number }, 
 
 type Measuring = { place: Place; sheet: Sheet; failed: string[] }
 
-const families: { name: string; family: Family; once?: boolean }[] = [
+const families: { name: string; family: Family; once?: boolean; asked?: boolean }[] = [
   { name: 'idle', family: (place, sheet) => idle(place, sheet, 10), once: true },
   { name: 'pod-delete', family: deletion },
   { name: 'cold', family: cold },
@@ -49,6 +50,8 @@ const families: { name: string; family: Family; once?: boolean }[] = [
   { name: 'abort', family: abort },
   { name: 'leader', family: leaderKilled },
   { name: 'image', family: imageSize, once: true },
+  // by name only: it takes minutes, and leaves the cluster full
+  { name: 'finished', family: finished, once: true, asked: true },
 ]
 
 async function measure(at: Measuring, chosen: typeof families, runs: number): Promise<void> {
@@ -75,7 +78,7 @@ async function main(): Promise<number> {
   if (positionals.length > 0)
     throw new Error(`unknown: ${positionals.join(' ')}; there is log-service`)
   const only = values.only?.split(',')
-  const chosen = families.filter(({ name }) => only?.includes(name) ?? true)
+  const chosen = families.filter(({ name, asked }) => only?.includes(name) ?? !asked)
   if (chosen.length === 0)
     throw new Error(`--only takes names of ${families.map(({ name }) => name).join(', ')}`)
   const place = await Place.make(say)

@@ -82,12 +82,20 @@ export function ownRequests(events: AuditEvent[]): Map<string, number> {
   return count
 }
 
+export type Memory = {
+  rss: number
+  pss: number
+  /** the most that RSS ever was */
+  peak: number
+}
+
 /** Memory of the largest process of a pod, MB. */
-export function memoryOf(nodes: string[], podUid: string): { rss: number; pss: number } {
+export function memoryOf(nodes: string[], podUid: string): Memory {
   const group = podGroup(nodes, podUid)
   const all = (group ? processesIn(group) : []).map(({ pid }) => ({
     rss: megabytes(`/proc/${pid}/status`, 'VmRSS'),
     pss: megabytes(`/proc/${pid}/smaps_rollup`, 'Pss'),
+    peak: megabytes(`/proc/${pid}/status`, 'VmHWM'),
   }))
   const [largest] = all.toSorted((a, b) => b.rss - a.rss)
   if (!largest) throw new Error(`pod ${podUid} has no process on ${nodes.join(', ')}`)

@@ -20,7 +20,7 @@ const unitMs: Readonly<Record<string, number>> = {
 /** Timers hold at most 2^31 - 1 milliseconds; a longer one would fire at once. */
 export const longestMs = 576 * 3_600_000
 
-const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y
+const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y
 const plain = /^\d+(\.\d+)?$/
 
 const refuse = (value: unknown, why: string): BadDuration =>

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BadTunable, type Permission, type Tunables } from './fault.ts'
 import { textOf } from './tunable.ts'
 

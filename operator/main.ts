@@ -4,6 +4,7 @@ import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import { createEventRecorder } from '../lib/kube/events.ts'
 import { createElection } from '../lib/kube/lease.ts'
+import { stayLean } from '../lib/lean.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { drain } from './drain.ts'
 import { fieldManager } from './experiment/act.ts'
@@ -12,9 +13,10 @@ import { serveHealth } from './health.ts'
 import { createHolders, holderOf } from './holders.ts'
 import { type OperatorEnvironment, settingsFrom } from './settings.ts'
 
-/** `operator.mjs` leads or stands by; `operator.mjs drain` ends all runs and waits. */
+/** `operator.cjs` leads or stands by; `operator.cjs drain` ends all runs and waits. */
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env)
+  stayLean()
   const log = createLog({ program: 'operator', level: settings.logLevel })
   const stop = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const)
@@ -105,9 +107,7 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
   health.closeAllConnections()
 }
 
-try {
-  await main()
-} catch (err) {
+main().catch((err: unknown) => {
   createLog({ program: 'operator', level: 'info' }).error({ err }, 'the operator cannot go on')
   process.exit(1)
-}
+})

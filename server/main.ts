@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../lib/clock.ts'
+import { stayLean } from '../lib/lean.ts'
 import { createLog } from '../lib/log.ts'
 import { createApp } from './app.ts'
 import { settingsFrom } from './settings.ts'
@@ -12,6 +13,7 @@ const STOP_WITHIN_MS = 5000
 
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env)
+  stayLean()
   const log = createLog({ program: 'server', level: settings.logLevel })
   const { now } = systemClock
   mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })

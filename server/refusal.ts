@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 /** One thing that is wrong with a request. */
 export type Wrong = { path: string; reason: string; suggestion: string }

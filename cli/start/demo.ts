@@ -175,7 +175,7 @@ const appDocument = (name: string, image: DemoImage): Document =>
     {
       name,
       replicas: 2,
-      args: ['/app/demo.mjs'],
+      args: ['/app/demo.cjs'],
       env: [
         { name: 'APP_NAME', value: name },
         { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
@@ -205,7 +205,7 @@ const loadDocument = (image: DemoImage): Document =>
       name: loadDeployment,
       replicas: 1,
       args: [
-        '/app/demo.mjs',
+        '/app/demo.cjs',
         'load',
         ...demoDeployments.flatMap((name) => ['--url', `http://${name}.${demoNamespace}.svc/`]),
         '--rate',

@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
+import { leaveOut } from './leave-out.ts'
 
 const root = join(import.meta.dirname, '../..')
 
 /** The programs of the image: name in /app and the file that it starts from. */
 export const programs = {
-  'operator.mjs': 'operator/main.ts',
-  'runner.mjs': 'runner/main.ts',
-  'server.mjs': 'server/main.ts',
-  'demo.mjs': 'cli/start/demo-app/main.ts',
-  // one CommonJS file on Node's own modules: the quickest start that there is
+  'operator.cjs': 'operator/main.ts',
+  'runner.cjs': 'runner/main.ts',
+  'server.cjs': 'server/main.ts',
+  'demo.cjs': 'cli/start/demo-app/main.ts',
   'fault-pod.cjs': 'runner/fault-pod/main.ts',
 } as const
 
@@ -31,29 +31,8 @@ export async function bundle(folder: string): Promise<string[]> {
   return await readdir(folder)
 }
 
-const leftOut = `
-class LeftOut { constructor() { throw new Error('the generated Kubernetes API is not part of this program') } }
-// names are looked up on the prototype: whatever is imported is there, and none of it can be made
-module.exports = Object.create(new Proxy({}, { get: () => LeftOut }))`
-
-/**
- * client-node's generated API classes: 900 modules that none of the programs calls (lib/kube talks JSON). What is
- * used of the package is its kubeconfig and its WebSockets.
- */
-const withoutGeneratedApi: Plugin = {
-  name: 'without-generated-api',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /\/(models|types)\/|\/apis\/.*Api\.js$/ }, ({ importer }) =>
-      importer.includes('client-node/dist/')
-        ? { path: 'generated-api', namespace: 'left-out' }
-        : undefined,
-    )
-    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: leftOut }))
-  },
-}
-
 function optionsFor(name: string, entry: string, folder: string): BuildOptions {
-  const common: BuildOptions = {
+  return {
     entryPoints: [join(root, entry)],
     outfile: join(folder, name),
     absWorkingDir: root,
@@ -65,13 +44,12 @@ function optionsFor(name: string, entry: string, folder: string): BuildOptions {
     target: 'node24',
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [withoutGeneratedApi],
+    plugins: [leaveOut],
+    // an ES module asks each of Node's modules for all that it has, fetch included; require for what is used
+    format: 'cjs',
+    // the fault program is on Node's own modules: the quickest start that there is
+    ...(name === 'fault-pod.cjs' ? { packages: 'external' } : {}),
   }
-  if (name.endsWith('.cjs')) return { ...common, format: 'cjs', packages: 'external' }
-  // CommonJS packages inside an ES module still ask for require.
-  const js =
-    "import{createRequire as chaosplaneRequire}from'node:module';const require=chaosplaneRequire(import.meta.url);"
-  return { ...common, format: 'esm', banner: { js } }
 }
 
 if (import.meta.main) {

@@ -50,7 +50,8 @@ export interface KubeClient {
   get<T>(path: string, call: Call): Promise<T>
   /** like get, but undefined where nothing is */
   find<T>(path: string, call: Call): Promise<T | undefined>
-  list<T>(path: string, call: Call): Promise<Listed<T>>
+  /** all pages; with `trim`, no more than one page is held as it came */
+  list<T>(path: string, call: Call, trim?: (item: T) => T): Promise<Listed<T>>
   create<T>(path: string, body: unknown, call: CreateCall): Promise<T>
   /** server-side apply */
   apply<T>(path: string, body: unknown, call: ApplyCall): Promise<T>
@@ -135,7 +136,8 @@ export function createKubeClient(settings: KubeClientSettings): KubeClient {
         throw error
       }
     },
-    list: (path, call) => listPages((query) => json({ ...read(path, call), query })),
+    list: (path, call, trim) =>
+      listPages((query) => json({ ...read(path, call), query }), trim ?? ((item) => item)),
     create(path, body, call) {
       const repeatable = call.repeatable || hasName(body) ? 'if-lost' : 'if-refused'
       return json({ method: 'POST', path, call, body, contentType: jsonType, repeatable })
@@ -268,13 +270,14 @@ type ListBody<T> = {
 
 async function listPages<T>(
   page: (query: Record<string, string>) => Promise<ListBody<T>>,
+  trim: (item: T) => T,
 ): Promise<Listed<T>> {
   const items: T[] = []
   let from: string | undefined
   try {
     for (;;) {
       const body = await page({ limit: pageSize, ...(from ? { continue: from } : {}) })
-      items.push(...typed(body))
+      items.push(...typed(body).map(trim))
       from = body.metadata.continue
       if (!from) return { items, resourceVersion: body.metadata.resourceVersion }
     }
@@ -282,7 +285,7 @@ async function listPages<T>(
     if (!from || !isExpired(error)) throw error
     // the snapshot was compacted between two pages: one long answer cannot be
     const body = await page({})
-    return { items: typed(body), resourceVersion: body.metadata.resourceVersion }
+    return { items: typed(body).map(trim), resourceVersion: body.metadata.resourceVersion }
   }
 }
 

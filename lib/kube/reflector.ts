@@ -152,7 +152,7 @@ function createWaits(timing: ReflectorTiming, random: () => number): Waits {
 
 async function list<T extends KubeObject>(f: Following<T>, signal: AbortSignal): Promise<string> {
   const { client, path, query = {} } = f.options
-  const { items, resourceVersion } = await client.list<T>(path, { signal, query })
+  const { items, resourceVersion } = await client.list<T>(path, { signal, query }, f.store.trim)
   f.store.replace(items)
   return resourceVersion
 }

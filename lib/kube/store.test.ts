@@ -91,7 +91,7 @@ it('an index follows objects that move', () => {
 
 it('drops managedFields, and freezes when asked', () => {
   const store = createStore<Thing>({ frozen: true })
-  store.replace([thing('a', 1)])
+  store.replace([store.trim(thing('a', 1))])
   const kept = store.get('ns/a')
   expect(kept?.metadata.managedFields).toBeUndefined()
   expect(() => Object.assign(kept?.metadata ?? {}, { name: 'x' })).toThrow()

@@ -37,7 +37,9 @@ export interface Cache<T extends KubeObject> {
 
 /** A local copy of what one list and watch gives. */
 export interface Store<T extends KubeObject> extends Cache<T> {
-  /** takes in a whole list; what is missing in it was deleted */
+  /** what is kept of an object */
+  trim(raw: T): T
+  /** takes in a whole list of trimmed objects; what is missing in it was deleted */
   replace(items: T[]): void
   /** takes in one line of a watch */
   apply(event: WatchEvent<T>): void
@@ -66,15 +68,15 @@ export function createStore<T extends KubeObject>(options: StoreOptions<T> = {})
     index.remove(key)
     tell({ type: 'deleted', object: last })
   }
-  const put = (raw: T): void => {
-    const key = keyOf(raw)
+  const trim = (raw: T): T => (options.frozen ? deepFreeze(transform(raw)) : transform(raw))
+  const put = (object: T): void => {
+    const key = keyOf(object)
     const old = objects.get(key)
-    if (old && old.metadata.resourceVersion === raw.metadata.resourceVersion) return
+    if (old && old.metadata.resourceVersion === object.metadata.resourceVersion) return
     // same name, another life: the first one's deletion was not seen
-    const reborn = old && old.metadata.uid !== raw.metadata.uid
+    const reborn = old && old.metadata.uid !== object.metadata.uid
     if (reborn) drop(key, old)
     else if (old) index.remove(key)
-    const object = options.frozen ? deepFreeze(transform(raw)) : transform(raw)
     objects.set(key, object)
     index.add(key, object)
     tell(old && !reborn ? { type: 'updated', object, old } : { type: 'added', object })
@@ -98,6 +100,7 @@ export function createStore<T extends KubeObject>(options: StoreOptions<T> = {})
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    trim,
     replace(items) {
       const listed = new Set(items.map(keyOf))
       for (const [key, last] of objects) if (!listed.has(key)) drop(key, last)
@@ -107,11 +110,10 @@ export function createStore<T extends KubeObject>(options: StoreOptions<T> = {})
     },
     apply({ type, object }) {
       if (type === 'BOOKMARK') return
-      if (type !== 'DELETED') return put(object)
+      if (type !== 'DELETED') return put(trim(object))
       const key = keyOf(object)
       const last = objects.get(key)
-      if (last && last.metadata.uid === object.metadata.uid)
-        drop(key, options.frozen ? deepFreeze(transform(object)) : transform(object))
+      if (last && last.metadata.uid === object.metadata.uid) drop(key, trim(object))
     },
   }
 }

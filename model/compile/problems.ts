@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { BadDuration, parseDuration } from '../duration.ts'
 import type { Refusal } from '../plan.ts'
 import { nearest, suggest } from '../suggest.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { anything, cel, flag, listOf, span, text } from './pieces.ts'
 
 /** Group, version, names of the resource. */

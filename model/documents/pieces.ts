@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Marks what only the CRD needs; the generator copies every key that begins with `x-kubernetes-`. */
 export const cel = (

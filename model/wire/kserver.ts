@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Route } from './route.ts'
 
 /** Phases of a run and of its nodes, as the peer knows them. */

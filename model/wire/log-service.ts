@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Route } from './route.ts'
 
 /** One line of a log. `pos` starts at 1 and rises within a key. */

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 /** How one call looks on the wire. Client (`lib/http.ts`) and server are made from the same object. */
 export type Route = {

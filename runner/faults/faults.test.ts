@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { compile } from '../../model/compile/compile.ts'
 import type { Plan } from '../../model/plan.ts'
 import { faultCatalogue } from './catalogue.generated.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Spill } from '../../lib/spill.ts'
 
 /** Lines that are sent together; their text is in memory or in a file. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Spill } from '../../lib/spill.ts'
 import { scopeQuery } from '../../model/wire/kserver.ts'
 import type { Snapshot } from './snapshot.ts'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import { accessKeyHeader } from '../../model/wire/kserver.ts'
 import { requireSecret } from '../auth.ts'
 import { runRecord } from '../kserver/record.ts'

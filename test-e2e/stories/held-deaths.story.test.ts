@@ -71,7 +71,7 @@ it('a runner that is killed in mid-hold is replaced: same deadline, one injectio
     targets.find((t) => t.endsAt),
   )
   const [runner] = world.program('runner')
-  const killed = world.kill(runner, 'runner.mjs')
+  const killed = world.kill(runner, 'runner.cjs')
   const adopted = await story.until('the adoption', 30_000, ({ history }) =>
     history.find(({ object }) => object.status?.run?.adoptions === 1),
   )
@@ -95,7 +95,7 @@ it('a runner that is killed and comes back past the deadline puts the node back 
     targets.find((t) => t.endsAt),
   )
   const [runner] = world.program('runner')
-  world.kill(runner, 'runner.mjs')
+  world.kill(runner, 'runner.cjs')
   const back = await world.pods.until('the runner started again', 60_000, () => {
     const [now] = world.program('runner')
     const [status] = now?.status.containerStatuses ?? []
@@ -164,7 +164,7 @@ it('of two runners the other one takes over as soon as the first one does not ru
     await story.injected()
     const claim = story.object.metadata.annotations['chaos.chaosplane.io/claimed-by']
     const holder = world.program('runner').find((pod) => claim.startsWith(`${pod.metadata.name}/`))
-    const killed = world.kill(holder, 'runner.mjs')
+    const killed = world.kill(holder, 'runner.cjs')
     const adopted = await story.until('the adoption', 30_000, ({ history }) =>
       history.find(({ object }) => object.status?.run?.adoptions === 1),
     )

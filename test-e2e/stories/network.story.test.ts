@@ -131,7 +131,7 @@ describe.concurrent('packets', () => {
     const restarts = () => world.podsOf('loop')[0]?.status.containerStatuses[0].restartCount
     for (const count of [1, 2]) {
       await expect
-        .poll(() => attempt(() => world.kill(pod, 'demo.mjs')), { timeout: 8000 })
+        .poll(() => attempt(() => world.kill(pod, 'demo.cjs')), { timeout: 8000 })
         .not.toBe('failed')
       if (count === 1) await expect.poll(restarts, { timeout: 8000 }).toBe(count)
       expect((await heard(place, hearer, 100)).received).toBe(0)

@@ -137,7 +137,7 @@ it('a runner that dies while the run is paused: the next one keeps it paused, an
   const { story, cpu } = await burning('paused-orphan', 'orphaned')
   await pause(story, cpu)
   const [runner] = world.program('runner')
-  world.kill(runner, 'runner.mjs')
+  world.kill(runner, 'runner.cjs')
   await story.until('another runner', 30_000, ({ run }) => run.adoptions === 1)
   await delay(2000)
   expect(cpu.holds().length).toBe(1)

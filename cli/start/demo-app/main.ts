@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { startLoad } from './load.ts'
 import { createDemo } from './server.ts'
 
-/** The demo application: `node demo.mjs` serves, `node demo.mjs load --url URL …` asks. Only node's own modules. */
+/** The demo application: `node demo.cjs` serves, `node demo.cjs load --url URL …` asks. Only node's own modules. */
 const stopAsked = new Promise<void>((resolve) => {
   process.once('SIGTERM', () => resolve())
   process.once('SIGINT', () => resolve())
@@ -43,10 +43,13 @@ async function load(args: string[]): Promise<void> {
   say()
 }
 
-const [command, ...rest] = process.argv.slice(2)
-if (command === 'load') await load(rest)
-else if (command === undefined) await serve(process.env)
-else {
-  console.error(`unknown command "${command}"; use nothing to serve, or: load --url URL --rate N`)
-  process.exitCode = 64
+async function main([command, ...rest]: string[]): Promise<void> {
+  if (command === 'load') await load(rest)
+  else if (command === undefined) await serve(process.env)
+  else {
+    console.error(`unknown command "${command}"; use nothing to serve, or: load --url URL --rate N`)
+    process.exitCode = 64
+  }
 }
+
+void main(process.argv.slice(2))

@@ -71,6 +71,9 @@ tolerations: {{- toYaml . | nindent 2 }}
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 - name: LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+# one pool for all threads of a process: what one has freed is there for the others
+- name: MALLOC_ARENA_MAX
+  value: "1"
 {{- end }}
 
 {{- define "chaosplane.serverUrl" -}}

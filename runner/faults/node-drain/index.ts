@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { defineFault } from '../../../model/fault.ts'
 import { duration, yesOrNo } from '../../../model/tunable.ts'
 

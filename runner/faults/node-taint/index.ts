@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BadTunable, defineFault } from '../../../model/fault.ts'
 import { textOf } from '../../../model/tunable.ts'
 import { parseTaints, taintEffects, taintOf } from './taints.ts'

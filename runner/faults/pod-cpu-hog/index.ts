@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { defineFault } from '../../../model/fault.ts'
 import { wholeNumber } from '../../../model/tunable.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BadDuration, parseDuration } from '../../../model/duration.ts'
 import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
 import { textOf, wholeNumber, yesOrNo } from '../../../model/tunable.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
 import {
   addressList,
