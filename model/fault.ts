@@ -43,6 +43,10 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   params: z.ZodType<Params>
   /** pause between strikes, milliseconds, of an instant fault; null: one strike only */
   intervalMs?(params: Params, chance: () => number): number | null
+  /** pause between the targets of one strike, milliseconds; null: SEQUENCE decides */
+  pauseMs?(params: Params): number | null
+  /** which of the matching pods are taken, and in which order; absent: by chance */
+  order?(params: Params): 'random' | 'alphabetical' | 'reverse'
   /** the tunables that this fault reads, beside the common ones; for the catalogue and for «did you mean» */
   tunables: readonly {
     name: string

@@ -35,6 +35,8 @@ export type Selection = {
   container: string
   /** `one`: exactly one pod (percentage 0 or empty); `all`; or percent 1..100: max(1, floor(n*p/100)) */
   share: 'one' | 'all' | number
+  /** which of the matching pods are taken, and in which order they are hit; absent: by chance */
+  order?: 'alphabetical' | 'reverse'
 }
 
 /** What the experiment may say about the pods that we start for it. */

@@ -257,6 +257,17 @@ describe('choosing targets', () => {
     expect(await names(three, of)).toEqual(['demo/web-1-a', 'demo/web-1-b', 'demo/web-1-c'])
   })
 
+  it('takes the first by name, in that order, when it is told to', async () => {
+    const of = async (order: 'alphabetical' | 'reverse', share: Selection['share'] = 'all') =>
+      (await find(selection([{ names: ['web'] }], { order, share }))).map((t) => t.pod)
+    expect(await of('alphabetical')).toEqual(['web-1-a', 'web-1-b', 'web-1-c'])
+    expect(await of('reverse')).toEqual(['web-1-c', 'web-1-b', 'web-1-a'])
+    expect(await of('alphabetical', 67)).toEqual(['web-1-a', 'web-1-b'])
+    expect(await of('reverse', 'one')).toEqual(['web-1-c'])
+    const named = selection([{ kind: 'pod', names: ['db-0', 'alone'] }], { order: 'reverse' })
+    expect((await find(named)).map((t) => t.pod)).toEqual(['db-0', 'alone'])
+  })
+
   it('gives container, bare id, node, uid and owner', async () => {
     const [first] = await find(
       selection([{ names: ['web'] }], { container: 'side', nodeLabel: 'zone=b' }),

@@ -292,12 +292,28 @@ async function onNodes(look: Look, found: Found[], nodeLabel: string): Promise<F
   return found.filter(({ pod }) => names.has(pod.spec?.nodeName ?? ''))
 }
 
+const byName = (a: Found, b: Found): number => {
+  const [x, y] = [a.pod.metadata.name, b.pod.metadata.name]
+  return x < y ? -1 : x > y ? 1 : order(a, b)
+}
+
+/** As the selection wants them; by chance they have no order. */
+function ordered(found: Found[], wanted: Selection['order']): Found[] {
+  if (wanted === undefined) return found
+  const sorted = [...found].sort(byName)
+  return wanted === 'reverse' ? sorted.reverse() : sorted
+}
+
+type Choice = { count: number; chance: () => number; order: Selection['order'] }
+
 /** Running pods are taken first: what has no process yet cannot show an effect. */
-function take(found: Found[], count: number, chance: () => number): Found[] {
+function take(found: Found[], { count, chance, order: wanted }: Choice): Found[] {
   const runs = ({ pod }: Found): boolean => pod.status?.phase === 'Running'
-  const running = sample(found.filter(runs), count, chance)
+  const pick = (from: Found[], n: number): Found[] =>
+    wanted === undefined ? sample(from, n, chance) : ordered(from, wanted).slice(0, Math.max(0, n))
+  const running = pick(found.filter(runs), count)
   const rest = found.filter((f) => !runs(f))
-  return [...running, ...sample(rest, count - running.length, chance)]
+  return ordered([...running, ...pick(rest, count - running.length)], wanted)
 }
 
 /** How many of `of` a share is. */
@@ -306,13 +322,13 @@ export const countOf = (share: Selection['share'], of: number): number => {
   return share === 'one' ? 1 : Math.max(1, Math.floor((of * Math.min(share, 100)) / 100))
 }
 
-function chosen(selection: Selection, found: Found[], chance: () => number): FoundTarget[] {
+function chosen(selection: Selection, found: Found[], chance: () => number): Found[] {
   if (found.length === 0)
     throw refuse(
       `no pod matches ${describeSelection(selection)}: correct the target, or wait until its pods are there`,
     )
-  const taken = take(found, countOf(selection.share, found.length), chance)
-  return taken.map((f) => targetOf(f, selection.container))
+  const count = countOf(selection.share, found.length)
+  return take(found, { count, chance, order: selection.order })
 }
 
 async function namedPods(selection: Selection, look: Look): Promise<FoundTarget[]> {
@@ -352,7 +368,8 @@ export async function findTargets(
   const onNode = await onNodes(look, [...named, ...open], selection.nodeLabel)
   const sure = onNode.filter((f) => uids.has(f.pod.metadata.uid))
   const rest = onNode.filter((f) => !uids.has(f.pod.metadata.uid))
-  if (sure.length === 0) return chosen(selection, rest, chance)
-  const direct = sure.map((f) => targetOf(f, selection.container))
-  return rest.length === 0 ? direct : [...direct, ...chosen(selection, rest, chance)]
+  const byChoice = sure.length === 0 || rest.length > 0 ? chosen(selection, rest, chance) : []
+  return ordered([...sure, ...byChoice], selection.order).map((f) =>
+    targetOf(f, selection.container),
+  )
 }

@@ -11,6 +11,7 @@ import {
   type Json,
   Problems,
   refuseOtherKind,
+  refuseUnknown,
   saysNothing,
   schemaRefusals,
   unknownKeys,
@@ -147,9 +148,20 @@ function refuseUnknownParameters(values: Tunables, known: string[], problems: Pr
   }
 }
 
+function refuseUnknownTargets(target: Spec['target'], problems: Problems): void {
+  refuseUnknown(target, { path: 'spec.target', known: targetKeys, problems })
+  const at = 'spec.target.labelSelector'
+  const selector = target.labelSelector ?? {}
+  refuseUnknown(selector, { path: at, known: ['matchLabels', 'matchExpressions'], problems })
+  for (const [i, expression] of (selector.matchExpressions ?? []).entries()) {
+    const path = `${at}.matchExpressions[${i}]`
+    refuseUnknown(expression, { path, known: ['key', 'operator', 'values'], problems })
+  }
+}
+
 function noteUnused(spec: Spec, problems: Problems): void {
   unknownKeys(spec, { path: 'spec', known: specKeys, problems })
-  unknownKeys(spec.target, { path: 'spec.target', known: targetKeys, problems })
+  refuseUnknownTargets(spec.target, problems)
   unknownKeys(spec.action, { path: 'spec.action', known: actionKeys, problems })
   refuseShare(spec.target, problems)
   if (spec.rollback?.enabled === false)

@@ -1,4 +1,5 @@
 import { kubernetesChaosExperimentSchema } from '../documents/kubernetes-chaos-experiment.ts'
+import { longestMs } from '../duration.ts'
 import type { FaultCatalogue } from '../fault.ts'
 import type { Compiled, ProbeReference, TaskPlan } from '../plan.ts'
 import type { ProbePlan } from '../probe.ts'
@@ -6,6 +7,7 @@ import { suggest } from '../suggest.ts'
 import { podSettings } from './components.ts'
 import { faultNamed } from './faults.ts'
 import { checkName } from './names.ts'
+import { noteOverridden } from './overridden.ts'
 import { modeOf, readProbe } from './probe.ts'
 import type { At } from './probe-inputs.ts'
 import {
@@ -78,8 +80,11 @@ type Context = { path: string; problems: Problems; catalogue: FaultCatalogue }
 
 /** Image and log watcher are always written by the control plane: one note says that they do not count. */
 function noteImages(chaos: Json, path: string, problems: Problems): void {
-  if (!saysNothing(chaos['image']))
-    problems.note(`${path}.image is not used: faults run in the image of this product.`)
+  const unused = ['image', 'imagePullPolicy'].filter((key) => !saysNothing(chaos[key]))
+  if (unused.length > 0)
+    problems.note(
+      `${path}: ${unused.join(' and ')} ${unused.length > 1 ? 'are' : 'is'} not used: faults run in the image of this product.`,
+    )
   for (const key of ['args', 'command'])
     if (!saysNothing(chaos[key]))
       problems.refuse(`${path}.${key}`, 'faults of your own are not built', `leave ${key} out`)
@@ -119,12 +124,22 @@ function refuseTwins(probes: (ProbePlan | ProbeReference)[], { path, problems }:
     problems.refuse(path, `the probe ${twin} stands here twice`, 'name every probe of a task once')
 }
 
-function healthFields(chaos: Json): HealthFields {
+function healthFields(chaos: Json, { path, problems }: At): HealthFields {
   const timeouts = object(object(chaos['components'])['statusCheckTimeouts'])
+  const at = `${path}.components.statusCheckTimeouts`
+  unknownKeys(timeouts, { path: at, known: ['delay', 'timeout'], problems })
+  const seconds = (key: 'delay' | 'timeout', unset: number): number => {
+    const written = timeouts[key]
+    if (written === null || written === undefined || written === '') return unset
+    const value = Number(written)
+    if (typeof written !== 'boolean' && value >= 0) return Math.min(value * 1000, longestMs)
+    problems.refuse(`${at}.${key}`, 'it is not a number of seconds', 'write for example 180')
+    return unset
+  }
   return {
     on: chaos['defaultHealthCheck'] === true,
-    delay: timeouts['delay'],
-    timeout: timeouts['timeout'],
+    delayMs: seconds('delay', 2000),
+    timeoutMs: Math.max(1, seconds('timeout', 180_000)),
   }
 }
 
@@ -185,7 +200,13 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
   const where = { dialect: 'litmus' as const, path: `${at}.experiment`, problems }
   const fault = faultNamed(written, catalogue, where)
   const common =
-    fault && commonSettings(values, { fault, fields: healthFields(chaos), problems, pathOf })
+    fault &&
+    commonSettings(values, {
+      fault,
+      fields: healthFields(chaos, { path: at, problems }),
+      problems,
+      pathOf,
+    })
   const selection = selectionOf(targets, values, {
     path: `${path}.definition.targets`,
     problems,
@@ -195,6 +216,7 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
     ...(fault?.kinds ? { kinds: fault.kinds } : {}),
   })
   if (fault === null) return null
+  noteOverridden(values, { selection, targets: fault.targets }, { problems, pathOf })
   judgeNames({ values, blank }, fault, { path: `${at}.env`, problems, pathOf })
   const params = guarded(() => fault.fromLitmus(values, written), { problems, pathOf })
   if (params === null || common === null || read.weight === null) return null
@@ -208,12 +230,13 @@ function compileTask(task: Json, context: Context): TaskPlan | null {
   })
   if (problems.refusals.length > before) return null
   const { share: _share, ...settings } = common
+  const order = fault.order?.(params) ?? 'random'
   return {
     name: read.name,
     fault: fault.id,
     faultWritten: written,
     params,
-    selection,
+    selection: order === 'random' ? selection : { ...selection, order },
     probes: read.probes,
     ...settings,
     ...dynamic,

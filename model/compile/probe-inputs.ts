@@ -161,6 +161,8 @@ export function httpInputs(inputs: Json, at: At): HttpInputs {
     'responseTimeout',
   ]
   unknownKeys(inputs, { ...at, known: body === inputs ? [...all, ...known] : all })
+  if (!saysNothing(inputs['responseTimeout']))
+    at.problems.note(`${at.path}.responseTimeout is not used; runProperties.probeTimeout counts.`)
   const both = !saysNothing(body['responseCode']) && !saysNothing(body['responseBody'])
   if (both)
     there.problems.refuse(

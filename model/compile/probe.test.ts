@@ -184,3 +184,36 @@ describe('files of a probe', () => {
     ])
   })
 })
+
+describe('how a probe is run', () => {
+  const of = (runProperties: object, more: object = {}) =>
+    parseProbe(
+      { name: 'p', type: 'http', 'httpProbe/inputs': { url: 'https://a' }, runProperties, ...more },
+      'SOT',
+    )
+  const runOf = (runProperties: object) => {
+    const parsed = of(runProperties)
+    return parsed.ok ? parsed.probe.run : parsed.refusals
+  }
+  it('reads the verbosity, and refuses one that there is not', () => {
+    expect(runOf({ verbosity: 'Debug' })).toMatchObject({ verbosity: 'debug' })
+    expect(runOf({ verbosity: '' })).toMatchObject({ verbosity: 'info' })
+    expect(runOf({ verbosity: 'debugg' })).toMatchObject([
+      { path: 'runProperties.verbosity', suggestion: 'did you mean debug?' },
+    ])
+  })
+  it('reads the older delay as number or text, and refuses what is none', () => {
+    expect(runOf({ initialDelaySeconds: '3' })).toMatchObject({ initialDelayMs: 3000 })
+    for (const initialDelaySeconds of ['soon', -1, true])
+      expect(runOf({ initialDelaySeconds })).toMatchObject([
+        { path: 'runProperties.initialDelaySeconds' },
+      ])
+  })
+  it('says what is not used', () => {
+    const parsed = of({ evaluationTimeout: '5s' }, { data: 'kind: Pod' })
+    expect(parsed.ok && parsed.notes).toEqual([
+      'runProperties.evaluationTimeout is not used; probeTimeout counts.',
+      'data is not used: a probe creates nothing.',
+    ])
+  })
+})

@@ -113,6 +113,29 @@ function flagOf(run: Json, key: string, at: At): boolean {
   return false
 }
 
+/** The older way to say initialDelay, a bare number; milliseconds. */
+function delaySecondsOf(run: Json, at: At): number {
+  const written = run['initialDelaySeconds']
+  if (written === null || written === undefined || written === '') return defaultRun.initialDelayMs
+  const seconds = typeof written === 'boolean' ? Number.NaN : Number(written)
+  if (seconds >= 0 && seconds * 1000 <= longestMs) return seconds * 1000
+  at.problems.refuse(
+    `${at.path}.initialDelaySeconds`,
+    `${JSON.stringify(written)} is not a number of seconds from 0 to 576h, the longest that is kept`,
+    'write for example 5',
+  )
+  return defaultRun.initialDelayMs
+}
+
+const verbosities = ['info', 'debug'] as const
+
+function verbosityOf(run: Json, at: At): RunProperties['verbosity'] {
+  const written = textField(run, 'verbosity', at).trim()
+  return written === ''
+    ? 'info'
+    : (at.problems.oneOf(`${at.path}.verbosity`, written, verbosities) ?? 'info')
+}
+
 function runOf(envelope: Json, at: At): RunProperties {
   const run = envelope['runProperties'] ?? {}
   const there = { path: `${at.path}runProperties`, problems: at.problems }
@@ -121,17 +144,13 @@ function runOf(envelope: Json, at: At): RunProperties {
     return { ...defaultRun }
   }
   unknownKeys(run, { ...there, known: runKeys })
+  if (!saysNothing(run['evaluationTimeout']))
+    there.problems.note(`${there.path}.evaluationTimeout is not used; probeTimeout counts.`)
   const span = (keys: readonly string[], unset: number): number => {
     const key = keys.find((k) => !saysNothing(run[k])) ?? keys[0] ?? ''
     return at.problems.span(`${there.path}.${key}`, run[key], unset) ?? unset
   }
-  const delaySeconds = run['initialDelaySeconds']
-  if (typeof delaySeconds === 'number' && delaySeconds * 1000 > longestMs)
-    at.problems.refuse(
-      `${there.path}.initialDelaySeconds`,
-      'it is longer than 576h, the longest that is kept',
-      'write for example 5',
-    )
+  const delayMs = delaySecondsOf(run, there)
   const timeoutMs = span(['probeTimeout', 'timeout'], defaultRun.timeoutMs)
   if (timeoutMs < 1)
     at.problems.refuse(
@@ -147,14 +166,9 @@ function runOf(envelope: Json, at: At): RunProperties {
       span(['probePollingInterval', 'pollingInterval'], defaultRun.pollingMs),
       100,
     ),
-    initialDelayMs: span(
-      ['initialDelay'],
-      typeof delaySeconds === 'number'
-        ? Math.max(0, delaySeconds * 1000)
-        : defaultRun.initialDelayMs,
-    ),
+    initialDelayMs: span(['initialDelay'], delayMs),
     stopOnFailure: flagOf(run, 'stopOnFailure', there),
-    verbosity: String(run['verbosity'] ?? '').toLowerCase() === 'debug' ? 'debug' : 'info',
+    verbosity: verbosityOf(run, there),
   }
 }
 
@@ -202,6 +216,8 @@ export function readProbe(
   const title = String(envelope['name'] ?? '').trim() || name
   if (title === '') problems.refuse(`${prefix}name`, 'it is missing', 'give the probe a name')
   const inputs = type === null ? null : inputsOf(envelope, type, at)
+  if (!saysNothing(envelope['data']))
+    problems.note(`${prefix}data is not used: a probe creates nothing.`)
   if (type === null || inputs === null || when === null) return null
   const common = { name: title, mode: when, run }
   const probe: ProbePlan = (() => {

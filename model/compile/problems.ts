@@ -66,6 +66,20 @@ export function unknownKeys(
   }
 }
 
+/** A field about targets that nobody reads may have been meant to narrow them: it is refused, whatever its name. */
+export function refuseUnknown(
+  value: Json,
+  { path, known, problems }: { path: string; known: readonly string[]; problems: Problems },
+): void {
+  for (const key of Object.keys(value))
+    if (!known.includes(key) && !saysNothing(value[key]))
+      problems.refuse(
+        `${path}.${key}`,
+        'there is no such field here, and without it more might be hit than was meant',
+        suggest(key, known),
+      )
+}
+
 /** `spec.tasks[0].name` out of the parts of a path. */
 export const pathText = (parts: readonly PropertyKey[]): string =>
   parts

@@ -4,7 +4,7 @@ import { type Selection, type WorkloadKind, type WorkloadSelector, workloadKinds
 import { textOf } from '../tunable.ts'
 import { checkName, isBlank, type NameOf, nameList, refuseBlank } from './names.ts'
 import type { At } from './probe-inputs.ts'
-import { isObject, type Json, type Problems, saysNothing, unknownKeys } from './problems.ts'
+import { isObject, type Json, type Problems, refuseUnknown, saysNothing } from './problems.ts'
 import { workloadNames } from './tunables.ts'
 
 /** The selector when it can be read, else an empty text after a refusal. */
@@ -72,14 +72,14 @@ const asText = (value: unknown): string =>
 
 function fromSelectors(selectors: Json, at: At): WorkloadSelector[] {
   const { problems } = at
-  unknownKeys(selectors, { ...at, known: ['workloads', 'pods'] })
+  refuseUnknown(selectors, { ...at, known: ['workloads', 'pods'] })
   const list = (key: string): [number, Json][] => {
     const entries = Array.isArray(selectors[key]) ? (selectors[key] as unknown[]) : []
     return [...entries.entries()].filter((pair): pair is [number, Json] => isObject(pair[1]))
   }
   const workloads = list('workloads').flatMap(([i, entry]) => {
     const path = `${at.path}.workloads[${i}]`
-    unknownKeys(entry, { path, known: ['kind', 'namespace', 'names', 'labels'], problems })
+    refuseUnknown(entry, { path, known: ['kind', 'namespace', 'names', 'labels'], problems })
     const { kind, namespace, names, labels } = entry
     return workload(
       { kind: asText(kind), namespace: asText(namespace), names, labels },
@@ -88,7 +88,7 @@ function fromSelectors(selectors: Json, at: At): WorkloadSelector[] {
   })
   const pods = list('pods').flatMap(([i, entry]) => {
     const path = `${at.path}.pods[${i}]`
-    unknownKeys(entry, { path, known: ['namespace', 'names'], problems })
+    refuseUnknown(entry, { path, known: ['namespace', 'names'], problems })
     const written = {
       kind: 'pod',
       namespace: asText(entry['namespace']),
@@ -162,7 +162,7 @@ export function selectionOf(
 ): Selection {
   const { path, problems, pathOf, share } = at
   const written = isObject(targets) ? targets : {}
-  unknownKeys(written, { path, known: ['selectors', 'application', 'mode'], problems })
+  refuseUnknown(written, { path, known: ['selectors', 'application', 'mode'], problems })
   if (!saysNothing(written['application']))
     problems.refuse(
       `${path}.application`,

@@ -1,4 +1,3 @@
-import { longestMs } from '../duration.ts'
 import { BadTunable, type FaultDefinition, type Tunables } from '../fault.ts'
 import type { TaskPlan } from '../plan.ts'
 import { nearest } from '../suggest.ts'
@@ -55,8 +54,12 @@ export const commonTunables = [
   },
 ] as const
 
-const percentageNames = ['POD_AFFECTED_PERCENTAGE', 'PODS_AFFECTED_PERC', 'POD_AFFECTED_PERC']
-const nodePercentageNames = ['NODES_AFFECTED_PERCENTAGE', 'NODES_AFFECTED_PERC']
+export const percentageNames = [
+  'POD_AFFECTED_PERCENTAGE',
+  'PODS_AFFECTED_PERC',
+  'POD_AFFECTED_PERC',
+]
+export const nodePercentageNames = ['NODES_AFFECTED_PERCENTAGE', 'NODES_AFFECTED_PERC']
 
 /** Tunables of faults that act on nodes, beside the common ones. */
 export const nodeTunables = [
@@ -232,24 +235,22 @@ function sequenceOf(values: Tunables): 'serial' | 'parallel' {
 }
 
 /** Health check of a task: the tunable counts before the field, and DEFAULT_APP_HEALTH_CHECK is its older name. */
-export type HealthFields = { on: boolean; delay: unknown; timeout: unknown }
+export type HealthFields = { on: boolean; delayMs: number; timeoutMs: number }
 
 function healthOf(values: Tunables, fields: HealthFields): TaskPlan['healthCheck'] {
   const name =
     textOf(values, 'DEFAULT_HEALTH_CHECK') === ''
       ? 'DEFAULT_APP_HEALTH_CHECK'
       : 'DEFAULT_HEALTH_CHECK'
-  const seconds = (value: unknown, unset: number): number =>
-    typeof value === 'number' && value >= 0 ? Math.min(value * 1000, longestMs) : unset
   const delayMs = duration(values, {
     name: 'STATUS_CHECK_DELAY',
     minMs: 0,
-    unset: seconds(fields.delay, 2000),
+    unset: fields.delayMs,
   })
   const timeoutMs = duration(values, {
     name: 'STATUS_CHECK_TIMEOUT',
     minMs: 1,
-    unset: seconds(fields.timeout, 180_000),
+    unset: fields.timeoutMs,
   })
   return yesOrNo(values, name, fields.on) ? { delayMs, timeoutMs } : null
 }

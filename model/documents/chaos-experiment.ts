@@ -23,7 +23,7 @@ const duration = (description: string) =>
     .describe(description)
 
 const expression = z
-  .object({
+  .looseObject({
     key: z.string().max(317).describe('Label key.'),
     operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('How it is compared.'),
     values: listOf(z.string().max(63), 100, 'Values for In and NotIn.'),
@@ -35,7 +35,7 @@ const target = z
     kind: z.enum(['Pod', 'Node']).describe('What is hit: Pod or Node.'),
     namespace: z.string().max(63).optional().describe('Namespace of the pods.'),
     labelSelector: z
-      .object({
+      .looseObject({
         matchLabels: z
           .record(z.string(), z.string().max(63))
           .nullish()

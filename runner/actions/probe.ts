@@ -1,9 +1,11 @@
+import type { TaskPlan } from '../../model/plan.ts'
 import type { ProbeOutcome, ProbePlan } from '../../model/probe.ts'
 import type { Action } from '../engine/action.ts'
 import type { ProbePhase } from '../engine/fact.ts'
 import { isPast } from '../engine/view.ts'
 import { evaluateProbe } from '../probes/evaluate.ts'
 import { watchProbe } from '../probes/loop.ts'
+import type { ProbeIo } from '../probes/probe-io.ts'
 import { type Actor, type Carry, stateOf, taskOf } from './actor.ts'
 
 function probeOf(actor: Actor, task: string, name: string): ProbePlan {
@@ -14,6 +16,22 @@ function probeOf(actor: Actor, task: string, name: string): ProbePlan {
 
 type Io = Parameters<Carry<Action>>[2]
 type Judged = { task: string; probe: ProbePlan; phase: ProbePhase; mask(text: string): string }
+
+type Loud = { probe: ProbePlan; phase: ProbePhase; emit: Io['emit'] }
+
+/** The world of a probe; with verbosity debug every try is a line in the log of its task. */
+function worldOf(actor: Actor, task: TaskPlan, { probe, phase, emit }: Loud): ProbeIo {
+  const world = actor.probeIo(task)
+  if (probe.run.verbosity !== 'debug') return world
+  return {
+    ...world,
+    onTry(outcome, tries) {
+      const { outcome: what, detail } = masked(outcome, actor.mask)
+      const text = `[Probe]: ${probe.name} (${phase}) try ${tries} ${what}: ${detail}`
+      emit({ fact: 'said', task: task.name, level: 'info', text })
+    },
+  }
+}
 
 /** What is told of an outcome: never a secret of the probe. */
 function masked(outcome: ProbeOutcome, mask: (text: string) => string): ProbeOutcome {
@@ -57,8 +75,9 @@ export const probe: Carry<Extract<Action, { do: 'probe' }>> = async (action, act
   const judged: Judged = { task: task.name, probe: plan, phase: action.phase, mask }
   const recovery = action.phase === 'post' ? actor.plan.recoveryMs : null
   const end = actor.clock.now() + (recovery ?? 0)
+  const world = worldOf(actor, task, { probe: plan, phase: action.phase, emit: io.emit })
   for (let evaluations = 1; ; evaluations++) {
-    const outcome = await evaluateProbe(plan, actor.probeIo(task), io.signal)
+    const outcome = await evaluateProbe(plan, world, io.signal)
     if (io.signal.aborted) return
     if (outcome.outcome !== 'failed' || actor.clock.now() + recoveryPollMs > end)
       return tell(io, judged, outcome, evaluations)
@@ -101,7 +120,8 @@ export const watch: Carry<Extract<Action, { do: 'watch' }>> = async (action, act
     last = outcome
     if (clock.now() - toldAt >= progressMs) say(outcome)
   }
-  const ended = await watchProbe(plan, actor.probeIo(task), {
+  const world = worldOf(actor, task, { probe: plan, phase: 'during', emit: io.emit })
+  const ended = await watchProbe(plan, world, {
     signal: io.signal,
     onOutcome: progress,
   })

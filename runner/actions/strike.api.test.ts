@@ -121,6 +121,24 @@ it('an abort between two targets leaves the rest untouched, and says so', async 
   expect(await left('turns')).toBe(2)
 })
 
+it('pods of one round go by name, with the pause that is asked for between them', async () => {
+  await makePods('paced', 4)
+  const params = faultCatalogue['pod-delete']?.fromLitmus(
+    { FORCE: 'true', POD_TERMINATION_ORDER: 'reverse', INTER_POD_KILL_INTERVAL_SECONDS: '0.3' },
+    'pod-delete',
+  )
+  const task = taskOf('paced', { params: params ?? {}, durationMs: 3000 })
+  const selection = { ...task.selection, order: 'reverse' as const, share: 75 }
+  const loop = loopOf({ ...task, selection }, runState([taskState('kill')]))
+  expect(await loop.run(AbortSignal.timeout(20_000))).toBe('finished')
+  const hit = [...(loop.state.tasks[0]?.targets ?? [])]
+  expect(hit.map((t) => t.name)).toEqual(['paced-3', 'paced-2', 'paced-1'])
+  const at = hit.map((t) => t.injectedAt ?? 0)
+  expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(290)
+  expect((at[2] ?? 0) - (at[1] ?? 0)).toBeGreaterThanOrEqual(290)
+  expect(await left('paced')).toBe(1)
+})
+
 it('the end of the duration does the same, and is an error', async () => {
   await makePods('short', 3)
   const task = taskOf('short', { sequence: 'serial', durationMs: 500 })

@@ -48,7 +48,8 @@ async function strikeWave(
   }
   await actor.durable(io.signal)
   const open = recorded().filter((t) => t.state === 'targeted')
-  if (task.sequence === 'serial') await oneByOne(open, task, actor, io)
+  const pause = pauseOf(task, actor)
+  if (pause !== null) await oneByOne(open, { pause, task, actor }, io)
   else {
     const pool = new PQueue({ concurrency: atOnce })
     await pool.addAll(open.map((target) => () => hit(target, task, actor, io)))
@@ -108,15 +109,21 @@ async function whoIsThere(
   }
 }
 
+/** Pause between the targets of one strike, milliseconds; null: all at once. */
+function pauseOf(task: TaskPlan, actor: Actor): number | null {
+  const { pauseMs, intervalMs } = faultOf(actor, task)
+  const own = pauseMs?.(task.params) ?? null
+  if (own !== null || task.sequence === 'parallel') return own
+  return intervalMs?.(task.params, actor.context.random) ?? 0
+}
+
 async function oneByOne(
   targets: TargetState[],
-  task: TaskPlan,
-  actor: Actor,
+  { pause, task, actor }: { pause: number; task: TaskPlan; actor: Actor },
   io: StrikeIo,
 ): Promise<void> {
   const state = stateOf(actor, task.name)
   const end = (state.chaosAt ?? actor.clock.now()) + task.durationMs
-  const pause = faultOf(actor, task).intervalMs?.(task.params, actor.context.random) ?? 0
   for (const [i, target] of targets.entries()) {
     const left = Math.max(0, end - actor.clock.now())
     if (i > 0) await actor.clock.sleep(Math.min(pause, left), io.signal)
@@ -128,7 +135,7 @@ async function oneByOne(
         trouble: {
           code: 'CUT_SHORT',
           target: target.id,
-          reason: `TOTAL_CHAOS_DURATION of ${task.durationMs / 1000} s was over before ${target.id} had its turn; lengthen it or shorten CHAOS_INTERVAL`,
+          reason: `TOTAL_CHAOS_DURATION of ${task.durationMs / 1000} s was over before ${target.id} had its turn; lengthen it or shorten the pause between targets`,
         },
       })
     await hit(target, task, actor, io)

@@ -51,7 +51,7 @@ describe('the published experiment', () => {
   })
 
   it('says which parts are not used', () => {
-    expect(plan.notes.some((n) => n.includes('image is not used'))).toBe(true)
+    expect(plan.notes.some((n) => n.includes('image and imagePullPolicy are not used'))).toBe(true)
     expect(plan.notes.some((n) => n.includes('log watcher'))).toBe(true)
     expect(plan.notes.some((n) => n.includes('SOCKET_PATH'))).toBe(true)
   })

@@ -269,3 +269,77 @@ it('targets in two places must be the same', () => {
     { suggestion: 'name the targets once' },
   ])
 })
+
+describe('tunables that something else has decided', () => {
+  const notes = (over: Over): string[] => {
+    const compiled = litmus(over)
+    if (!compiled.ok) throw new Error(JSON.stringify(compiled.refusals))
+    return compiled.plan.notes
+  }
+  const env = (i: number): string => `spec.tasks[0].definition.chaos.env[${i}].value`
+
+  it.each(['NODE_LABEL', 'POD_AFFECTED_PERCENTAGE', 'POD_TERMINATION_ORDER'])(
+    '%s beside TARGET_PODS is said not to count',
+    (name) => {
+      const value = { NODE_LABEL: 'a=b', POD_TERMINATION_ORDER: 'reverse' }[name] ?? '50'
+      expect(notes({ env: { TARGET_PODS: 'web-0', [name]: value } })).toEqual([
+        `${env(1)}: ${name} is not used, because TARGET_PODS is given.`,
+      ])
+    },
+  )
+  it('a percentage of pods that are named is said not to count', () => {
+    const workloads = [{ kind: 'pod', namespace: 'demo', names: 'web-0,web-1' }]
+    expect(notes({ workloads, env: { PODS_AFFECTED_PERC: '50' } })).toEqual([
+      `${env(0)}: PODS_AFFECTED_PERC is not used, because the pods are named.`,
+    ])
+    expect(notes({ workloads, env: { PODS_AFFECTED_PERC: '0' } })).toEqual([])
+  })
+  it('a label beside nodes that are named, and workloads beside either', () => {
+    const nodes = (more: object[]) => ({
+      chaos: {
+        experiment: 'node-taint',
+        env: [{ name: 'TAINTS', value: 'a=b:NoSchedule' }, ...more],
+      },
+      workloads: null,
+    })
+    const named = [
+      { name: 'TARGET_NODE', value: 'n1' },
+      { name: 'NODE_LABEL', value: 'a=b' },
+    ]
+    expect(notes(nodes(named))).toEqual([
+      `${env(2)}: NODE_LABEL is not used, because nodes are named.`,
+    ])
+    const { chaos } = nodes([{ name: 'NODE_LABEL', value: 'a=b' }])
+    expect(notes({ chaos }).join()).toContain('Workloads and pods of a task are not used')
+  })
+})
+
+describe('the order of pod-delete', () => {
+  const of = (env: Record<string, unknown>) => taskOf(litmus({ env }))
+
+  it('is by chance, or by name either way', () => {
+    expect(of({})?.selection.order).toBeUndefined()
+    expect(of({ POD_TERMINATION_ORDER: 'random' })?.selection.order).toBeUndefined()
+    expect(of({ POD_TERMINATION_ORDER: 'Alphabetical' })?.selection.order).toBe('alphabetical')
+    expect(of({ POD_TERMINATION_ORDER: 'reverse' })?.selection.order).toBe('reverse')
+    expect(refused(litmus({ env: { POD_TERMINATION_ORDER: 'alphabeticaly' } }))).toMatchObject([
+      { suggestion: 'did you mean alphabetical?' },
+    ])
+  })
+  it('has a pause between pods, or none', () => {
+    expect(of({})?.params['pauseMs']).toBe(null)
+    expect(of({ INTER_POD_KILL_INTERVAL_SECONDS: '0' })?.params['pauseMs']).toBe(null)
+    expect(of({ INTER_POD_KILL_INTERVAL_SECONDS: 3 })?.params['pauseMs']).toBe(3000)
+  })
+})
+
+it('limits of the health check are read as numbers, also in quotes, or refused by path', () => {
+  const check = (statusCheckTimeouts: object) =>
+    litmus({ chaos: { defaultHealthCheck: true, components: { statusCheckTimeouts } } })
+  const at = 'spec.tasks[0].definition.chaos.components.statusCheckTimeouts'
+  expect(taskOf(check({ delay: 5, timeout: 60 }))?.healthCheck).toEqual({
+    delayMs: 5000,
+    timeoutMs: 60_000,
+  })
+  expect(refused(check({ timeoutt: 60 }))).toMatchObject([{ path: `${at}.timeoutt` }])
+})

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Clock } from '../../lib/clock.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { evaluateProbe } from './evaluate.ts'
-import type { HttpReading, HttpSampler } from './probe-io.ts'
+import type { HttpReading, HttpSampler, ProbeIo } from './probe-io.ts'
 import { commandPlan, httpPlan, k8sPlan, probeIo } from './test-plans.ts'
 
 /** A clock that notes what was waited for and does not wait. */
@@ -48,6 +48,14 @@ describe('one evaluation', () => {
     const seen = await evaluateProbe(plan, probeIo({ http, clock }), never)
     expect(seen).toMatchObject({ outcome: 'passed', tries: 3 })
     expect(clock.slept).toEqual([900, 70, 70])
+  })
+
+  it('tells every try to who wants to hear them', async () => {
+    const http = answering(answer(500), answer(200))
+    const heard: string[] = []
+    const onTry: ProbeIo['onTry'] = ({ outcome }, tries) => void heard.push(`${tries} ${outcome}`)
+    await evaluateProbe(httpPlan(ok, { attempts: 3 }), probeIo({ http, onTry }), never)
+    expect(heard).toEqual(['1 failed', '2 passed'])
   })
 
   it('gives the last outcome when the tries are used up', async () => {

@@ -80,6 +80,7 @@ export async function tryProbe(
   const attempts = Math.max(1, probe.run.attempts)
   for (let tries = 1; ; tries++) {
     const outcome = await oneTry(probe, bound, signal)
+    io.onTry?.(outcome, tries)
     if (outcome.outcome === 'passed' || tries >= attempts) return { ...outcome, tries }
     await io.clock.sleep(probe.run.intervalMs, signal)
   }

@@ -40,6 +40,8 @@ export type ProbeIo = {
   as: string | undefined
   commands: CommandRunner
   clock: Clock
+  /** hears every try of every evaluation, for verbosity debug */
+  onTry?(outcome: ProbeOutcome, tries: number): void
 }
 
 /** One type of probe: looking (`sample`) is apart from judging (`assess`). */

@@ -1,7 +1,10 @@
 import * as z from 'zod'
 import { BadDuration, parseDuration } from '../../../model/duration.ts'
 import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
-import { textOf, wholeNumber, yesOrNo } from '../../../model/tunable.ts'
+import { suggest } from '../../../model/suggest.ts'
+import { duration, textOf, wholeNumber, yesOrNo } from '../../../model/tunable.ts'
+
+const orders = ['random', 'alphabetical', 'reverse'] as const
 
 const params = z.object({
   gracePeriodSeconds: z
@@ -17,6 +20,16 @@ const params = z.object({
     })
     .nullable()
     .describe('Pause between deletions while the duration lasts; null: pods are deleted once.'),
+  order: z
+    .enum(orders)
+    .describe('Which of the matching pods are deleted, and in which order: by chance or by name.'),
+  pauseMs: z
+    .int()
+    .min(0)
+    .nullable()
+    .describe(
+      'Pause between two pods of one round, milliseconds; null: none, or the interval when SEQUENCE is serial.',
+    ),
 })
 export type PodDeleteParams = z.infer<typeof params>
 
@@ -53,6 +66,23 @@ function intervalOf(tunables: Tunables): { minMs: number; maxMs: number } {
   return { minMs: Math.max(minMs, shortestIntervalMs), maxMs }
 }
 
+function orderOf(tunables: Tunables): (typeof orders)[number] {
+  const text = textOf(tunables, 'POD_TERMINATION_ORDER').toLowerCase()
+  const found = orders.find((order) => order === (text || 'random'))
+  if (found) return found
+  throw new BadTunable(
+    'POD_TERMINATION_ORDER',
+    `${JSON.stringify(text)} is no order`,
+    suggest(text, orders),
+  )
+}
+
+/** Not set and 0 are the same: SEQUENCE decides. */
+function pauseOf(tunables: Tunables): number | null {
+  const name = 'INTER_POD_KILL_INTERVAL_SECONDS'
+  return duration(tunables, { name, minMs: 0, unset: 0 }) || null
+}
+
 /** Deletes pods through the API and sees them replaced. */
 export const podDelete = defineFault({
   id: 'pod-delete',
@@ -67,6 +97,8 @@ export const podDelete = defineFault({
     interval === null
       ? null
       : Math.round(interval.minMs + chance() * (interval.maxMs - interval.minMs)),
+  order: ({ order }) => order,
+  pauseMs: ({ pauseMs }) => pauseMs,
   tunables: [
     {
       name: 'CHAOS_INTERVAL',
@@ -87,6 +119,18 @@ export const podDelete = defineFault({
       text: 'true: grace period 0; false: the grace period of the pod.',
     },
     {
+      name: 'POD_TERMINATION_ORDER',
+      dialect: 'litmus',
+      default: 'random',
+      text: 'random, alphabetical or reverse: which of the matching pods are deleted, and in which order. Not for TARGET_PODS.',
+    },
+    {
+      name: 'INTER_POD_KILL_INTERVAL_SECONDS',
+      dialect: 'litmus',
+      default: '0',
+      text: 'Seconds between two pods of one round; 0: all at once, or CHAOS_INTERVAL apart when SEQUENCE is serial.',
+    },
+    {
       name: 'gracePeriodSeconds',
       dialect: 'chaosplane',
       default: '0',
@@ -96,6 +140,8 @@ export const podDelete = defineFault({
   fromLitmus: (tunables) => ({
     gracePeriodSeconds: yesOrNo(tunables, 'FORCE', false) ? 0 : null,
     interval: intervalOf(tunables),
+    order: orderOf(tunables),
+    pauseMs: pauseOf(tunables),
   }),
   fromChaosplane: (tunables) => ({
     gracePeriodSeconds: wholeNumber(tunables, {
@@ -105,6 +151,8 @@ export const podDelete = defineFault({
       unset: 0,
     }),
     interval: null,
+    order: 'random' as const,
+    pauseMs: null,
   }),
   permissions: [{ group: '', resource: 'pods', verbs: ['delete'], why: 'deletes the targets' }],
   capabilities: [],
