@@ -4,7 +4,7 @@ import type { Refusal } from '../plan.ts'
 import { type ProbeMode, type ProbePlan, probeModes, type RunProperties } from '../probe.ts'
 import { suggest } from '../suggest.ts'
 import { type At, commandInputs, httpInputs, k8sInputs, textField } from './probe-inputs.ts'
-import { isObject, type Json, Problems, saysNothing, unknownKeys } from './problems.ts'
+import { isObject, type Json, Problems, saysNothing, unknownKeys, unreadable } from './problems.ts'
 
 /** What is built, by its full name; the bare names are accepted too. */
 const built = ['httpProbe', 'cmdProbe', 'k8sProbe'] as const
@@ -253,6 +253,8 @@ export function parseProbe(envelope: unknown, mode: ProbeMode | '', name = ''): 
     problems.refuse(name, 'it is not a probe', 'write type, inputs and runProperties')
     return { ok: false, refusals: problems.refusals }
   }
+  const wrong = unreadable(value)
+  if (wrong.length > 0) return { ok: false, refusals: wrong }
   const probe = readProbe(value, { mode, name, prefix: '', problems })
   return probe === null
     ? { ok: false, refusals: problems.refusals }

@@ -99,6 +99,35 @@ export function schemaRefusals(error: z.ZodError, prefix = ''): Refusal[] {
   })
 }
 
+/** Deeper than anything that is read, and far from the end of the stack. */
+const deepest = 100
+
+/** What cannot be read as it is written: keys that objects of JavaScript do not show, and endless nesting. */
+export function unreadable(doc: Json): Refusal[] {
+  const found: Refusal[] = []
+  const open: { value: unknown; path: string; depth: number }[] = [
+    { value: doc, path: '', depth: 0 },
+  ]
+  for (let next = open.pop(); next; next = open.pop()) {
+    const { value, path, depth } = next
+    if (depth > deepest)
+      return [{ path, reason: 'it is nested too deeply', suggestion: 'write it flatter' }]
+    const isList = Array.isArray(value)
+    if (!isList && !isObject(value)) continue
+    for (const [key, inner] of Object.entries(value)) {
+      const at = isList ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
+      if (key === '__proto__')
+        found.push({
+          path: at,
+          reason: 'nothing can have this name, and readers pass over it',
+          suggestion: 'leave it out',
+        })
+      else open.push({ value: inner, path: at, depth: depth + 1 })
+    }
+  }
+  return found
+}
+
 /** Refuses a document of another kind or group before anything else is said about it. */
 export function refuseOtherKind(
   doc: unknown,
@@ -107,13 +136,13 @@ export function refuseOtherKind(
   if (!isObject(doc))
     return [
       {
-        path: '',
+        path: 'apiVersion',
         reason:
           'this is not a document: an object with apiVersion, kind, metadata and spec is needed',
         suggestion: `begin with apiVersion: ${apiVersion} and kind: ${kind}`,
       },
     ]
-  const wrong: Refusal[] = []
+  const wrong = unreadable(doc)
   for (const [path, right] of Object.entries({ apiVersion, kind })) {
     if (doc[path] === right) continue
     const written =
