@@ -1,7 +1,7 @@
 import type { Machine } from '../cluster/vm/machine.ts'
 import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
-import { StressWatch } from '../watchers/machine.ts'
+import { SilenceWatch, StressWatch } from '../watchers/machine.ts'
 
 /** Containers on a processor without KVM take their time. */
 const podWithinMs = 180_000
@@ -83,6 +83,11 @@ export class Guest {
   /** Everything that a fault may have done to a pod, as the machine's own tools tell it. */
   state(pod: Json): Promise<string> {
     return this.machine.run(stateScript(pod.metadata.uid))
+  }
+
+  /** Asks the pod for answers, which a fault in its network swallows. */
+  watchSilence(pod: Json): SilenceWatch {
+    return new SilenceWatch(pod.status.podIP)
   }
 
   /** Looks for stressors in the pod's cgroup, about every 100 ms. */
