@@ -1,3 +1,4 @@
+import { onTestFinished } from 'vitest'
 import type { Machine } from '../cluster/vm/machine.ts'
 import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
@@ -87,12 +88,12 @@ export class Guest {
 
   /** Asks the pod for answers, which a fault in its network swallows. */
   watchSilence(pod: Json): SilenceWatch {
-    return new SilenceWatch(pod.status.podIP)
+    return untilTestEnds(new SilenceWatch(pod.status.podIP))
   }
 
   /** Looks for stressors in the pod's cgroup, about every 100 ms. */
   watchStress(pod: Json): StressWatch {
-    return new StressWatch(this.machine, inGroup(pod.metadata.uid))
+    return untilTestEnds(new StressWatch(this.machine, inGroup(pod.metadata.uid)))
   }
 
   /** What a run must never leave, in the cluster and on the machine. Empty when all is well. */
@@ -100,4 +101,9 @@ export class Guest {
     const here = (await this.machine.run(leftScript)).split('\n').filter(Boolean)
     return [...(await story.residue()), ...here]
   }
+}
+
+function untilTestEnds<Watch extends { close(): void }>(watch: Watch): Watch {
+  onTestFinished(() => watch.close())
+  return watch
 }

@@ -21,7 +21,6 @@ it('pod-network-loss loses what the pod sends, for as long as was asked, and lea
   await story.injected(90_000)
   expect(await guest.state(pod)).toContain('table netdev chaosplane_')
   const status = await story.finished(90_000)
-  silence.close()
   expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
   const [span, ...more] = silence.silences()
   expect(more).toEqual([])

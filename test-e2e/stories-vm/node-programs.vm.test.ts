@@ -49,8 +49,6 @@ it.each<MachineComponent>(['kubelet', 'containerd'])(
       await machine.start(component)
     }
     const back = Date.now()
-    stress.close()
-    silence.close()
     const spans = [...stress.holds(), ...silence.silences()]
     const lengths = spans.map(({ from, to = Infinity }) => to - from)
     for (const length of lengths) expect(length).toBeLessThan(boundMs)

@@ -19,10 +19,11 @@ function spansOf(samples: Sample[]): Span[] {
   return spans
 }
 
-// Nothing but the shell itself: a process takes long to start where there is no KVM.
+// Nothing but the shell itself, which waits by reading what never comes: a process takes long to start without KVM.
 const lookForStress = (inGroup: string) => `
 ${inGroup}
-exec 9<> <(:)
+pipe=/run/door/$$.pipe
+mkfifo "$pipe" && exec 9<>"$pipe" && rm "$pipe"
 while :; do
   count=0
   for procs in */cgroup.procs; do
@@ -33,7 +34,7 @@ while :; do
     done 2>/dev/null <"$procs"
   done
   read -r _ used <cpu.stat || break
-  echo "$EPOCHREALTIME $count $used"
+  echo "$EPOCHREALTIME $count $used" || break
   read -t 0.1 -u 9
 done`
 
