@@ -41,9 +41,9 @@ it('pod-cpu-hog burns in the cgroup of its target, for as long as was asked', as
   expect(await guest.residue(story)).toEqual([])
 })
 
-// Memory that is never given back, taken by a process that was put into the container's cgroup.
+// Memory that is never given back, taken by a process in the container's cgroup; it dies with all that is there.
 const outOfMemory = (cgroup: string) =>
-  `echo $$ >/sys/fs/cgroup${cgroup}/cgroup.procs && tail /dev/zero >/dev/null; true`
+  `sh -c 'echo $$ >/sys/fs/cgroup${cgroup}/cgroup.procs && exec tail /dev/zero'; true`
 
 it('a target that runs out of memory takes the stressor with it: cut short, an Error, nothing left', async () => {
   const victim = await guest.target('starved', { resources: { limits: { memory: '64Mi' } } })
