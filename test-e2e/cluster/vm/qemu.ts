@@ -20,6 +20,10 @@ export async function createDisks(
   for (const name of ['kernel', 'initrd'] as const) await symlink(image[name], at(name))
 }
 
+// All of the guest's time goes through one process: on a busy machine seconds there would become minutes. Where the
+// kernel shares time between sessions, being nice counts within one of them only.
+const favoured = 'echo -10 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"'
+
 /** Two processors without KVM and 1 GB; up when a command can be run inside. */
 export function machineProgram(layout: Layout, machine: MachineLayout): Program {
   const { name, folder, tap, mac, address } = machine
@@ -28,10 +32,9 @@ export function machineProgram(layout: Layout, machine: MachineLayout): Program 
   // On the HPET, the kernel's own choice here, the clock loses time whenever the process is stopped.
   const kernelArguments = 'console=ttyS0 quiet panic=1 mitigations=off tsc=reliable'
   return {
-    // All of the guest's time goes through one process, and a kernel that starves takes its own watchdogs for dead.
-    command: 'nice',
+    command: 'sh',
     args: [
-      ...['-n', '-10', 'qemu-system-x86_64'],
+      ...['-c', favoured, 'sh', 'qemu-system-x86_64'],
       ...['-name', name, '-nodefaults', '-display', 'none', '-cpu', 'max', '-smp', '2'],
       ...['-m', '1024', '-accel', 'tcg,thread=multi,tb-size=512'],
       ...['-kernel', at('kernel'), '-initrd', at('initrd')],
