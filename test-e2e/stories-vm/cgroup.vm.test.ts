@@ -40,31 +40,3 @@ it('pod-cpu-hog burns in the cgroup of its target, for as long as was asked', as
   expect(await guest.state(pod)).toBe(before)
   expect(await guest.residue(story)).toEqual([])
 })
-
-// Memory that is never given back, taken by a process in the container's cgroup; it dies with all that is there.
-const outOfMemory = (cgroup: string) =>
-  `sh -c 'echo $$ >/sys/fs/cgroup${cgroup}/cgroup.procs && exec tail /dev/zero'; true`
-
-it('a target that runs out of memory takes the stressor with it: cut short, an Error, nothing left', async () => {
-  const victim = await guest.target('starved', { resources: { limits: { memory: '64Mi' } } })
-  const watch = guest.watchStress(victim)
-  const story = await world.run(experiment('hog-oom', [cpuHog('starved', 120)]))
-  await story.injected(90_000)
-  const cgroup = (await guest.machine.run('cut -d: -f3 /proc/$(pgrep -o stress-ng)/cgroup')).trim()
-  expect(await guest.machine.run(`cat /sys/fs/cgroup${cgroup}/memory.oom.group`)).toBe('1\n')
-  await guest.machine.run(outOfMemory(cgroup))
-  const status = await story.finished(90_000)
-  const [hold, ...more] = watch.holds()
-  expect(more).toEqual([])
-  expect(status.verdict).toBe('Error')
-  expect(status.tasks[0].failStep).toContain('cut short')
-  const { from = 0, to = 0 } = hold ?? {}
-  expect(Math.abs(story.targets[0].heldMs - (to - from))).toBeLessThan(2000)
-  console.log(`out of memory: held for ${to - from} ms; ${status.tasks[0].failStep}`)
-  await expect
-    .poll(() => world.podsOf('starved')[0].status.containerStatuses[0].restartCount, {
-      timeout: 30_000,
-    })
-    .toBe(1)
-  expect(await guest.residue(story)).toEqual([])
-})
