@@ -3,11 +3,13 @@ import { createServer } from 'node:http'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import { stayLean } from '../lib/lean.ts'
 import { createLog } from '../lib/log.ts'
+import { crashIn } from './fault-pod/crash.ts'
 import { runRunner } from './program.ts'
 import { settingsFrom } from './settings.ts'
 
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env)
+  CRASH: crashIn(`${settings.spillDir}/crash`, '')
   stayLean()
   const log = createLog({ program: 'runner', level: settings.logLevel })
   const config = loadKubeConfig({

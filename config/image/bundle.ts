@@ -15,14 +15,24 @@ export const programs = {
   'fault-pod.cjs': 'runner/fault-pod/main.ts',
 } as const
 
+/** `crash`: with the points at which a test may end a program; never for an image that is given away. */
+export type BundleSettings = { crash: boolean }
+
 /** Bundles every program whose entry exists into `folder`, with what the image build runs; returns all names. */
-export async function bundle(folder: string): Promise<string[]> {
+export async function bundle(
+  folder: string,
+  settings: BundleSettings = { crash: false },
+): Promise<string[]> {
   const present = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)))
   // Readers never see half a bundle: a new folder takes the old one's place.
   const fresh = `${folder}.${process.pid}`
   await rm(fresh, { recursive: true, force: true })
   await mkdir(fresh, { recursive: true })
-  await Promise.all(present.map(([name, entry]) => build(optionsFor(name, entry, fresh))))
+  await Promise.all(
+    present.map(([name, entry]) =>
+      build({ ...optionsFor(name, entry, fresh), dropLabels: settings.crash ? [] : ['CRASH'] }),
+    ),
+  )
   await copyFile(join(import.meta.dirname, 'warm.sh'), join(fresh, 'warm.sh'))
   // the fault pod's second container is a shell script
   await copyFile(join(root, 'runner/fault-pod/guard.sh'), join(fresh, 'guard.sh'))

@@ -2,6 +2,7 @@ import PQueue from 'p-queue'
 import { KubeError } from '../../lib/kube/errors.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { takeSlot } from '../hands/slots.ts'
 import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
 import {
@@ -33,8 +34,11 @@ const isNext = (target: TargetState): boolean => target.state === 'targeted' && 
 export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, actor, io) => {
   const at = { task: taskOf(actor, action.task), actor }
   const ofWave = () => stateOf(actor, action.task).targets.filter((t) => t.wave === action.wave)
+  CRASH: reach('runner/planning', actor.resource.name)
   if (!(await plan(ofWave(), at, io))) return
+  CRASH: reach('runner/planned', actor.resource.name)
   await actor.durable(io.signal)
+  CRASH: reach('runner/plan-recorded', actor.resource.name)
   const pool = new PQueue({ concurrency: atOnce })
   const planned = ofWave().filter((t) => isNext(t) && t.undo)
   await pool.addAll(
@@ -113,12 +117,16 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
   try {
     if (!hold.sure && (await wasThere(target, at, io))) return
     await actor.mayAct(signal)
+    CRASH: reach('runner/injecting', actor.resource.name)
     hold.sure = false
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true
+    CRASH: reach('runner/injected', actor.resource.name)
     const evidence = await seen(target, at, signal)
+    CRASH: reach('runner/effect-seen', actor.resource.name)
     const endsAt = actor.clock.now() + holdMsOf(at, target)
     tell(target, at, { io, evidence, endsAt })
+    CRASH: reach('runner/holding', actor.resource.name)
   } catch (error) {
     // A refusal is an answer: nothing of ours is still on its way.
     if (error instanceof KubeError && error.status > 0) hold.sure = true

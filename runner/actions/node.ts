@@ -4,6 +4,7 @@ import type { TaskPlan } from '../../model/plan.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { isResting } from '../engine/pause.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { NodeSession } from '../hands/node-session.ts'
 import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
 
@@ -125,10 +126,13 @@ export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io
   const all = sessionsOf(actor, action.task, io.emit)
   const concerned = all.filter((s) => nodes.has(s.node))
   await Promise.all(concerned.map((s) => s.armed(io.signal)))
+  CRASH: reach('runner/armed', actor.resource.name)
   io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
+  CRASH: reach('runner/wave-sent', actor.resource.name)
   // Not waited for: the targets are on record since they were chosen, and the act itself is in the node's journal.
   // Who takes over says it again, and a program that has dealt with a target does not hear it.
   await Promise.all(concerned.map((s) => s.pushGo()))
+  CRASH: reach('runner/go-sent', actor.resource.name)
 }
 
 export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor, io) => {
@@ -141,6 +145,7 @@ export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor
   const sessions = sessionsOf(actor, action.task, io.emit).filter((s) => concerned.has(s.node))
   for (const session of sessions) session.begin()
   await Promise.all(sessions.map((s) => s.stop(action.reason, targets)))
+  CRASH: reach('runner/stop-sent', actor.resource.name)
   await untilAborted(io.signal)
 }
 
@@ -148,6 +153,7 @@ export const stop: Carry<Extract<Action, { do: 'stop' }>> = async (action, actor
 export const close: Carry<Extract<Action, { do: 'close' }>> = async (action, actor, io) => {
   const sessions = sessionsOf(actor, action.task, io.emit)
   try {
+    CRASH: reach('runner/closing', actor.resource.name)
     await Promise.all(sessions.map((s) => s.close(io.signal)))
   } catch (error) {
     // Everything is proven by now: a pod that cannot be removed yet holds the resource, and changes no verdict.
@@ -156,5 +162,6 @@ export const close: Carry<Extract<Action, { do: 'close' }>> = async (action, act
       actor.log.warn({ err: error, task }, 'fault pods cannot be removed; again soon')
     return
   }
+  CRASH: reach('runner/closed', actor.resource.name)
   if (!io.signal.aborted) io.emit({ fact: 'closed', task: action.task })
 }

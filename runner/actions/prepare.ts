@@ -2,6 +2,7 @@ import { troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { mayExec } from '../run/rights.ts'
 import {
   type Actor,
@@ -22,6 +23,7 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
   const task = taskOf(actor, action.task)
   warmProbes(task, actor)
   try {
+    CRASH: reach('runner/choosing', actor.resource.name)
     const [targets] = await Promise.all([
       choose(task, actor, io.signal),
       actor.accountExists(io.signal),
@@ -29,6 +31,7 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
     ])
     // Here and not earlier: tasks that are prepared side by side share the room.
     mustFit(actor, task.name, targets)
+    CRASH: reach('runner/chosen', actor.resource.name)
     io.emit({ fact: 'prepared', task: task.name, targets })
   } catch (error) {
     if (io.signal.aborted) return

@@ -2,6 +2,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import { hurried } from '../../lib/kube/hurried.ts'
 import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
+import { reach } from '../fault-pod/crash.ts'
 import type { OwnIo, Restored } from '../faults/kube-fault.ts'
 import { freeSlot } from '../hands/slots.ts'
 import { type Actor, type Carry, stateOf, taskOf } from './actor.ts'
@@ -43,13 +44,16 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
     if (!target || isEnded(target) || io.signal.aborted) return
     const from = await heldFrom(target, at, io)
     await onRecord(at, io.signal)
+    CRASH: reach('runner/restoring', actor.resource.name)
     const done = await putBack(target, at, io)
     if (!done || io.signal.aborted) return
+    CRASH: reach('runner/proven', actor.resource.name)
     const { at: endedAt, ...rest } = done
     const heldMs = from === undefined ? 0 : endedAt - from
     if (done.outcome === 'changedElsewhere')
       io.emit({ fact: 'said', task: action.task, level: 'warn', text: `[Revert]: ${done.proof}` })
     io.emit({ fact: 'reverted', task: action.task, target: action.target, ...rest, heldMs })
+    CRASH: reach('runner/restored', actor.resource.name)
     await actor.durable(AbortSignal.timeout(giveBackMs)).catch(() => {})
     await giveBack(target, at)
   })
@@ -153,8 +157,10 @@ const patienceWith = ({ busy }: Attempt): number => (busy ? busyAfterMs : owedAf
 async function attempt(target: TargetState, at: At, until: AbortSignal): Promise<Attempt> {
   const fault = heldFaultOf(at.task)
   const world = ownIo(at, until)
+  CRASH: reach('runner/reverting', at.actor.resource.name)
   try {
     await fault.revert(target, undoOf(target), world)
+    CRASH: reach('runner/reverted', at.actor.resource.name)
     return await fault.proof(target, undoOf(target), world)
   } catch (error) {
     const left = `${target.id} could not be put back: ${textOf(error)}`

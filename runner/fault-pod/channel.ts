@@ -1,4 +1,5 @@
 import type { NodeEvent, NodeHello, NodeLine } from '../../model/fault-pod.ts'
+import { reach } from './crash.ts'
 
 /** An event before it has its number and time. */
 export type Unstamped = NodeEvent extends infer Event
@@ -40,7 +41,9 @@ export class Channel {
     const event = { seq: this.#last + 1, at: this.#now(), ...unstamped } as NodeEvent
     this.#last = event.seq
     this.#events.push(event)
+    CRASH: reach('program/event-numbered')
     this.#store.append(event)
+    CRASH: reach('program/event-stored')
     this.#print(event)
     return event
   }
@@ -56,6 +59,7 @@ export class Channel {
   ack(seq: number): void {
     if (seq <= this.#acknowledged) return
     this.#acknowledged = Math.min(seq, this.#last)
+    CRASH: reach('program/acknowledging')
     this.#store.acknowledge(this.#acknowledged)
   }
 

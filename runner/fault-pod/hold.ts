@@ -2,6 +2,7 @@ import type { HoldEnd } from '../../model/fault-pod.ts'
 import type { Effect, NodeFault, Proven } from '../faults/node-fault.ts'
 import { NodeTrouble } from '../faults/node-fault.ts'
 import type { Unstamped } from './channel.ts'
+import { reach } from './crash.ts'
 import type { Hands } from './hands.ts'
 import type { GuardNote, Planned } from './journal.ts'
 
@@ -75,6 +76,7 @@ export class Hold {
   /** The act alone: quick and synchronous, so that all targets of a go start together. */
   inject(): void {
     this.#actAt = this.#world.monotonic()
+    CRASH: reach('program/injecting')
     try {
       this.#world.fault.inject(this.#planned.plan, this.#world.hands)
     } catch (thrown) {
@@ -86,6 +88,7 @@ export class Hold {
   async settle(): Promise<void> {
     const effect = await this.#seeEffect()
     if (!effect) return this.#fail()
+    CRASH: reach('program/effect-seen')
     const endsIn =
       Math.min(this.#effectAt, this.#actAt + latestStartMs) + this.#holdMs - this.#world.monotonic()
     this.#world.emit({
@@ -94,7 +97,9 @@ export class Hold {
       evidence: effect.evidence,
       endsAt: Math.round(this.#world.now() + endsIn),
     })
+    CRASH: reach('program/holding')
     const woken = await this.#rest(effect, endsIn)
+    CRASH: reach('program/ended')
     const guarded = this.#world.guardNote()
     const cut = woken.end === 'lost' || woken.end === 'term'
     if (cut && guarded?.why !== 'deadline')
@@ -106,6 +111,7 @@ export class Hold {
           ? `the guard put it back, as it found no program at work (${guarded.why})`
           : (woken.reason ?? cutShort[woken.end] ?? 'it ended'),
       })
+    CRASH: reach('program/lost')
     const proven = await this.#revert()
     const by = this.#world.guardNote()
     this.#world.emit({
@@ -115,6 +121,7 @@ export class Hold {
       heldMs: this.#heldMs(by),
       ...proven,
     })
+    CRASH: reach('program/reported')
   }
 
   async #seeEffect(): Promise<Effect | null> {
@@ -137,6 +144,7 @@ export class Hold {
   /** No effect: put back first, then say so. Stopped before the effect is an ordinary, early end. */
   async #fail(): Promise<void> {
     const asked = this.#asked
+    CRASH: reach('program/failed')
     const proven = await this.#revert()
     if (asked && asked.end !== 'lost')
       return this.#world.emit({
@@ -198,8 +206,12 @@ export async function revertUntilProven(
   let told = false
   let waitMs = 1
   for (const from = monotonic(); ; ) {
+    CRASH: reach('program/reverting')
     const result = tryRevert(fault, plan, hands)
-    if ('proof' in result) return result
+    if ('proof' in result) {
+      CRASH: reach('program/proven')
+      return result
+    }
     if (!told && monotonic() - from > proofLimitMs) {
       told = true
       emit({
@@ -230,6 +242,7 @@ function tryRevert(
 ): ReturnType<AnyNodeFault['proof']> {
   try {
     fault.revert(plan, hands)
+    CRASH: reach('program/reverted')
     return fault.proof(plan, hands)
   } catch (thrown) {
     const left =

@@ -14,6 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { FoundTarget } from '../faults/node-fault.ts'
+import { reach } from './crash.ts'
 import { readText } from './host.ts'
 
 /** One target of one go, as it is written down before anything is done to it. */
@@ -150,11 +151,14 @@ export class Journal {
     writeFileSync(join(this.dir, reserveName), Buffer.alloc(reserveBytes, ' '), { mode: 0o600 })
     const fd = openSync(join(this.dir, file), 'wx', 0o700)
     try {
+      CRASH: reach('program/record-begun')
       writeSync(fd, script)
+      CRASH: reach('program/record-written')
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
+    CRASH: reach('program/record-synced')
     if (!this.#foldersDurable) writeFileSync(join(this.dir, 'undo.sh'), undoAll, { mode: 0o700 })
     syncFolder(this.dir)
     if (this.#foldersDurable) return

@@ -1,7 +1,8 @@
-import { readlinkSync, writeSync } from 'node:fs'
+import { existsSync, readlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import { Channel } from './channel.ts'
+import { crashIn } from './crash.ts'
 import { openGuardLine } from './guard-line.ts'
 import { Hands } from './hands.ts'
 import type { AnyNodeFault } from './hold.ts'
@@ -10,7 +11,7 @@ import { Journal } from './journal.ts'
 import { nodeFaults } from './node-faults.generated.ts'
 import { orderText } from './order-text.ts'
 import { type Owner, own, wantedBy } from './ownership.ts'
-import { Program } from './program.ts'
+import { Program, type World } from './program.ts'
 import { sweepClosed } from './sweep-old.ts'
 
 const env = process.env
@@ -121,10 +122,32 @@ function placeHere(): Place {
   return { ...here, dir: here.host.root + folder }
 }
 
+/**
+ * The pod's shared memory belongs to its sandbox. A program that is killed when its journal is gone already is started
+ * again in place, and must not take itself for the first one.
+ */
+function begunIn(folder: string): World['begun'] {
+  const file = join(folder, 'chaosplane-begun')
+  return {
+    is: () => existsSync(file),
+    mark() {
+      try {
+        writeFileSync(file, '')
+      } catch {
+        // without it the journal alone tells
+      }
+    },
+  }
+}
+
 /** Waits for the journal; null when the program of a later pod looks after it. */
 async function prepare(order: NodeOrder): Promise<Program | null> {
   const fault = faultFor(order)
   const { host, enter, dir } = placeHere()
+  CRASH: crashIn(
+    env['CHAOSPLANE_CRASH'] ?? `${host.root}/var/lib/chaosplane-crash`,
+    order.resource.name,
+  )
   const hands = new Hands(host.root, env, [1, host.pid])
   const { pid } = process
   const startTicks = hands.process(pid)?.startTicks ?? 0
@@ -143,6 +166,7 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     now,
     monotonic: () => performance.now(),
     wantedBy: () => wantedBy(dir),
+    begun: begunIn(env['CHAOSPLANE_SHM'] ?? '/dev/shm'),
     limits: {
       guardMs,
       retentionMs: Number(env['CHAOSPLANE_RETENTION_MS'] ?? 10 * minute),

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { HoldEnd, NodeCommand, NodeOrder, NodeTarget } from '../../model/fault-pod.ts'
 import { type FoundTarget, NodeTrouble } from '../faults/node-fault.ts'
 import type { Channel } from './channel.ts'
+import { reach } from './crash.ts'
 import { type GuardLine, openGuardLine } from './guard-line.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, Hold, latestStartMs } from './hold.ts'
@@ -23,6 +24,8 @@ export type World = {
   monotonic(): number
   /** the attempt of another pod's program that asks for the journal, 0: none */
   wantedBy(): number
+  /** outlives this program and its journal, not its pod: whether a program of this pod has ever begun to inject */
+  begun: { is(): boolean; mark(): void }
   limits: { guardMs: number; retentionMs: number }
 }
 
@@ -88,15 +91,18 @@ export class Program {
 
   /** Sweeps what an earlier program left, arms the targets, and injects at once when the order says so. */
   async start(): Promise<void> {
-    const { journal, channel, faultOf, hands, now, monotonic, order } = this.#world
+    const { journal, channel, faultOf, hands, now, monotonic, order, begun } = this.#world
     this.#listenForOthers()
+    CRASH: reach('program/owned')
     const past = pastOf(journal.earlier, journal.openGos())
     this.#settled = past.settled
     this.#sweeping = past.sweeping
     await sweepOwn({ journal, channel, faultOf, hands, now, monotonic }, past)
     this.#tellOfTouched()
+    CRASH: reach('program/swept')
     await this.#arm()
-    if (order.start === 'now' && !past.acted) this.#go(order.holdMs, undefined)
+    if (order.start === 'now' && !past.acted && !begun.is()) this.#go(order.holdMs, undefined)
+    CRASH: reach('program/ready')
     this.#ready = true
     for (const command of this.#early.splice(0)) this.command(command)
     this.#rest()
@@ -194,6 +200,7 @@ export class Program {
   /** `absent`: why there is no guard, without which nothing is armed. */
   #armAll(found: readonly Looked[], absent: unknown): void {
     const { channel } = this.#world
+    CRASH: reach('program/arming')
     for (const { target, result } of found) {
       // told to stop while the guard was waited for
       if (this.#settled.has(target.id)) continue
@@ -202,6 +209,7 @@ export class Program {
         if ('thrown' in result) throw result.thrown
         this.#armed.set(target.id, result.value.place)
         channel.emit({ event: 'armed', target: target.id, facility: result.value.facility })
+        CRASH: reach('program/armed')
       } catch (thrown) {
         this.#settled.add(target.id)
         channel.emit({ event: 'refused', target: target.id, ...troubleOf(thrown) })
@@ -254,7 +262,7 @@ export class Program {
 
   /** Plans all, writes the plans down durably, then acts on all at once. */
   #go(holdMs: number, targets: readonly string[] | undefined): void {
-    const { order, hands, journal, channel, now } = this.#world
+    const { order, hands, journal, channel, now, begun } = this.#world
     const chosen = [...this.#armed.values()].filter(({ id }) => !targets || targets.includes(id))
     if (chosen.length === 0) return
     for (const { id } of chosen) this.#armed.delete(id)
@@ -263,6 +271,7 @@ export class Program {
     // strictly increasing within the journal, also over a restart
     this.#goes = Math.max(this.#goes + 1, now())
     const file = `go-${this.#goes}.sh`
+    CRASH: reach('program/go')
     try {
       const planned = chosen.map((place, index): Planned => {
         const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
@@ -270,8 +279,11 @@ export class Program {
         return { found, plan: fault.plan(found, { params, holdMs }, hands) }
       })
       const guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
+      CRASH: reach('program/planned')
       const undos = planned.map(({ plan }) => fault.undo(plan))
       journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
+      begun.mark()
+      CRASH: reach('program/journalled')
       this.#inject(file, planned, holdMs)
     } catch (thrown) {
       const { code, reason } = troubleOf(thrown)
@@ -301,10 +313,14 @@ export class Program {
     }
     const holds = planned.map((one) => new Hold(world, one, { holdMs, many: planned.length }))
     for (const hold of holds) hold.inject()
+    CRASH: reach('program/injected')
     this.#line?.tell('go')
+    CRASH: reach('program/guarded')
     for (const hold of holds) this.#holds.set(hold.target, hold)
     const settling = Promise.all(holds.map((hold) => this.#settle(hold))).then(() => {
+      CRASH: reach('program/all-reported')
       journal.done(file)
+      CRASH: reach('program/record-gone')
       this.#settling.delete(settling)
       this.#rest()
     })
@@ -341,13 +357,18 @@ export class Program {
 
   async #leave(end: HoldEnd, reported: boolean): Promise<void> {
     const { channel, journal } = this.#world
+    CRASH: reach('program/leaving')
     this.#stop(undefined, end)
     while (this.#settling.size > 0) await Promise.all(this.#settling)
+    CRASH: reach('program/settled')
     const clean = journal.openGos().length === 0
     if (clean && !reported) journal.close()
+    CRASH: reach('program/closed')
     this.#line?.tell('quit')
+    CRASH: reach('program/guard-sent-home')
     if (!clean) return this.#finish('owed')
     if (reported || channel.allAcknowledged) journal.remove()
+    CRASH: reach('program/removed')
     this.#finish(reported || channel.allAcknowledged ? 'removed' : 'kept')
   }
 

@@ -1,6 +1,7 @@
 import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { Proven } from '../faults/node-fault.ts'
 import type { Channel } from './channel.ts'
+import { reach } from './crash.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, isClean, revertUntilProven } from './hold.ts'
 import { bootId } from './host.ts'
@@ -62,6 +63,7 @@ export async function sweepOwn(world: World, past: Past): Promise<void> {
           past.sweeping.delete(planned.found.id)
         }),
       )
+      CRASH: reach('program/sweep-reported')
       world.journal.done(go.file)
     }),
   )
@@ -90,10 +92,12 @@ async function sweepTarget(
   const injected = toldOf(journal, 'injected', target)
   const foundClean = isClean(fault, planned.plan, hands)
   const emit = (event: Parameters<Channel['emit']>[0]) => void channel.emit(event)
+  CRASH: reach('program/sweeping')
   const proven: Proven =
     planned.found.bootId === bootId()
       ? await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
       : { proof: 'the node has booted since: no process of that time is left', gone: true }
+  CRASH: reach('program/sweep-proven')
   if (!injected) {
     const reason = `The fault program was ended while it injected. It was put back: ${proven.proof}.`
     channel.emit({ event: 'inject-failed', target, code: 'CHAOS_INJECT_ERROR', reason })
@@ -106,6 +110,7 @@ async function sweepTarget(
   const who = note() ? 'the guard' : 'the next one'
   const reason = `the fault program was ended from outside; ${who} undid its injection`
   if (!lost) channel.emit({ event: 'lost', target, heldMs, reason })
+  CRASH: reach('program/sweep-lost')
   channel.emit({ event: 'reverted', target, why: 'guard', heldMs, ...proven })
 }
 

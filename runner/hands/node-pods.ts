@@ -13,6 +13,7 @@ import {
   podName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { isRefusal, NodeGone, openOn, refusalOf } from './node-trouble.ts'
 import { isTerminal, nodeIsFull, type Pod, podWhen } from './pod-cache.ts'
@@ -171,6 +172,7 @@ export class NodePods {
     if (attempt > 1) await this.#takePlace(name, signal)
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
+    CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
     const pod = this.#parts.podOf(this.#orderFor(attempt), name, { reserve: this.#reserve })
     try {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
@@ -182,6 +184,7 @@ export class NodePods {
       // another creator was quicker: it is the same pod
       if (!isAlreadyExists(error)) throw error
     }
+    CRASH: reach('runner/pod-created', this.#links.order.resource.name)
     this.#made = { attempt, at: clock.now() }
     const key = `${namespace}/${name}`
     const shown = await within(showMs, signal, (s) =>
@@ -258,6 +261,7 @@ export class NodePods {
     const pod = cache.get(key)
     if (retain && pod && isTerminal(pod)) return
     const path = resourcePath({ ...pods, namespace, name })
+    CRASH: reach('runner/removing', this.#links.order.resource.name)
     // A program that has ended has nothing left to put back.
     const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
     try {

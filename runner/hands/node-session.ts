@@ -5,6 +5,7 @@ import { recordKey, type TargetState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import { holdLeft, isTooLate } from '../engine/pause.ts'
 import { isLeaving } from '../engine/view.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodePods } from './node-pods.ts'
 import { NodeStream, type Talk } from './node-stream.ts'
@@ -168,6 +169,7 @@ export class NodeSession {
     const stream = this.#stream.attached
     this.#quitSent = true
     if (!stream || !(await this.#stream.send({ do: 'quit' }))) return
+    CRASH: reach('runner/quit-sent', this.#links.order.resource.name)
     // The program's stream ends with it; a pod that is retained is left to end by itself.
     await within(quitMs, signal, async (s) => {
       while (this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)

@@ -1,5 +1,6 @@
 import type { NodeCommand, NodeEvent, NodeLine } from '../../model/fault-pod.ts'
 import { faultContainer } from '../../model/fault-pod-spec.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { factOf } from './node-facts.ts'
 import type { Attached, SessionLinks, SessionParts } from './node-parts.ts'
 
@@ -86,6 +87,7 @@ export class NodeStream {
 
   async #hello(attached: Attached): Promise<void> {
     this.#asked = this.#parts.clock.now()
+    CRASH: reach('runner/attached', this.#links.order.resource.name)
     await attached.send(JSON.stringify({ do: 'hello', acknowledged: this.acknowledged }))
   }
 
@@ -112,7 +114,9 @@ export class NodeStream {
       return
     }
     if (line.seq <= this.acknowledged) return
+    CRASH: reach('runner/heard', this.#links.order.resource.name)
     this.#take(line, pod)
+    CRASH: reach('runner/taken', this.#links.order.resource.name)
     if (!this.#acking) void this.#acknowledge()
   }
 
@@ -132,6 +136,7 @@ export class NodeStream {
     try {
       const seq = this.acknowledged
       await this.#links.stored(this.#ends.signal)
+      CRASH: reach('runner/acknowledging', this.#links.order.resource.name)
       await this.send({ do: 'ack', seq })
     } catch {
       // The run ends or is handed over: who comes next is told everything again.

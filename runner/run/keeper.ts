@@ -6,6 +6,7 @@ import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import { bytesOf, fitted } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import type { Resource } from './resource.ts'
 
@@ -199,6 +200,7 @@ export class StatusKeeper {
     const run = this.#state && fitted(this.#state, this.#room)
     this.#sentBytes = bytesOf(run)
     try {
+      CRASH: reach('runner/status-writing', name)
       const answer = await kube.apply<KubeObject>(
         resource.statusPath,
         {
@@ -210,6 +212,7 @@ export class StatusKeeper {
         { fieldManager: 'chaosplane-runner', force: true, signal: this.#end.signal },
       )
       this.saw(answer)
+      CRASH: reach('runner/status-written', name)
     } catch (error) {
       if (!isConflict(error)) throw error
       await this.#lookAgain()

@@ -11,6 +11,7 @@ import { RunLoop } from '../engine/loop.ts'
 import { pauseOf } from '../engine/pause.ts'
 import { unheard } from '../engine/unheard.ts'
 import type { FaultShape } from '../engine/view.ts'
+import { reach } from '../fault-pod/crash.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf, presentTargets } from '../hands/look.ts'
 import { freeAllSlots } from '../hands/slots.ts'
@@ -162,6 +163,7 @@ export class Run {
       const me = context.me
       this.#claimedAt = await claim(context.kube, { resource, object, me }, this.#halt.signal)
       this.#keeper.saw(this.#claimedAt)
+      CRASH: reach('runner/claimed', resource.name)
     } catch (error) {
       this.#lose(`the claim was refused: ${error instanceof Error ? error.message : error}`)
       throw error
@@ -275,7 +277,9 @@ export class Run {
       const where = { kube: context.kube, namespace: context.namespace, signal }
       await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
     }
+    CRASH: reach('runner/finishing', resource.name)
     await letGo(context.kube, { resource, seen: this.#seen }, signal)
+    CRASH: reach('runner/let-go', resource.name)
   }
 
   /** A resource in deletion does not wait for a record that is refused: everything is put back by now. */

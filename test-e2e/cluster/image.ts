@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { bundle } from '../../config/image/bundle.ts'
+import { type BundleSettings, bundle } from '../../config/image/bundle.ts'
 import { baseImage, baseKey } from './base-image.ts'
 import { cacheFolder } from './binaries.ts'
 import { sha256Of, writeImageArchive } from './image-archive.ts'
@@ -14,11 +14,14 @@ const root = join(import.meta.dirname, '../..')
 export type BuiltImage = { name: string; archive: string; built: boolean }
 
 /** Bundles all programs and builds the image, by docker where it answers, else by buildah. */
-export async function chaosplaneImage(say: Say): Promise<BuiltImage> {
+export async function chaosplaneImage(
+  say: Say,
+  settings: BundleSettings = { crash: false },
+): Promise<BuiltImage> {
   const dist = join(root, 'dist')
   const lock = await waitForLock('image', 900_000, () => say('waiting for another image build'))
   try {
-    const programs = await bundle(dist)
+    const programs = await bundle(dist, settings)
     return await imageOf(dist, programs, say)
   } finally {
     await lock.release()

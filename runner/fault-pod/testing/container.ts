@@ -19,22 +19,35 @@ export const cannotPose = (): string => {
   return ''
 }
 
+/** A pod's first process after the runtime has made its network. */
+const withNetwork = [
+  'ip link set lo up',
+  'ip link add eth0 type dummy',
+  'ip addr add 10.7.0.1/24 dev eth0',
+  'ip link set eth0 up',
+  'exec sleep 600',
+].join('; ')
+
 /** A process in cgroups that are named as kubelet and containerd name a container's. */
 export class PosedContainer {
   readonly podUid = randomUUID()
   readonly containerId = (randomUUID() + randomUUID()).replaceAll('-', '')
   readonly #root = `chaosplane-test-${randomUUID()}`
   readonly #hierarchies: readonly string[]
+  readonly #command: string[]
   #first: ChildProcess
 
-  constructor(version: CgroupVersion = 1) {
+  /** `network`: with a network namespace of its own */
+  constructor(version: CgroupVersion = 1, { network = false } = {}) {
     this.#hierarchies = hierarchies[version]
+    this.#command = network ? ['unshare', '--net', 'sh', '-c', withNetwork] : ['sleep', '600']
     for (const hierarchy of this.#hierarchies) mkdirSync(this.#dir(hierarchy), { recursive: true })
     this.#first = this.#begin()
   }
 
   #begin(): ChildProcess {
-    const child = spawn('sleep', ['600'], { stdio: 'ignore' })
+    const [program = '', ...args] = this.#command
+    const child = spawn(program, args, { stdio: 'ignore' })
     for (const hierarchy of this.#hierarchies)
       writeFileSync(`${this.#dir(hierarchy)}/cgroup.procs`, String(child.pid))
     return child
@@ -42,6 +55,16 @@ export class PosedContainer {
 
   #dir(hierarchy: string): string {
     return `/sys/fs/cgroup/${hierarchy}/${this.#root}/kubepods/burstable/pod${this.podUid}/${this.containerId}`
+  }
+
+  /** Resolves when its first process has nothing more to set up. */
+  async ready(): Promise<void> {
+    const asleep = () => readFileSync(`/proc/${this.pid}/comm`, 'utf8').trim() === 'sleep'
+    while (!asleep()) await sleep(5)
+  }
+
+  get pid(): number {
+    return this.#first.pid ?? 0
   }
 
   /** The container's first process ends, as in a crash. */

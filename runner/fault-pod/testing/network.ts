@@ -15,6 +15,34 @@ function must(program: string, args: string[], input?: string): string {
   return stdout
 }
 
+/** Takes away whatever could do something to the packets of a process's network. */
+export const flushNetwork = (pid: number): void =>
+  void must('nsenter', [`--net=/proc/${pid}/ns/net`, '--', 'nft', 'flush', 'ruleset'])
+
+/** Whether the kernel can delay packets. */
+export const hasNetem = (): boolean =>
+  spawnSync('unshare', [
+    '--net',
+    'tc',
+    'qdisc',
+    'add',
+    'dev',
+    'lo',
+    'root',
+    'netem',
+    'delay',
+    '1ms',
+  ]).status === 0
+
+/** Everything that could do something to the packets of a process's network, as the tools tell it. */
+export const networkImage = (pid: number): string =>
+  ['nft list ruleset', 'tc qdisc show', 'iptables-save -c', 'ip6tables-save -c', 'ip -o link show']
+    .map((command) => {
+      const said = must('nsenter', [`--net=/proc/${pid}/ns/net`, '--', ...command.split(' ')])
+      return `# ${command}\n${said.replace(/^# .*\n/gm, '')}`
+    })
+    .join('')
+
 /** A network namespace with a process in it, as a pod's sandbox is one. */
 export class PosedNetwork {
   readonly pid: number
@@ -61,17 +89,8 @@ export class PosedNetwork {
     }
   }
 
-  /** Everything that could do something to its packets, as the tools tell it. */
   image(): string {
-    return [
-      'nft list ruleset',
-      'tc qdisc show',
-      'iptables-save -c',
-      'ip6tables-save -c',
-      'ip -o link show',
-    ]
-      .map((command) => `# ${command}\n${this.run(command).replace(/^# .*\n/gm, '')}`)
-      .join('')
+    return networkImage(this.pid)
   }
 
   target(mark: string): FoundTarget {

@@ -1,5 +1,5 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +12,9 @@ import type {
   NodeOrder,
 } from '../../../model/fault-pod.ts'
 import { orderVariables } from '../../../model/order-env.ts'
+import { parseStat } from '../cgroup.ts'
+import { type CrashOrder, type CrashPoint, crashFile, crashText } from '../crash.ts'
+import { readText } from '../host.ts'
 import type { PosedContainer } from './container.ts'
 
 /** The program as the image has it: one CommonJS file. */
@@ -66,6 +69,8 @@ export class PosedPod {
   /** whatever was printed that is not a line of the protocol */
   stray = ''
   readonly #shares: boolean
+  /** shared memory of its sandbox */
+  readonly #memory = mkdtempSync(join(tmpdir(), 'fault-pod-shm-'))
   readonly #program: string
   readonly #env: Record<string, string>
   guard: ChildProcess | null = null
@@ -84,6 +89,38 @@ export class PosedPod {
       CHAOSPLANE_ATTEMPT: String(order.attempt),
       CHAOSPLANE_HOST_ROOT: '',
       CHAOSPLANE_GUARD_LIMIT_MS: '3000',
+      CHAOSPLANE_CRASH: this.disk,
+      CHAOSPLANE_SHM: this.#memory,
+    }
+  }
+
+  /** The program ends itself, or is stopped, when it comes to this point. */
+  crashAt(point: CrashPoint, order: CrashOrder = { how: 'kill', time: 1 }): void {
+    writeFileSync(this.#crashFile(point), crashText(order))
+  }
+
+  hasReached(point: CrashPoint): boolean {
+    return existsSync(`${this.#crashFile(point)}.reached`)
+  }
+
+  #crashFile(point: CrashPoint): string {
+    const { resource } = JSON.parse(this.#env['CHAOSPLANE_ORDER'] ?? '') as NodeOrder
+    return crashFile(this.disk, resource.name, point)
+  }
+
+  /** Stopped by a signal: it lives and does nothing. */
+  isStopped(): boolean {
+    const stat = readText(`/proc/${this.program?.pid}/stat`) ?? ''
+    return parseStat(stat)?.state === 'T'
+  }
+
+  /** SIGKILL of the guard and all that it has started. */
+  killGuard(): void {
+    try {
+      // its group: its alarm sleeps in a shell of its own
+      if (this.guard?.pid) process.kill(-this.guard.pid, 'SIGKILL')
+    } catch {
+      // gone already
     }
   }
 
@@ -124,6 +161,8 @@ export class PosedPod {
       rest = lines.pop() ?? ''
       for (const line of lines) this.lines.push(JSON.parse(line) as NodeLine)
     })
+    // one that has just been killed hears nothing
+    child.stdin.on('error', () => {})
     child.stderr.on('data', (data) => {
       this.stray += data
     })
@@ -175,12 +214,8 @@ export class PosedPod {
 
   remove(): void {
     this.program?.kill('SIGKILL')
-    try {
-      // the guard's group: its alarm sleeps in a shell of its own
-      if (this.guard?.pid) process.kill(-this.guard.pid, 'SIGKILL')
-    } catch {
-      // gone already
-    }
+    this.killGuard()
+    rmSync(this.#memory, { recursive: true, force: true })
     if (!this.#shares) rmSync(this.disk, { recursive: true, force: true })
   }
 }

@@ -1,0 +1,127 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { CrashPoint } from './crash.ts'
+import { type Case, casesOf, type Fault, leftOut, pathOf } from './testing/cases.ts'
+import type { PosedContainer } from './testing/container.ts'
+import { Driver } from './testing/driver.ts'
+import { bundleProgram, orderFor, PosedPod, until } from './testing/pod.ts'
+import { type PosedFault, paramsOf, posedFaults } from './testing/posed-faults.ts'
+import { faultsOfStory } from './testing/story.ts'
+
+/** What a target may stay as it is for after a kill, while the node is up; milliseconds. */
+const bound = 5000
+/** kubelet starts a container again after this at the earliest, milliseconds. */
+const restartMs = 300
+const holdMs = 400
+let folder = ''
+let program = ''
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'fault-pod-killed-'))
+  program = await bundleProgram(folder)
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+type World = {
+  fault: PosedFault
+  pod: PosedPod
+  driver: Driver
+  targets: string[]
+  containers: PosedContainer[]
+  images: string[]
+}
+
+const cleanAgain = ({ fault, containers, images }: World): Promise<boolean> =>
+  until(
+    bound,
+    () => containers.every((c, i) => fault.image(c) === images[i]),
+    () => `left: ${containers.map((c) => fault.image(c))}`,
+  )
+
+async function begin(name: Fault, { start, path }: Pick<Case, 'start' | 'path'>): Promise<World> {
+  const fault = posedFaults[name]
+  const containers = [fault.pose(), fault.pose()]
+  await Promise.all(containers.map((container) => container.ready()))
+  const order = orderFor(containers, { fault: name, params: paramsOf(name), start, holdMs })
+  const pod = new PosedPod(program, order)
+  const targets = order.targets.map(({ id }) => id)
+  const [first] = containers as [PosedContainer]
+  const driver = new Driver(
+    pod,
+    { targets, holdMs },
+    {
+      stopAtOnce: path === 'stopped at once',
+      whenHeld() {
+        if (path === 'spoilt') fault.spoil(first)
+        if (path === 'deleted') pod.program?.kill('SIGTERM')
+      },
+    },
+  )
+  const images = containers.map((container) => fault.image(container))
+  return { fault, pod, driver, targets, containers, images }
+}
+
+function mustDie(how: string, { events }: PosedPod): void {
+  if (how === 'exited') throw new Error(`it never came there: ${JSON.stringify(events.slice(-3))}`)
+}
+
+/** The program dies at the point; when only a second life comes there, the first one has died while it held. */
+async function die({ pod, driver }: World, { point, time, path, after }: Case): Promise<void> {
+  const how = after === 'guard killed too' ? 'stop' : 'kill'
+  if (path === 'swept') pod.crashAt('program/holding')
+  else pod.crashAt(point, { how, time })
+  pod.start()
+  mustDie(await driver.life(20_000), pod)
+  if (path === 'swept') {
+    pod.crashAt(point, { how, time })
+    await sleep(restartMs)
+    pod.startProgram()
+    mustDie(await driver.life(20_000), pod)
+  }
+  expect(pod.hasReached(point)).toBe(true)
+  if (how === 'kill') return
+  pod.killGuard()
+  pod.program?.kill('SIGKILL')
+}
+
+async function ending(world: World, one: Case): Promise<void> {
+  const { pod, driver, targets } = world
+  await die(world, one)
+  if (one.after === 'left to the guard') {
+    await cleanAgain(world)
+    return
+  }
+  await sleep(restartMs)
+  if (one.after === 'guard killed too') pod.startGuard()
+  pod.startProgram()
+  await cleanAgain(world)
+  expect(await driver.life(20_000)).toBe('exited')
+  await cleanAgain(world)
+  expect(faultsOfStory(driver.heard, targets)).toEqual([])
+  expect(existsSync(pod.journal)).toBe(false)
+}
+
+describe.each(Object.keys(posedFaults) as Fault[])('%s', (name) => {
+  const why = posedFaults[name].cannot()
+  describe.skipIf(why !== '')(`killed at every point${why && ` (skipped: ${why})`}`, () => {
+    for (const one of casesOf(name))
+      it.concurrent(`${one.point} (${one.start}), ${one.after}`, { timeout: 60_000 }, async () => {
+        const world = await begin(name, one)
+        try {
+          await ending(world, one)
+        } finally {
+          world.pod.remove()
+          for (const container of world.containers) await container.remove()
+        }
+      })
+  })
+})
+
+it('leaves out nothing without a reason', () => {
+  for (const name of Object.keys(posedFaults) as Fault[])
+    for (const point of Object.keys(leftOut(name)) as CrashPoint[])
+      expect(pathOf(point), point).toBeDefined()
+})
