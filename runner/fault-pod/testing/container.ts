@@ -22,9 +22,10 @@ export const cannotPose = (): string => {
 /** A pod's first process after the runtime has made its network. */
 const withNetwork = [
   'ip link set lo up',
-  'ip link add eth0 type dummy',
+  'ip link add eth0 type veth peer name far',
   'ip addr add 10.7.0.1/24 dev eth0',
   'ip link set eth0 up',
+  'ip link set far up',
   'exec sleep 600',
 ].join('; ')
 

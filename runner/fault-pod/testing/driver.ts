@@ -79,8 +79,9 @@ export class Driver {
     const open = this.#targets.filter((id) => !this.#hasEnded(id))
     const armed = (id: string) => fresh.some((e) => e.event === 'armed' && e.target === id)
     if (open.length === 0 || !open.every(armed)) return false
-    this.#pod.send({ do: 'go', targets: open, holdMs: this.#holdMs })
-    if (this.#disturbance.stopAtOnce) this.#pod.send({ do: 'stop', reason: 'at once' })
+    const go = { do: 'go', targets: open, holdMs: this.#holdMs } as const
+    if (this.#disturbance.stopAtOnce) this.#pod.send(go, { do: 'stop', reason: 'at once' })
+    else this.#pod.send(go)
     return true
   }
 

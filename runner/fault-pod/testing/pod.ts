@@ -173,8 +173,9 @@ export class PosedPod {
     this.startProgram()
   }
 
-  send(command: NodeCommand): void {
-    this.program?.stdin?.write(`${JSON.stringify(command)}\n`)
+  /** Several commands are heard in one breath. */
+  send(...commands: NodeCommand[]): void {
+    this.program?.stdin?.write(commands.map((one) => `${JSON.stringify(one)}\n`).join(''))
   }
 
   get events(): NodeEvent[] {
