@@ -146,6 +146,7 @@ describe('the record of a run within so many bytes', () => {
   it.each([
     ['of the wave that is under way', { stage: 'chaos' as const, wave: 0 }],
     ['whose fault pod is still there', { pods: ['p'] }],
+    ['of a dynamic task that still looks for others', { stage: 'chaos' as const, dynamic: true }],
   ])('drops no record %s: a runner that takes over decides by it', (_name, over) => {
     const state = run([task('a', { ...over, targets: [target('x')] })])
     expect(fitted(state, 0).tasks[0]?.targets.map((t) => t.id)).toEqual(['x'])

@@ -57,7 +57,7 @@ const isSpare = (task: TaskState, target: TargetState): boolean =>
   isEnded(target) &&
   !mayContinue(target, task) &&
   (task.closed === true || task.pods.length === 0) &&
-  (task.stage === 'done' || target.wave < task.wave)
+  (task.stage === 'done' || (target.wave < task.wave && !task.dynamic))
 
 /** `,"dropped":1234` */
 const countBytes = 15

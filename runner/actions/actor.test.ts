@@ -21,7 +21,7 @@ it('hits nothing that cannot be recorded', () => {
     /201 targets at once; status keeps/,
   )
   expect(() => mustFit(withTargets(many(150, 'injected')), 'a', many(51))).toThrow(
-    /150 of earlier rounds are still going/,
+    /150 of earlier rounds still count/,
   )
 })
 
@@ -34,4 +34,11 @@ it('counts the bytes of all tasks, and of what is recorded about each target', (
   // records as they are now take the place of those that stand there
   const again = withTargets(many(150, 'targeted'), 900_000)
   expect(() => mustFit(again, 'a', many(150, 'targeted', { undo }))).not.toThrow()
+})
+
+it('forgets nobody whom a dynamic task has hit, and hits no more than it can remember', () => {
+  const task = taskState('a', { dynamic: true, targets: many(150, 'reverted') })
+  const actor = { state: () => runState([task]), room: 900_000 }
+  expect(() => mustFit(actor, 'a', many(50))).not.toThrow()
+  expect(() => mustFit(actor, 'a', many(51))).toThrow(/status keeps the records of 200/)
 })

@@ -101,11 +101,11 @@ export function mustFit(
   const run = actor.state()
   const keyOf = (target: TargetState): string => `${target.wave} ${recordKey(target)}`
   const keys = new Set(records.map(keyOf))
-  const others = (run.tasks.find((t) => t.name === name)?.targets ?? []).filter(
-    (t) => !keys.has(keyOf(t)),
-  )
-  const open = others.filter((t) => !isEnded(t)).length
-  const before = open > 0 ? `, and ${open} of earlier rounds are still going` : ''
+  const task = run.tasks.find((t) => t.name === name)
+  const others = (task?.targets ?? []).filter((t) => !keys.has(keyOf(t)))
+  // By its records a dynamic task knows whom it has hit already: none of them may go.
+  const open = others.filter((t) => task?.dynamic || !isEnded(t)).length
+  const before = open > 0 ? `, and ${open} of earlier rounds still count` : ''
   const refuse = (why: string): never => {
     throw new ChaosError({
       code: 'TARGET_SELECTION_ERROR',
