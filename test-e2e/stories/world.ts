@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject, onTestFailed } from 'vitest'
@@ -210,6 +210,26 @@ export class World {
     return Date.now()
   }
 
+  /** `kubectl delete --force`: gone from the API at once; gives the moment. */
+  async forceDelete({ metadata }: Json): Promise<number> {
+    const from = Date.now()
+    const path = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
+    await this.api.remove(`${path}?gracePeriodSeconds=0`)
+    return from
+  }
+
+  /** How often fault programs of a run have told their journals on the nodes that a target is armed. */
+  armed(runId: string): number {
+    const folder = join('/var/lib/chaosplane', this.clusterId)
+    const journals = this.installed.nodes
+      .map((node) => join(folder, node, runId))
+      .filter((run) => existsSync(run))
+      .flatMap((run) => readdirSync(run).map((task) => join(run, task, 'events.jsonl')))
+      .filter((file) => existsSync(file))
+    const lines = journals.flatMap((file) => readFileSync(file, 'utf8').split('\n'))
+    return lines.filter((line) => line.includes('"event":"armed"')).length
+  }
+
   /** Fault pods of one run. */
   faultPods(runId: string): Json[] {
     return [...this.pods.objects.values()].filter(
@@ -236,18 +256,20 @@ export class Story {
   readonly #world: World
   readonly #follower: Follower
   readonly #name: string
+  readonly #namespace: string
   readonly createdAt = Date.now()
 
   constructor(world: World, { apiVersion, kind, metadata }: Json) {
     this.#world = world
     this.#name = metadata.name
-    this.path = `/apis/${apiVersion}/namespaces/v2/${plurals[kind]}/${metadata.name}`
+    this.#namespace = metadata.namespace ?? 'v2'
+    this.path = `/apis/${apiVersion}/namespaces/${this.#namespace}/${plurals[kind]}/${metadata.name}`
     const [first, second] = world.experiments as [Follower, Follower]
     this.#follower = kind === 'ChaosExperiment' ? second : first
   }
 
   get object(): Json {
-    return this.#follower.get('v2', this.#name)
+    return this.#follower.get(this.#namespace, this.#name)
   }
   get status(): Json {
     return this.object?.status ?? {}
