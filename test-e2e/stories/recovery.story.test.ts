@@ -24,7 +24,12 @@ afterAll(async () => {
 
 type Watch = ReturnType<World['watchCpu']>
 const endOf = (cpu: Watch): number =>
-  Math.max(0, ...[...cpu.values()].flatMap((watch) => watch.holds().map(({ to }) => to ?? Number.POSITIVE_INFINITY)))
+  Math.max(
+    0,
+    ...[...cpu.values()].flatMap((watch) =>
+      watch.holds().map(({ to }) => to ?? Number.POSITIVE_INFINITY),
+    ),
+  )
 const isStressed = (cpu: Watch): boolean => [...cpu.values()].some((watch) => watch.stressed)
 
 /** The newest fault pod of the run. */
