@@ -152,6 +152,9 @@ describe('nobody waits for the back-off of kubelet', () => {
     const pod = newest(story)
     killRunner()
     await expectCleaned({ cpu, story, from: killBoth(pod) })
+    const { items } = await world.api.get('/apis/events.k8s.io/v1/namespaces/v2/events')
+    const mine = items.filter((e: Json) => e.regarding.uid === story.object.metadata.uid)
+    expect(mine.map(({ reason }: Json) => reason)).toContain('RecoveryPodCreated')
   })
 })
 
