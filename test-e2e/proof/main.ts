@@ -6,8 +6,9 @@ import { run } from '../cluster/shell.ts'
 import { type Edit, type Feature, features as first } from './features.ts'
 import { heldFeatures } from './held-features.ts'
 import { pageOf, type Row } from './page.ts'
+import { recoveryFeatures } from './recovery-features.ts'
 
-const features = [...first, ...heldFeatures]
+const features = [...first, ...heldFeatures, ...recoveryFeatures]
 const root = join(import.meta.dirname, '../..')
 const limitMs = 15 * 60_000
 
