@@ -107,4 +107,7 @@ export type NodeHello = {
   last: number
 }
 
-export type NodeLine = NodeEvent | NodeHello
+/** The last line after `quit`: everything is put back and reported, and the journal is gone. */
+export type NodeBye = { bye: 1 }
+
+export type NodeLine = NodeEvent | NodeHello | NodeBye

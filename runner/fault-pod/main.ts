@@ -203,6 +203,7 @@ async function run(order: NodeOrder, program: Program): Promise<void> {
     listen((command) => program.command(command))
   }
   const ending = await program.ended
+  if (ending === 'removed') print({ bye: 1 })
   process.exit(ending === 'owed' ? 1 : 0)
 }
 

@@ -42,7 +42,8 @@ export class NodeSession {
   #adopted: boolean
   /** all is reported: the journal is to go */
   #closing = false
-  #quitSent = false
+  /** the program has said that the journal is gone */
+  #bye = false
   /** since when a program that runs has not answered */
   #silent: { name: string; since: number } | null = null
   #toldSilence = ''
@@ -53,6 +54,9 @@ export class NodeSession {
     this.#pods = new NodePods(parts, links)
     this.#stream = new NodeStream(parts, links, {
       onHello: () => void this.#onHello(),
+      onBye: () => {
+        this.#bye = true
+      },
       onEvent: (event) => this.#onEvent(event),
       signal: this.#end.signal,
     })
@@ -161,20 +165,26 @@ export class NodeSession {
     await this.#running
   }
 
-  /** Tells the program that everything is stored, so that it forgets its journal and ends. */
+  /**
+   * Tells the program that everything is stored, so that it forgets its journal and ends. A stream that breaks before
+   * the program has said good-bye may not have carried it: it is told again, also by way of another pod.
+   */
   async #quit(signal: AbortSignal): Promise<void> {
-    if (!(await within(reachMs, signal, (s) => this.#whenAttached(s)))) return
+    await within(reachMs, signal, async (s) => {
+      while (!this.#bye && (await this.#whenAttached(s))) await this.#sayQuit(s)
+    })
+    if (this.#bye && this.#parts.retain) await this.#pods.untilOver(signal)
+  }
+
+  async #sayQuit(signal: AbortSignal): Promise<void> {
+    const stream = this.#stream.attached
     await this.#links.stored(signal)
     await this.#stream.send({ do: 'ack', seq: this.#stream.acknowledged })
-    const stream = this.#stream.attached
-    this.#quitSent = true
-    if (!stream || !(await this.#stream.send({ do: 'quit' }))) return
+    await this.#stream.send({ do: 'quit' })
     CRASH: reach('runner/quit-sent', this.#links.order.resource.name)
-    // The program's stream ends with it; a pod that is retained is left to end by itself.
     await within(quitMs, signal, async (s) => {
-      while (this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)
+      while (!this.#bye && this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)
     })
-    if (this.#parts.retain) await this.#pods.untilOver(signal)
   }
 
   /** False when there is no program to attach to, nor a journal for which one is to come. */
@@ -185,7 +195,7 @@ export class NodeSession {
 
   /** A program that was killed has left its record on the node. */
   get #isJournalLeft(): boolean {
-    return !this.#quitSent && this.#pods.mayHaveRun
+    return !this.#bye && this.#pods.mayHaveRun
   }
 
   #mine(): TargetState[] {
@@ -220,7 +230,7 @@ export class NodeSession {
       }
       if (name === null) return
       const talk = await this.#stream.talk(name)
-      if (this.#quitSent) return
+      if (this.#bye) return
       failures = talk.heard ? 0 : failures + 1
       if (!(await this.#isThere(name, talk, failures))) return
       const ms = Math.min(reattachMs * 2 ** failures, reattachMaxMs)

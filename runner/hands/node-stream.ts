@@ -19,6 +19,8 @@ export type Talk = {
 type Ends = {
   /** the program answered for the first time on this connection */
   onHello(): void
+  /** the program has ended in order, and its journal is gone */
+  onBye(): void
   onEvent(event: NodeEvent): void
   signal: AbortSignal
 }
@@ -113,6 +115,7 @@ export class NodeStream {
       this.#ends.onHello()
       return
     }
+    if ('bye' in line) return this.#ends.onBye()
     if (line.seq <= this.acknowledged) return
     CRASH: reach('runner/heard', this.#links.order.resource.name)
     this.#take(line, pod)

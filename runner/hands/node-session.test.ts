@@ -1,0 +1,190 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { KubeError } from '../../lib/kube/errors.ts'
+import type { NodeOrder } from '../../model/fault-pod.ts'
+import type { TargetState } from '../../model/state.ts'
+import { until } from '../fault-pod/testing/pod.ts'
+import { NodeSession } from './node-session.ts'
+import { PosedNode, type Script } from './testing/posed-node.ts'
+
+const order: NodeOrder = {
+  protocol: 1,
+  cluster: 'c',
+  node: 'n1',
+  run: 'r1',
+  task: 'hog',
+  resource: { kind: 'ChaosExperiment', namespace: 'v2', name: 'x', uid: 'u' },
+  fault: 'pod-cpu-hog',
+  params: {},
+  targets: [
+    { id: 'demo/a', namespace: 'demo', pod: 'a', podUid: 'u', container: 'app', containerId: 'c1' },
+  ],
+  holdMs: 60_000,
+  start: 'now',
+  attempt: 1,
+  after: 0,
+  armedForMs: 60_000,
+}
+const target = (state: TargetState['state']): TargetState => ({
+  id: 'demo/a',
+  kind: 'Pod',
+  namespace: 'demo',
+  name: 'a',
+  uid: 'u',
+  container: 'app',
+  containerId: 'c1',
+  node: 'n1',
+  wave: 0,
+  state,
+  ...(state === 'injected' ? { injectedAt: Date.now() - 500 } : {}),
+})
+
+/** The first pod injects; whoever takes its place has put back and says so. */
+const usual: Script = ({ attempt }, say) => {
+  if (attempt === 1) {
+    const endsAt = Date.now() + 60_000
+    say({ event: 'injected', target: 'demo/a', evidence: 'burns', endsAt } as never)
+    return undefined
+  }
+  say({ event: 'lost', target: 'demo/a', heldMs: 5, reason: 'the program was ended' } as never)
+  say({ event: 'reverted', target: 'demo/a', why: 'guard', heldMs: 5, proof: 'p' } as never)
+  return undefined
+}
+const sessions: NodeSession[] = []
+function begin(script: Script = usual, state: TargetState['state'] = 'targeted') {
+  const node = new PosedNode([target(state)], script)
+  const session = new NodeSession(node.parts(), node.links(order))
+  sessions.push(session)
+  session.begin()
+  return { node, session }
+}
+afterEach(async () => {
+  for (const session of sessions.splice(0)) await session.leave()
+})
+
+const held = (node: PosedNode) =>
+  until(
+    3000,
+    () => node.task.targets[0]?.state === 'injected',
+    () => JSON.stringify(node.facts),
+  )
+const over = (node: PosedNode, ms = 5000) =>
+  until(
+    ms,
+    () => node.task.targets[0]?.state === 'reverted',
+    () => JSON.stringify(node.facts),
+  )
+const attempts = (node: PosedNode): number[] => node.created.map((pod) => pod.order.attempt)
+
+describe('a session with a node', () => {
+  it.each<[string, Parameters<PosedNode['says']>[0], [number, number]]>([
+    ['is gone', undefined, [0, 800]],
+    [
+      'is not started again by kubelet for a while',
+      { waiting: { reason: 'CrashLoopBackOff' } },
+      [0, 800],
+    ],
+    ['was killed and is not started again at once', { terminated: { exitCode: 137 } }, [950, 2500]],
+  ])('replaces a pod that %s', async (_, state, [least, most]) => {
+    const { node } = begin()
+    await held(node)
+    const from = performance.now()
+    node.says(state)
+    await over(node)
+    const took = performance.now() - from
+    expect(took).toBeGreaterThanOrEqual(least)
+    expect(took).toBeLessThan(most)
+    expect(attempts(node)).toEqual([1, 2])
+    expect(node.created[1]?.order).toMatchObject({
+      start: 'wait',
+      after: 1,
+      targets: [{ id: 'demo/a', touched: true }],
+    })
+    expect(node.names()).toContain('lost')
+  })
+
+  it('leaves a program that kubelet starts again at once its pod', async () => {
+    let lives = 0
+    const { node } = begin((one, say) => {
+      lives++
+      return usual({ ...one, attempt: lives }, say)
+    })
+    await held(node)
+    node.says({ terminated: { exitCode: 137 } })
+    setTimeout(() => node.says({ running: {} }), 500)
+    await over(node)
+    expect(attempts(node)).toEqual([1])
+  })
+
+  it('goes on after any number of pods, ever slower', async () => {
+    const { node } = begin(({ attempt }, say) =>
+      attempt < 7 ? usual({ ...order, attempt: 1 }, say) : usual({ ...order, attempt }, say),
+    )
+    await held(node)
+    const from = performance.now()
+    for (let n = 1; n < 7; n++) {
+      await until(4000, () => attempts(node).length === n)
+      await until(2000, () => node.store.list().length === 1)
+      node.says(undefined)
+    }
+    await over(node, 8000)
+    expect(attempts(node)).toEqual([1, 2, 3, 4, 5, 6, 7])
+    // one second before the sixth, two before the seventh
+    expect(performance.now() - from).toBeGreaterThan(2900)
+    expect(node.task.pods.length).toBe(1)
+  }, 30_000)
+
+  it('whose first pod is refused injects nothing, says why, and tries no more', async () => {
+    const node = new PosedNode([target('targeted')], usual)
+    node.refusal = new KubeError({
+      status: 403,
+      reason: 'Forbidden',
+      message: 'pods "x" is forbidden: exceeded quota: q',
+    })
+    const session = new NodeSession(node.parts(), node.links(order))
+    sessions.push(session)
+    session.begin()
+    await until(3000, () => node.task.targets[0]?.state === 'failed')
+    await session.close(AbortSignal.timeout(5000))
+    expect(node.created).toEqual([])
+    expect(node.task.trouble).toMatchObject({ code: 'HELPER_ERROR' })
+    expect(node.task.trouble?.reason).toContain('Raise the ResourceQuota of namespace home')
+  })
+
+  it('whose later pod is refused owes, and goes on when it is allowed', async () => {
+    const { node } = begin()
+    await held(node)
+    node.refusal = new KubeError({ status: 403, reason: 'Forbidden', message: 'exceeded quota' })
+    node.says(undefined)
+    await until(3000, () => node.task.targets[0]?.state === 'owed')
+    expect(node.task.targets[0]?.remaining?.[0]).toContain('go-*.sh')
+    node.refusal = null
+    await over(node, 8000)
+  }, 20_000)
+
+  it('whose node has gone lets its targets go with it', async () => {
+    const { node } = begin()
+    await held(node)
+    node.isInCluster = false
+    node.says(undefined)
+    await over(node)
+    expect(node.task.targets[0]).toMatchObject({ outcome: 'noLongerExists' })
+    expect(attempts(node)).toEqual([1])
+    expect(node.names()).toContain('lost')
+  })
+
+  it('sends somebody for the journal of a pod that was lost after its last word', async () => {
+    const { node, session } = begin()
+    await held(node)
+    await session.stop('over')
+    const [first] = node.created
+    node.links(order).emit({ fact: 'reverted', task: 'hog', target: 'demo/a', proof: 'p' })
+    node.says(undefined)
+    await session.close(AbortSignal.timeout(20_000))
+    expect(first?.order.attempt).toBe(1)
+    expect(attempts(node)).toEqual([1, 2])
+    expect(node.commands.map((command) => command.do).filter((one) => one === 'quit')).toEqual([
+      'quit',
+    ])
+    expect(node.store.list()).toEqual([])
+  })
+})

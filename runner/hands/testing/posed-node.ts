@@ -1,0 +1,160 @@
+import { systemClock } from '../../../lib/clock.ts'
+import type { KubeClient } from '../../../lib/kube/client.ts'
+import { KubeError } from '../../../lib/kube/errors.ts'
+import { createStore } from '../../../lib/kube/store.ts'
+import { silentLog } from '../../../lib/log.ts'
+import type { NodeCommand, NodeEvent, NodeOrder } from '../../../model/fault-pod.ts'
+import type { ContainerStatus } from '../../../model/fault-pod-recovery.ts'
+import type { TargetState, TaskState } from '../../../model/state.ts'
+import type { Fact, FactBody } from '../../engine/fact.ts'
+import { reduce } from '../../engine/reduce.ts'
+import { runState, taskState } from '../../engine/testing.ts'
+import type { Attached, SessionLinks, SessionParts } from '../node-parts.ts'
+import type { Pod } from '../pod-cache.ts'
+
+type Made = Pod & { order: NodeOrder }
+/** What a program says to an attach, and what it makes of commands. */
+export type Script = (
+  order: NodeOrder,
+  say: (event: Omit<NodeEvent, 'seq' | 'at'>) => void,
+) => ((command: NodeCommand) => void) | undefined
+
+const notFound = () => new KubeError({ status: 404, reason: 'NotFound', message: 'not found' })
+
+/**
+ * A node as a session sees it: pods in a store, whose programs follow a script and keep their journal in memory.
+ * For the logic of the session alone; programs, journals and kubelet themselves are tested for real elsewhere.
+ */
+export class PosedNode {
+  readonly store = createStore<Pod>()
+  readonly facts: FactBody[] = []
+  readonly created: Made[] = []
+  readonly commands: NodeCommand[] = []
+  /** error that the next creations get */
+  refusal: KubeError | null = null
+  isInCluster = true
+  #version = 0
+  #seq = 0
+  #streams = new Map<string, AbortController>()
+  #state = runState([])
+  readonly #script: Script
+
+  constructor(targets: TargetState[], script: Script, over: Partial<TaskState> = {}) {
+    this.#script = script
+    const task = taskState('hog', { stage: 'chaos', chaosAt: 1, targets, ...over })
+    this.#state = runState([task])
+  }
+
+  get task(): TaskState {
+    const [task] = this.#state.tasks
+    if (!task) throw new Error('no task')
+    return task
+  }
+
+  names(): string[] {
+    return this.facts.map(({ fact }) => fact)
+  }
+
+  /** kubelet says something of the newest pod's program; undefined: the pod is gone. */
+  says(state: ContainerStatus['state'] | undefined): void {
+    const pod = this.created.at(-1)
+    if (!pod) throw new Error('no pod was made')
+    if (!state?.running) this.#streams.get(pod.metadata.name)?.abort()
+    const metadata = { ...pod.metadata, resourceVersion: String(++this.#version) }
+    const containerStatuses = [{ name: 'fault', restartCount: 0, ...(state ? { state } : {}) }]
+    const object: Pod = { metadata, status: { phase: 'Running', containerStatuses } }
+    this.store.apply({ type: state ? 'MODIFIED' : 'DELETED', object })
+  }
+
+  parts(): SessionParts {
+    return {
+      kube: {
+        create: async (_: string, pod: Made) => this.#create(pod),
+        remove: async (path: string) => this.#remove(path.split('/').at(-1) ?? ''),
+        get: async (path: string) => {
+          if (path.includes('/nodes/') && !this.isInCluster) throw notFound()
+          return { metadata: { name: 'n' } }
+        },
+        find: async (path: string) => this.store.get(`home/${path.split('/').at(-1)}`),
+      } as unknown as KubeClient,
+      cache: this.store,
+      attach: (place, signal) => this.#attach(place.pod, signal),
+      clock: systemClock,
+      log: silentLog(),
+      namespace: 'home',
+      podOf: (order, name) => ({ metadata: { name, namespace: 'home' }, order }),
+      retain: false,
+    }
+  }
+
+  links(order: NodeOrder): SessionLinks {
+    return {
+      order,
+      task: () => this.task,
+      resting: () => false,
+      emit: (body) => {
+        this.facts.push(body)
+        this.#state = reduce(this.#state, { at: Date.now(), ...body } as Fact)
+      },
+      durable: async () => {},
+      stored: async () => {},
+    }
+  }
+
+  #create(pod: Made): void {
+    if (this.refusal) throw this.refusal
+    const metadata = {
+      ...pod.metadata,
+      uid: `u${++this.#version}`,
+      resourceVersion: String(this.#version),
+    }
+    this.created.push({ ...pod, metadata })
+    this.store.apply({ type: 'ADDED', object: { metadata } })
+    setTimeout(() => {
+      if (this.store.get(`home/${metadata.name}`)) this.says({ running: {} })
+    }, 5)
+  }
+
+  #remove(name: string): void {
+    const known = this.store.get(`home/${name}`)
+    if (!known) throw notFound()
+    this.#streams.get(name)?.abort()
+    this.store.apply({ type: 'DELETED', object: known })
+  }
+
+  async #attach(name: string, signal: AbortSignal): Promise<Attached> {
+    const pod = this.created.find((one) => one.metadata.name === name)
+    if (!pod || !this.isInCluster) throw new Error('the container does not run')
+    const [lines, waiting]: [string[], (() => void)[]] = [[], []]
+    const end = new AbortController()
+    this.#streams.set(name, end)
+    const both = AbortSignal.any([signal, end.signal])
+    const wake = () => waiting.splice(0).forEach((go) => go())
+    both.addEventListener('abort', wake)
+    const print = (line: object) => {
+      lines.push(JSON.stringify(line))
+      wake()
+    }
+    const say = (event: Omit<NodeEvent, 'seq' | 'at'>) =>
+      print({ seq: ++this.#seq, at: Date.now(), ...event })
+    const hear = this.#script(pod.order, say)
+    async function* read() {
+      while (!both.aborted || lines.length > 0) {
+        const line = lines.shift()
+        if (line === undefined) await new Promise<void>((go) => waiting.push(go))
+        else yield line
+      }
+    }
+    const send = async (text: string) => {
+      const command = JSON.parse(text) as NodeCommand
+      if (!both.aborted) this.commands.push(command)
+      if (command.do === 'hello') print({ hello: 1, last: this.#seq })
+      if (command.do === 'quit' && !both.aborted) {
+        print({ bye: 1 })
+        end.abort()
+      }
+      hear?.(command)
+    }
+    return { lines: read(), send, close: () => end.abort() }
+  }
+}
