@@ -110,6 +110,7 @@ describe.skipIf(why !== '')(`two pods on one journal${why && ` (skipped: ${why})
       await until(8000, () => third.names().filter((one) => one === 'reverted').length === 2)
       expect(container.strangers()).toEqual([])
       expect(numbers(first)).toEqual(upTo(8))
+      third.send({ do: 'hello', acknowledged: 8 })
       await until(8000, () => third.hellos.at(-1)?.last === 8)
     },
   )
