@@ -107,6 +107,11 @@ describe('the next pod of a node', () => {
       { pods: [pod(1, of(killed))] },
       wait(1000),
     ],
+    [
+      'killed for the second time: kubelet will wait',
+      { pods: [pod(1, of({ ...killed, restartCount: 1 }))] },
+      create(2),
+    ],
     ['killed, and not started again', { pods: [pod(1, of(killed))], idleMs: 1000 }, create(2)],
     ['kubelet backs off: not waited for', { pods: [pod(1, of(backsOff, guard))] }, create(2)],
     ['evicted', { pods: [pod(1, { phase: 'Failed', reason: 'Evicted' })] }, create(2)],

@@ -85,9 +85,11 @@ const hopeless = new Set([
 export function workOf({ status }: FaultPodFacts): Work {
   if (status?.phase === 'Succeeded') return { is: 'over', well: true }
   if (status?.phase === 'Failed') return { is: 'over', well: false }
-  const { state } = status?.containerStatuses?.find((c) => c.name === faultContainer) ?? {}
+  const program = status?.containerStatuses?.find((c) => c.name === faultContainer)
+  const { state, restartCount = 0 } = program ?? {}
   if (state?.running) return { is: 'working' }
-  if (state?.terminated) return { is: 'down', backsOff: false }
+  // the first restart comes at once, all others after ten seconds and more
+  if (state?.terminated) return { is: 'down', backsOff: restartCount > 0 }
   const why = startTrouble(status?.containerStatuses ?? [])
   if (why) return { is: 'hindered', why }
   if (state?.waiting?.reason === 'CrashLoopBackOff') return { is: 'down', backsOff: true }
@@ -111,7 +113,7 @@ export const hasRun = ({ status }: FaultPodFacts): boolean =>
       (state?.running || state?.terminated || lastState?.terminated || restartCount > 0),
   )
 
-/** kubelet starts an ended container again at once the first time; so long it is waited for, milliseconds. */
+/** kubelet starts a container that ended for the first time again at once; so long it is waited for, milliseconds. */
 export const restartMs = 1000
 /** A pod that cannot start is given this long before another one is tried, milliseconds. */
 const hinderedMs = 10_000

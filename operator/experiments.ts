@@ -11,19 +11,27 @@ import {
 } from '../lib/kube/paths.ts'
 import { priorities } from '../lib/kube/queue.ts'
 import type { Cache } from '../lib/kube/store.ts'
-import { keyOf } from '../lib/kube/types.ts'
+import { type KubeObject, keyOf } from '../lib/kube/types.ts'
 import { abandonAnnotation } from '../model/abandon.ts'
 import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
 import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
-import { type Experiment, slim } from './experiment/observe.ts'
+import { claimAnnotation, type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
 import { Figures, metricsText } from './metrics.ts'
 import { createAbandonPass } from './recovery/abandon.ts'
 import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
 import type { RecoveryPod } from './recovery/decide.ts'
-import { RunnerCensus, type RunnerLease, runnerLeaseSelector } from './runners.ts'
+import {
+  hasEnded,
+  podOf,
+  RunnerCensus,
+  type RunnerLease,
+  type RunnerPod,
+  runnerLeaseSelector,
+  runnerPodSelector,
+} from './runners.ts'
 import { byUid, createSweep } from './sweep/act.ts'
 
 /** What the operator of experiments needs beside its connection. */
@@ -65,6 +73,20 @@ export class ExperimentOperator extends ChaosOperator {
     })
     const census = new RunnerCensus(runners, monotonic)
     const podCache = this.#followPods()
+    const runnerPods = this.follow<RunnerPod>({
+      path: resourcePath({ ...pods, namespace }),
+      query: { labelSelector: runnerPodSelector },
+      transform: ({ metadata, status }) => ({
+        metadata: bareMeta(metadata),
+        ...(status ? { status } : {}),
+      }),
+    })
+    // A runner that does not run cannot act, however fresh its Lease looks.
+    const lifeOf = (holder: string): RunnerLife => {
+      const pod = runnerPods.get(`${namespace}/${podOf(holder)}`)
+      const life = census.lifeOf(holder, namespace)
+      return pod && hasEnded(pod) ? { ...life, alive: false } : life
+    }
     const followed = kinds.map(({ dialect, kind }) => {
       const cache = this.follow<Experiment>({
         path: resourcePath(kind),
@@ -72,7 +94,10 @@ export class ExperimentOperator extends ChaosOperator {
         indexers: { [byUid]: ({ metadata }) => [metadata.uid] },
       })
       this.#controlExperiments({ dialect, kind, cache }, census)
-      this.#controlRecovery({ dialect, kind, cache }, { census, pods: podCache })
+      this.#controlRecovery(
+        { dialect, kind, cache },
+        { census, lifeOf, runnerPods, pods: podCache },
+      )
       return { dialect, kind, cache }
     })
     this.#kinds.push(...followed)
@@ -134,7 +159,7 @@ export class ExperimentOperator extends ChaosOperator {
   }
 
   /** Nodes on which something of a run is open and no program is at work get one. */
-  #controlRecovery(of: Kind, seen: { census: RunnerCensus; pods: Cache<RecoveryPod> }): void {
+  #controlRecovery(of: Kind, seen: Sight): void {
     const { namespace, recorder, monotonic, image } = this.#settings
     const recovery = createRecoveryPass({
       client: this.client,
@@ -142,7 +167,7 @@ export class ExperimentOperator extends ChaosOperator {
       namespace,
       experiments: of.cache,
       podsOf: (uid) => seen.pods.byIndex(byUid, uid),
-      lifeOf: (holder) => seen.census.lifeOf(holder, namespace),
+      lifeOf: seen.lifeOf,
       recorder,
       log: this.log,
       monotonic,
@@ -155,11 +180,19 @@ export class ExperimentOperator extends ChaosOperator {
       of.cache
         .byIndex(byUid, metadata.labels?.[faultPodLabels.uid] ?? '')
         .map((object) => ({ key: keyOf(object), priority: priorities.urgent }))
+    const ofRunner = (pod: RunnerPod) =>
+      hasEnded(pod)
+        ? of.cache
+            .list()
+            .filter(({ metadata }) => podOf(holderOf(metadata)) === pod.metadata.name)
+            .map((object) => ({ key: keyOf(object), priority: priorities.urgent }))
+        : []
     this.control({
       name: `recovery of ${of.kind.plural}`,
       triggers: [
         trigger(of.cache, ({ object }) => [{ key: keyOf(object), priority: urgency(object) }]),
         trigger(seen.pods, ({ object }) => ofPod(object)),
+        trigger(seen.runnerPods, ({ object }) => ofRunner(object)),
       ],
       reconcile: (key, signal) => recovery.pass(key, signal),
       workers: 4,
@@ -211,6 +244,16 @@ export class ExperimentOperator extends ChaosOperator {
 
 type Kind = { dialect: Plan['dialect']; kind: ResourceKind; cache: Cache<Experiment> }
 
+const holderOf = ({ annotations }: KubeObject['metadata']): string =>
+  annotations?.[claimAnnotation] ?? ''
+
+type Sight = {
+  census: RunnerCensus
+  lifeOf(holder: string): RunnerLife
+  runnerPods: Cache<RunnerPod>
+  pods: Cache<RecoveryPod>
+}
+
 /** Aborts and ends go before the news of those that run. */
 const urgency = ({ metadata, status }: Experiment) =>
   metadata.deletionTimestamp || status?.run?.abort || status?.run?.finishedAt
@@ -219,17 +262,8 @@ const urgency = ({ metadata, status }: Experiment) =>
 
 /** All that sweeping and recovering read of a pod. */
 function bare({ metadata, status = {} }: RecoveryPod): RecoveryPod {
-  const { name, uid, resourceVersion, labels = {} } = metadata
   return {
-    metadata: {
-      name,
-      uid,
-      resourceVersion,
-      labels,
-      ...(metadata.namespace ? { namespace: metadata.namespace } : {}),
-      ...(metadata.creationTimestamp ? { creationTimestamp: metadata.creationTimestamp } : {}),
-      ...(metadata.deletionTimestamp ? { deletionTimestamp: metadata.deletionTimestamp } : {}),
-    },
+    metadata: bareMeta(metadata),
     status: {
       ...(status.phase ? { phase: status.phase } : {}),
       ...(status.reason ? { reason: status.reason } : {}),
@@ -239,6 +273,16 @@ function bare({ metadata, status = {} }: RecoveryPod): RecoveryPod {
     },
   }
 }
+
+const bareMeta = (metadata: KubeObject['metadata']): KubeObject['metadata'] => ({
+  name: metadata.name,
+  uid: metadata.uid,
+  resourceVersion: metadata.resourceVersion,
+  labels: metadata.labels ?? {},
+  ...(metadata.namespace ? { namespace: metadata.namespace } : {}),
+  ...(metadata.creationTimestamp ? { creationTimestamp: metadata.creationTimestamp } : {}),
+  ...(metadata.deletionTimestamp ? { deletionTimestamp: metadata.deletionTimestamp } : {}),
+})
 
 const lean = ({ name, restartCount, state, lastState }: ContainerStatus): ContainerStatus => ({
   name,

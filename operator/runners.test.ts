@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createStore } from '../lib/kube/store.ts'
-import { RunnerCensus, type RunnerLease } from './runners.ts'
+import { hasEnded, podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
 
 const lease = (pod: string, instance: string, version: string): RunnerLease => ({
   metadata: {
@@ -54,5 +54,27 @@ describe('a runner', () => {
     pass(4_000)
     expect(life('r/1')).toEqual({ alive: false, goneForMs: 4_000 })
     expect(life('never/1')).toEqual({ alive: false, goneForMs: 6_000 })
+  })
+})
+
+describe('the pod of a runner', () => {
+  const pod = (status: RunnerPod['status']): RunnerPod => ({
+    metadata: { name: 'r', uid: 'r', resourceVersion: '1' },
+    ...(status ? { status } : {}),
+  })
+
+  test.each<[string, RunnerPod['status'], boolean]>([
+    ['is just made', undefined, false],
+    ['starts', { phase: 'Pending', containerStatuses: [] }, false],
+    ['runs', { phase: 'Running', containerStatuses: [{ state: { running: {} } }] }, false],
+    ['was killed', { phase: 'Running', containerStatuses: [{ state: {} }] }, true],
+    ['was evicted', { phase: 'Failed' }, true],
+  ])('%s', (_, status, ended) => {
+    expect(hasEnded(pod(status))).toBe(ended)
+  })
+
+  test('is named in the claim', () => {
+    expect(podOf('runner-a/1')).toBe('runner-a')
+    expect(podOf('')).toBe('')
   })
 })

@@ -7,6 +7,25 @@ export type RunnerLease = KubeObject & {
   spec?: { holderIdentity?: string; leaseDurationSeconds?: number }
 }
 
+/** A pod of a runner, as kubelet speaks of it. */
+export type RunnerPod = KubeObject & {
+  status?: { phase?: string; containerStatuses?: { state?: { running?: object } }[] }
+}
+
+/** Pods of runners. */
+export const runnerPodSelector =
+  'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component=runner'
+
+/** kubelet says that nothing of it runs: its Lease may still look fresh. */
+export function hasEnded({ status }: RunnerPod): boolean {
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return true
+  const containers = status?.containerStatuses ?? []
+  return containers.length > 0 && containers.every(({ state }) => !state?.running)
+}
+
+/** Name of the pod in a claim, `<pod>/<instance>`. */
+export const podOf = (holder: string): string => holder.split('/')[0] ?? ''
+
 /** Label of the Leases of runners. */
 export const runnerLeaseSelector = 'chaos.chaosplane.io/runner'
 const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)

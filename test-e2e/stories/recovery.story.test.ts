@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Json } from '../watchers/api.ts'
 import { stressorsOn } from '../watchers/cgroups.ts'
 import { cpuHog, experiment } from './documents.ts'
@@ -76,10 +76,16 @@ const killBoth = (pod: Json): number => {
   world.kill(pod, 'guard.sh')
   return world.kill(pod, 'fault-pod.cjs')
 }
-const killRunner = (): void => {
+let isRunnerWorn = false
+function killRunner(): void {
   const [runner] = world.program('runner')
   world.kill(runner, 'runner.mjs')
+  isRunnerWorn = true
 }
+afterEach(async () => {
+  if (isRunnerWorn) await world.freshRunner()
+  isRunnerWorn = false
+})
 
 describe('killed in mid-hold, the target is as before within 5 s', () => {
   it('the guard alone: the hold goes on to its end', async () => {
@@ -133,6 +139,7 @@ describe('nobody waits for the back-off of kubelet', () => {
     const { cpu, story } = await begin('second-death', { rampSeconds: 12 })
     await wearOut(story, 1)
     await stressed(story, cpu)
+    await story.injected()
     await expectCleaned({ cpu, story, from: killBoth(newest(story)) })
   })
 
@@ -140,6 +147,7 @@ describe('nobody waits for the back-off of kubelet', () => {
     const { cpu, story } = await begin('fourth-death', { rampSeconds: 25 })
     await wearOut(story, 3)
     await stressed(story, cpu)
+    await story.injected()
     expect(Number(newest(story).metadata.labels[`${away}/attempt`])).toBeGreaterThan(1)
     await expectCleaned({ cpu, story, from: killBoth(newest(story)) })
   })

@@ -210,6 +210,23 @@ export class World {
     return Date.now()
   }
 
+  /** A runner without the back-off that kubelet owes to one that was killed often. */
+  async freshRunner(): Promise<void> {
+    const old = [...this.pods.objects.values()].filter(
+      ({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'runner',
+    )
+    for (const { metadata } of old)
+      await this.api.remove(`/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`)
+    const uids = old.map(({ metadata }) => metadata.uid)
+    await this.pods.until('a fresh runner', 60_000, () =>
+      this.program('runner').some(
+        ({ metadata, status }) =>
+          !uids.includes(metadata.uid) &&
+          status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
+      ),
+    )
+  }
+
   /** `kubectl delete --force`: gone from the API at once; gives the moment. */
   async forceDelete({ metadata }: Json): Promise<number> {
     const from = Date.now()
