@@ -115,7 +115,10 @@ export class NodeStream {
       this.#ends.onHello()
       return
     }
-    if ('bye' in line) return this.#ends.onBye()
+    if ('bye' in line) {
+      this.#ends.onBye()
+      return
+    }
     if (line.seq <= this.acknowledged) return
     CRASH: reach('runner/heard', this.#links.order.resource.name)
     this.#take(line, pod)

@@ -129,7 +129,9 @@ export class PosedNode {
     const end = new AbortController()
     this.#streams.set(name, end)
     const both = AbortSignal.any([signal, end.signal])
-    const wake = () => waiting.splice(0).forEach((go) => go())
+    const wake = () => {
+      for (const go of waiting.splice(0)) go()
+    }
     both.addEventListener('abort', wake)
     const print = (line: object) => {
       lines.push(JSON.stringify(line))
