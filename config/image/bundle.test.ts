@@ -28,7 +28,7 @@ it('leaves every crash point out of the product', () => {
 
 it('keeps every one of them for the tests, each in its program', () => {
   const textOf = (file: string) => readFileSync(join(test, file), 'utf8')
-  const [program, runner] = [textOf('fault-pod.cjs'), textOf('runner.mjs')]
+  const [program, runner] = [textOf('fault-pod.cjs'), textOf('runner.cjs')]
   const missing = names.filter(
     (name) => !(name.startsWith('program/') ? program : runner).includes(`${name}`),
   )

@@ -26,6 +26,14 @@ describe('crash points', () => {
     expect(uses.map(({ point }) => point).sort()).toEqual(Object.keys(crashPoints).sort()))
   it('carry the label that the product leaves out', () =>
     expect(uses.filter(({ labelled }) => !labelled)).toEqual([]))
+  it('are looked for under the label alone', () => {
+    const calls = globSync('{lib,operator,runner,server}/**/*.ts', { cwd: root })
+      .filter((file) => !/\.test\.ts$|fault-pod\/crash\.ts$/.test(file))
+      .flatMap((file) => readFileSync(join(root, file), 'utf8').split('\n'))
+      .filter((line) => /\bcrashIn\(/.test(line))
+    expect(calls.filter((line) => !/^\s*CRASH: /.test(line))).toEqual([])
+    expect(calls.length).toBe(2)
+  })
   it('stand in the program whose name they bear', () => {
     const stray = uses.filter(
       ({ file, point }) => file.startsWith('runner/fault-pod/') !== point.startsWith('program/'),
