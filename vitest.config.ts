@@ -15,6 +15,8 @@ export default defineConfig({
           include: ['**/*.test.ts'],
           exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts', '**/*.vm.test.ts'],
           testTimeout: 20_000,
+          // Real processes are killed and begun here, two files at a time: once more, and the report says so.
+          retry: 1,
         },
       },
       {

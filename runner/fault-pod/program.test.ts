@@ -151,10 +151,11 @@ describe.skipIf(why !== '')(
         await sleep(300)
         expect(container.strangers()).toEqual([])
         const injections = pod.events.filter((e) => e.event === 'injected')
-        expect(injections.map((e) => 'target' in e && e.target)).toEqual([
+        // whose effect of a common go is seen first is open
+        expect(injections.map((e) => 'target' in e && e.target).sort()).toEqual([
           'demo/web-0/app',
-          'demo/web-1/app',
           'demo/web-0/app#1',
+          'demo/web-1/app',
         ])
       },
     )

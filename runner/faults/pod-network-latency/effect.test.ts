@@ -58,6 +58,9 @@ describe.skipIf(why !== '')(`delayed packets${why && ` (skipped: ${why})`}`, () 
     })
     ;[own, other] = [new Caller(pod.pid), new Caller(peer.pid)]
     for (const port of [8080, 9000]) expect(await other.listen(port)).toBe('listening')
+    // A fresh IPv6 address is looked for on the link for a second before it answers.
+    for (let tries = 0; tries < 30 && (await slow()).length > 0; tries++)
+      await new Promise((done) => setTimeout(done, 100))
   })
   afterAll(() => {
     for (const one of [own, other, pod, peer]) one?.end()
