@@ -42,8 +42,9 @@ export class NodeSession {
   #adopted: boolean
   /** all is reported: the journal is to go */
   #closing = false
-  /** the program has said that the journal is gone */
+  /** the program was told to end, and has done so: the journal is gone */
   #bye = false
+  #quitAsked = false
   /** since when a program that runs has not answered */
   #silent: { name: string; since: number } | null = null
   #toldSilence = ''
@@ -180,6 +181,7 @@ export class NodeSession {
     const stream = this.#stream.attached
     await this.#links.stored(signal)
     await this.#stream.send({ do: 'ack', seq: this.#stream.acknowledged })
+    this.#quitAsked = true
     await this.#stream.send({ do: 'quit' })
     CRASH: reach('runner/quit-sent', this.#links.order.resource.name)
     await within(quitMs, signal, async (s) => {
@@ -195,7 +197,8 @@ export class NodeSession {
 
   /** A program that was killed has left its record on the node. */
   get #isJournalLeft(): boolean {
-    return !this.#bye && this.#pods.mayHaveRun
+    if (this.#bye || (this.#quitAsked && this.#pods.end === 'well')) return false
+    return this.#pods.mayHaveRun
   }
 
   #mine(): TargetState[] {
@@ -230,6 +233,8 @@ export class NodeSession {
       }
       if (name === null) return
       const talk = await this.#stream.talk(name)
+      // its last word may be lost with the stream; one that was killed has another end
+      this.#bye ||= this.#quitAsked && !talk.error && this.#pods.end !== 'badly'
       if (this.#bye) return
       failures = talk.heard ? 0 : failures + 1
       if (!(await this.#isThere(name, talk, failures))) return

@@ -33,6 +33,8 @@ export class PosedNode {
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
+  /** the stream ends before the program's good-bye has come through */
+  isLastWordLost = false
   #version = 0
   #seq = 0
   #streams = new Map<string, AbortController>()
@@ -152,7 +154,7 @@ export class PosedNode {
       if (!both.aborted) this.commands.push(command)
       if (command.do === 'hello') print({ hello: 1, last: this.#seq })
       if (command.do === 'quit' && !both.aborted) {
-        print({ bye: 1 })
+        if (!this.isLastWordLost) print({ bye: 1 })
         end.abort()
       }
       hear?.(command)
