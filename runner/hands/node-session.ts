@@ -42,7 +42,7 @@ export class NodeSession {
   #adopted: boolean
   /** all is reported: the journal is to go */
   #closing = false
-  /** the program was told to end, and has done so: the journal is gone */
+  /** the program that spoke last has ended in order: the journal is gone */
   #bye = false
   #quitAsked = false
   /** since when a program that runs has not answered */
@@ -313,6 +313,8 @@ export class NodeSession {
 
   async #onHello(): Promise<void> {
     this.#silent = null
+    // Who speaks has a journal, also when the program before it went in order (its pod was taken away in a pause).
+    this.#bye = false
     if (this.#stopping) await this.#sayStop(this.#stopping)
     if (!this.#stopping || this.#stopping.targets) {
       await this.suspend()
