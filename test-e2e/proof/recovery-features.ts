@@ -1,6 +1,6 @@
 import type { Feature } from './features.ts'
 
-/** What the stories of recovery and of what vanishes stand for. */
+/** What the stories of recovery stand for. */
 export const recoveryFeatures: Feature[] = [
   {
     name: 'recovery pods',
@@ -80,59 +80,6 @@ export const recoveryFeatures: Feature[] = [
         titles: [
           'a ResourceQuota: an Error that says what to raise, and nothing is injected',
           'Pod Security of the product: an Error that says which label it needs',
-        ],
-      },
-    ],
-  },
-  {
-    name: 'a node that has gone',
-    without: 'a node that is no longer in the cluster is waited for',
-    edits: [
-      {
-        file: 'runner/hands/node-pods.ts',
-        from: '      if (isNotFound(error)) throw new NodeGone(node)\n',
-        to: '',
-      },
-    ],
-    stories: [
-      {
-        file: 'vanished',
-        titles: ['a node that is taken out of the cluster takes its targets along'],
-      },
-    ],
-  },
-  {
-    name: 'giving up with a reason',
-    without: 'the annotation is not heard',
-    edits: [
-      {
-        file: 'runner/run/abandon.ts',
-        from: '    if (reason === this.#heard) return\n',
-        to: "    if (reason !== 'never') return\n",
-      },
-    ],
-    stories: [
-      {
-        file: 'vanished',
-        titles: ['what cannot be put back is given up with a reason, and the resource is let go'],
-      },
-    ],
-  },
-  {
-    name: 'saying what is owed',
-    without: 'a program that does not answer is waited for without a word',
-    edits: [
-      {
-        file: 'runner/hands/node-session.ts',
-        from: 'now - this.#silent.since > silenceMs',
-        to: 'now - this.#silent.since > 100 * silenceMs',
-      },
-    ],
-    stories: [
-      {
-        file: 'vanished',
-        titles: [
-          'a node whose kubelet is away: put back at its deadline, owed until it is back, then proven',
         ],
       },
     ],
