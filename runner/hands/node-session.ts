@@ -235,7 +235,8 @@ export class NodeSession {
       const talk = await this.#stream.talk(name)
       // its last word may be lost with the stream; one that was killed has another end
       this.#bye ||= this.#quitAsked && !talk.error && this.#pods.end !== 'badly'
-      if (this.#bye) return
+      // One that was taken away ends in order, too: what is still to be done is done by the next.
+      if (this.#bye && !this.#isNeeded()) return
       failures = talk.heard ? 0 : failures + 1
       if (!(await this.#isThere(name, talk, failures))) return
       const ms = Math.min(reattachMs * 2 ** failures, reattachMaxMs)

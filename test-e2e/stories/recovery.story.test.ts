@@ -32,6 +32,10 @@ const endOf = (cpu: Watch): number =>
   )
 const isStressed = (cpu: Watch): boolean => [...cpu.values()].some((watch) => watch.stressed)
 
+/** What the target's cgroup shows is no news of the API: it is looked at. */
+const whenStressed = (cpu: Watch, is: boolean, ms: number): Promise<void> =>
+  expect.poll(() => isStressed(cpu), { timeout: ms, interval: 20 }).toBe(is)
+
 /** The newest fault pod of the run. */
 function newest(story: Story): Json {
   const attempt = ({ metadata }: Json) => Number(metadata.labels[`${away}/attempt`])
@@ -47,20 +51,19 @@ async function begin(name: string, { holdSeconds = 30, rampSeconds = 0 } = {}) {
   return { cpu, story }
 }
 
-const stressed = (story: Story, cpu: Watch) =>
-  story.until('a stressor in the target', 60_000, () => isStressed(cpu))
+const stressed = (cpu: Watch) => whenStressed(cpu, true, 60_000)
 
 /** Begins a CPU hog and waits until it is on record as injected. */
 async function hold(name: string, holdSeconds = 30) {
   const { cpu, story } = await begin(name, { holdSeconds })
-  await stressed(story, cpu)
+  await stressed(cpu)
   await story.injected()
   return { cpu, story, pod: newest(story) }
 }
 
 /** The target is as before in time; the run says what happened; nothing is left. */
 async function expectCleaned({ cpu, story, from }: { cpu: Watch; story: Story; from: number }) {
-  await story.until('the CPU back', 30_000, () => !isStressed(cpu))
+  await whenStressed(cpu, false, 30_000)
   console.log(`${story.path.split('/').at(-1)}: clean after ${endOf(cpu) - from} ms`)
   expect(endOf(cpu) - from).toBeLessThan(cleanMs)
   const status = await story.finished(90_000)
@@ -79,7 +82,7 @@ const killBoth = (pod: Json): number => {
 let isRunnerWorn = false
 function killRunner(): void {
   const [runner] = world.program('runner')
-  world.kill(runner, 'runner.mjs')
+  world.kill(runner, 'runner.cjs')
   isRunnerWorn = true
 }
 afterEach(async () => {
@@ -138,7 +141,7 @@ describe('nobody waits for the back-off of kubelet', () => {
   it('program and guard for the second time', async () => {
     const { cpu, story } = await begin('second-death', { rampSeconds: 12 })
     await wearOut(story, 1)
-    await stressed(story, cpu)
+    await stressed(cpu)
     await story.injected()
     await expectCleaned({ cpu, story, from: killBoth(newest(story)) })
   })
@@ -146,7 +149,7 @@ describe('nobody waits for the back-off of kubelet', () => {
   it('program and guard for the fourth time, of the second pod for the second', async () => {
     const { cpu, story } = await begin('fourth-death', { rampSeconds: 25 })
     await wearOut(story, 3)
-    await stressed(story, cpu)
+    await stressed(cpu)
     await story.injected()
     expect(Number(newest(story).metadata.labels[`${away}/attempt`])).toBeGreaterThan(1)
     await expectCleaned({ cpu, story, from: killBoth(newest(story)) })
@@ -155,7 +158,7 @@ describe('nobody waits for the back-off of kubelet', () => {
   it('program and guard for the second time, and the runner: the operator makes the pod', async () => {
     const { cpu, story } = await begin('second-death-alone', { rampSeconds: 12 })
     await wearOut(story, 1)
-    await stressed(story, cpu)
+    await stressed(cpu)
     await story.injected()
     const pod = newest(story)
     killRunner()
@@ -176,7 +179,7 @@ describe('taken away', () => {
       kind: 'Eviction',
       metadata: { name, namespace },
     })
-    await story.until('the CPU back', 5000, () => !isStressed(cpu))
+    await whenStressed(cpu, false, 5000)
     expect(endOf(cpu) - from).toBeLessThan(1500)
     await expectCleaned({ cpu, story, from })
     expect((await story.finished()).tasks[0].failStep).toContain('evicted')
@@ -187,7 +190,7 @@ describe('taken away', () => {
     await wearOut(story, 0)
     const { name, namespace } = newest(story).metadata
     await world.api.remove(`/api/v1/namespaces/${namespace}/pods/${name}`)
-    await stressed(story, cpu)
+    await stressed(cpu)
     const status = await story.finished()
     expect(status.verdict).toBe('Pass')
     expect(await story.residue()).toEqual([])
