@@ -67,6 +67,8 @@ export class Program {
   #line: GuardLine | null = null
   #goes = 0
   #ready = false
+  /** the runner has stored everything */
+  #reported = false
   #timer: ReturnType<typeof setTimeout> | undefined
   #finish: (ending: Ending) => void = () => {}
   /** resolves when the program has nothing more to do */
@@ -163,14 +165,18 @@ export class Program {
       this.#refuseToGo(command.targets ?? [])
     else if (command.do === 'go') this.#go(command.holdMs, command.targets)
     else if (command.do === 'stop') this.#stop(command.targets)
-    else if (command.do === 'quit') void this.#leave('stop', true)
+    else if (command.do === 'quit') {
+      // also while it is leaving by itself: what is stored by the runner needs no journal
+      this.#reported = true
+      void this.#leave('stop')
+    }
     this.#rest()
   }
 
   /** SIGTERM: everything is put back within a second. */
   term(): void {
     setTimeout(() => this.#finish('owed'), termLimitMs)
-    void this.#leave('term', false)
+    void this.#leave('term')
   }
 
   /**
@@ -355,21 +361,22 @@ export class Program {
     }
   }
 
-  async #leave(end: HoldEnd, reported: boolean): Promise<void> {
+  async #leave(end: HoldEnd): Promise<void> {
     const { channel, journal } = this.#world
     CRASH: reach('program/leaving')
     this.#stop(undefined, end)
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     CRASH: reach('program/settled')
     const clean = journal.openGos().length === 0
-    if (clean && !reported) journal.close()
+    if (clean && !this.#reported) journal.close()
     CRASH: reach('program/closed')
     this.#line?.tell('quit')
     CRASH: reach('program/guard-sent-home')
     if (!clean) return this.#finish('owed')
-    if (reported || channel.allAcknowledged) journal.remove()
+    const isKnown = this.#reported || channel.allAcknowledged
+    if (isKnown) journal.remove()
     CRASH: reach('program/removed')
-    this.#finish(reported || channel.allAcknowledged ? 'removed' : 'kept')
+    this.#finish(isKnown ? 'removed' : 'kept')
   }
 
   /** Ends by itself when nobody speaks to it: armed for `armedForMs`, settled for the retention. */
@@ -384,7 +391,7 @@ export class Program {
           ? `no order within ${order.armedForMs} ms of arming: ending`
           : 'nobody fetched the report: ending; the journal stays on the node until it is swept'
         channel.emit({ event: 'log', level: 'warn', text })
-        void this.#leave('stop', false)
+        void this.#leave('stop')
       },
       waiting ? order.armedForMs : limits.retentionMs,
     )

@@ -13,7 +13,6 @@ import {
   podName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
-import { faultContainer } from '../../model/fault-pod-spec.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { isRefusal, NodeGone, openOn, refusalOf } from './node-trouble.ts'
@@ -73,16 +72,6 @@ export class NodePods {
     const shown = new Set(this.all().map(({ metadata }) => metadata.name))
     const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#refused.has(name))
     return this.#ran || gone.length > 0
-  }
-
-  /** How the newest program has ended, as far as kubelet has said. */
-  get end(): 'well' | 'badly' | 'unknown' {
-    const pod = newestOf(this.#order, this.all())?.pod
-    if (!pod || pod.status?.phase === 'Failed') return 'badly'
-    if (pod.status?.phase === 'Succeeded') return 'well'
-    const { state } = pod.status?.containerStatuses?.find((c) => c.name === faultContainer) ?? {}
-    if (!state?.terminated) return 'unknown'
-    return state.terminated.exitCode === 0 ? 'well' : 'badly'
   }
 
   /** Whether a program is there that could be spoken to. */

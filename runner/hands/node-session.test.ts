@@ -187,19 +187,4 @@ describe('a session with a node', () => {
     ])
     expect(node.store.list()).toEqual([])
   })
-
-  it.each([false, true])(
-    'ends at once when its program has ended, its last word lost: %s',
-    async (lost) => {
-      const { node, session } = begin()
-      await held(node)
-      node.isLastWordLost = lost
-      node.links(order).emit({ fact: 'reverted', task: 'hog', target: 'demo/a', proof: 'p' })
-      const from = performance.now()
-      await session.close(AbortSignal.timeout(20_000))
-      expect(performance.now() - from).toBeLessThan(1000)
-      expect(attempts(node)).toEqual([1])
-      expect(node.store.list()).toEqual([])
-    },
-  )
 })

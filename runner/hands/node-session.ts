@@ -44,7 +44,6 @@ export class NodeSession {
   #closing = false
   /** the program that spoke last has ended in order: the journal is gone */
   #bye = false
-  #quitAsked = false
   /** since when a program that runs has not answered */
   #silent: { name: string; since: number } | null = null
   #toldSilence = ''
@@ -181,7 +180,6 @@ export class NodeSession {
     const stream = this.#stream.attached
     await this.#links.stored(signal)
     await this.#stream.send({ do: 'ack', seq: this.#stream.acknowledged })
-    this.#quitAsked = true
     await this.#stream.send({ do: 'quit' })
     CRASH: reach('runner/quit-sent', this.#links.order.resource.name)
     await within(quitMs, signal, async (s) => {
@@ -197,8 +195,7 @@ export class NodeSession {
 
   /** A program that was killed has left its record on the node. */
   get #isJournalLeft(): boolean {
-    if (this.#bye || (this.#quitAsked && this.#pods.end === 'well')) return false
-    return this.#pods.mayHaveRun
+    return !this.#bye && this.#pods.mayHaveRun
   }
 
   #mine(): TargetState[] {
@@ -233,8 +230,6 @@ export class NodeSession {
       }
       if (name === null) return
       const talk = await this.#stream.talk(name)
-      // its last word may be lost with the stream; one that was killed has another end
-      this.#bye ||= this.#quitAsked && !talk.error && this.#pods.end !== 'badly'
       // One that was taken away ends in order, too: what is still to be done is done by the next.
       if (this.#bye && !this.#isNeeded()) return
       failures = talk.heard ? 0 : failures + 1

@@ -33,8 +33,6 @@ export class PosedNode {
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
-  /** the stream ends before the program's good-bye has come through */
-  isLastWordLost = false
   #version = 0
   #seq = 0
   #streams = new Map<string, AbortController>()
@@ -154,7 +152,7 @@ export class PosedNode {
       if (!both.aborted) this.commands.push(command)
       if (command.do === 'hello') print({ hello: 1, last: this.#seq })
       if (command.do === 'quit' && !both.aborted) {
-        if (!this.isLastWordLost) print({ bye: 1 })
+        print({ bye: 1 })
         end.abort()
       }
       hear?.(command)
