@@ -28,7 +28,6 @@ const parts = (more: Partial<FaultPodParts> = {}): FaultPodParts => ({
   capabilities: ['SYS_PTRACE'],
   settings: {},
   reserve: true,
-  labels: {},
   owner: null,
   priorityClassName: null,
   ...more,

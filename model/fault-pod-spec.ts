@@ -10,6 +10,8 @@ export const faultPodLabels = {
   uid: 'chaos.chaosplane.io/resource-uid',
   fault: 'chaos.chaosplane.io/fault',
   attempt: 'chaos.chaosplane.io/attempt',
+  kind: 'chaos.chaosplane.io/kind',
+  namespace: 'chaos.chaosplane.io/namespace',
 } as const
 
 /** The container of the fault program: orders are attached here, its output is the task's log. */
@@ -44,8 +46,6 @@ export type FaultPodParts = {
   settings: PodSettings
   /** whether it asks the node for CPU and memory; a node that has none to give refuses such a pod */
   reserve: boolean
-  /** added to our own labels, which win */
-  labels: Readonly<Record<string, string>>
   /** the runner's Deployment: an owner in another namespace would get the pod deleted */
   owner: OwnerReference | null
   priorityClassName: string | null
@@ -137,6 +137,8 @@ export function faultPod(parts: FaultPodParts): object {
     [faultPodLabels.uid]: labelValue(order.resource.uid),
     [faultPodLabels.fault]: labelValue(order.fault),
     [faultPodLabels.attempt]: String(order.attempt),
+    [faultPodLabels.kind]: labelValue(order.resource.kind),
+    [faultPodLabels.namespace]: labelValue(order.resource.namespace),
   }
   const pullSecrets = settings.imagePullSecrets ?? []
   return {
@@ -145,7 +147,7 @@ export function faultPod(parts: FaultPodParts): object {
     metadata: {
       name: parts.name,
       namespace: parts.namespace,
-      labels: { ...settings.labels, ...meshOptOut.labels, ...parts.labels, ...own },
+      labels: { ...settings.labels, ...meshOptOut.labels, ...own },
       annotations: { ...settings.annotations, ...meshOptOut.annotations },
       ...(parts.owner ? { ownerReferences: [parts.owner] } : {}),
     },

@@ -16,6 +16,8 @@ import { abandonAnnotation } from '../model/abandon.ts'
 import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
+import { runsNothing } from '../model/pod-life.ts'
+import { runnerLeaseLabel, runnerPodSelector } from '../model/runner-life.ts'
 import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
 import { claimAnnotation, type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
@@ -23,15 +25,7 @@ import { Figures, metricsText } from './metrics.ts'
 import { createAbandonPass } from './recovery/abandon.ts'
 import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
 import type { RecoveryPod } from './recovery/decide.ts'
-import {
-  hasEnded,
-  podOf,
-  RunnerCensus,
-  type RunnerLease,
-  type RunnerPod,
-  runnerLeaseSelector,
-  runnerPodSelector,
-} from './runners.ts'
+import { podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
 import { byUid, createSweep } from './sweep/act.ts'
 
 /** What the operator of experiments needs beside its connection. */
@@ -69,7 +63,7 @@ export class ExperimentOperator extends ChaosOperator {
     const { namespace, monotonic } = this.#settings
     const runners = this.follow<RunnerLease>({
       path: resourcePath({ ...leases, namespace }),
-      query: { labelSelector: runnerLeaseSelector },
+      query: { labelSelector: runnerLeaseLabel },
     })
     const census = new RunnerCensus(runners, monotonic)
     const podCache = this.#followPods()
@@ -85,7 +79,7 @@ export class ExperimentOperator extends ChaosOperator {
     const lifeOf = (holder: string): RunnerLife => {
       const pod = runnerPods.get(`${namespace}/${podOf(holder)}`)
       const life = census.lifeOf(holder, namespace)
-      return pod && hasEnded(pod) ? { ...life, alive: false } : life
+      return pod && runsNothing(pod) ? { ...life, alive: false } : life
     }
     const followed = kinds.map(({ dialect, kind }) => {
       const cache = this.follow<Experiment>({
@@ -181,7 +175,7 @@ export class ExperimentOperator extends ChaosOperator {
         .byIndex(byUid, metadata.labels?.[faultPodLabels.uid] ?? '')
         .map((object) => ({ key: keyOf(object), priority: priorities.urgent }))
     const ofRunner = (pod: RunnerPod) =>
-      hasEnded(pod)
+      runsNothing(pod)
         ? of.cache
             .list()
             .filter(({ metadata }) => podOf(holderOf(metadata)) === pod.metadata.name)

@@ -3,7 +3,7 @@ import { isDead, type Known, type ReplicaPod } from './holders.ts'
 
 const pod = (name: string, state: object, phase = 'Running'): ReplicaPod => ({
   metadata: { name, uid: name, resourceVersion: '1' },
-  status: { phase, containerStatuses: [{ name: 'operator', state }] },
+  status: { phase, containerStatuses: [{ state }] },
 })
 const me = 'b/2'
 const running = { running: {} }

@@ -2,18 +2,13 @@ import type { KubeClient } from '../lib/kube/client.ts'
 import { pods, resourcePath } from '../lib/kube/paths.ts'
 import { createReflector } from '../lib/kube/reflector.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
+import { type PodLife, runsNothing } from '../model/pod-life.ts'
+import { podOf } from './runners.ts'
 
-type Container = {
-  name: string
-  state?: { running?: object; waiting?: object; terminated?: object }
-}
-export type ReplicaPod = KubeObject & {
-  status?: { phase?: string; containerStatuses?: Container[] }
-}
+export type ReplicaPod = KubeObject & PodLife
 
 /** One life of one replica, as it stands in the lease: `<pod>/<life>`. */
 export const holderOf = (pod: string, life: string): string => `${pod}/${life}`
-const podOf = (holder: string): string => holder.slice(0, holder.indexOf('/'))
 
 /** What is known of the pod of a holder; undefined: nothing (yet). */
 export type Known = ReplicaPod | 'deleted' | undefined
@@ -26,10 +21,7 @@ export function isDead(holder: string, me: string, pod: Known): boolean {
   if (holder === me) return false
   if (podOf(holder) === podOf(me)) return true
   if (pod === undefined) return false
-  if (pod === 'deleted' || pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded')
-    return true
-  const [program] = pod.status?.containerStatuses ?? []
-  return program?.state !== undefined && program.state.running === undefined
+  return pod === 'deleted' || runsNothing(pod)
 }
 
 export type Holders = {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createStore } from '../lib/kube/store.ts'
-import { hasEnded, podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
+import { runsNothing } from '../model/pod-life.ts'
+import { podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
 
 const lease = (pod: string, instance: string, version: string): RunnerLease => ({
   metadata: {
@@ -70,7 +71,7 @@ describe('the pod of a runner', () => {
     ['was killed', { phase: 'Running', containerStatuses: [{ state: {} }] }, true],
     ['was evicted', { phase: 'Failed' }, true],
   ])('%s', (_, status, ended) => {
-    expect(hasEnded(pod(status))).toBe(ended)
+    expect(runsNothing(pod(status))).toBe(ended)
   })
 
   test('is named in the claim', () => {

@@ -1,5 +1,7 @@
 import type { Cache } from '../lib/kube/store.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
+import type { PodLife } from '../model/pod-life.ts'
+import { runnerLeaseName } from '../model/runner-life.ts'
 import type { RunnerLife } from './experiment/observe.ts'
 
 /** The Lease by which a runner says that it lives; its holder is one life of that runner. */
@@ -8,27 +10,11 @@ export type RunnerLease = KubeObject & {
 }
 
 /** A pod of a runner, as kubelet speaks of it. */
-export type RunnerPod = KubeObject & {
-  status?: { phase?: string; containerStatuses?: { state?: { running?: object } }[] }
-}
+export type RunnerPod = KubeObject & PodLife
 
-/** Pods of runners. */
-export const runnerPodSelector =
-  'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component=runner'
-
-/** kubelet says that nothing of it runs: its Lease may still look fresh. */
-export function hasEnded({ status }: RunnerPod): boolean {
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return true
-  const containers = status?.containerStatuses ?? []
-  return containers.length > 0 && containers.every(({ state }) => !state?.running)
-}
-
-/** Name of the pod in a claim, `<pod>/<instance>`. */
+/** Name of the pod in a claim or a lease, `<pod>/<instance>`. */
 export const podOf = (holder: string): string => holder.split('/')[0] ?? ''
 
-/** Label of the Leases of runners. */
-export const runnerLeaseSelector = 'chaos.chaosplane.io/runner'
-const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
 const usualSeconds = 5
 
 /** Knows which runners live, by when their Leases last moved as seen here: no two clocks are compared. */
@@ -54,7 +40,7 @@ export class RunnerCensus {
     const slash = holder.indexOf('/')
     const pod = slash < 0 ? holder : holder.slice(0, slash)
     const instance = holder.slice(slash + 1)
-    const name = leaseName(pod)
+    const name = runnerLeaseName(pod)
     const lease = this.#cache.get(`${namespace}/${name}`)
     const silentMs = this.#monotonic() - (this.#moved.get(name)?.at ?? this.#since)
     const limitMs = (lease?.spec?.leaseDurationSeconds ?? usualSeconds) * 1000

@@ -9,6 +9,7 @@ import { type Cache, withoutManagedFields } from '../lib/kube/store.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import type { Log } from '../lib/log.ts'
 import { faultPod, type OwnerReference } from '../model/fault-pod-spec.ts'
+import { runnerLeaseLabel, runnerPodSelector } from '../model/runner-life.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'
 import type { Attach } from './hands/node-parts.ts'
 import type { Pod } from './hands/pod-cache.ts'
@@ -20,7 +21,7 @@ import type { ProbeIo } from './probes/probe-io.ts'
 import { Census } from './run/census.ts'
 import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
-import { beat, freshMs, type RunnerLease, runnerLabel } from './run/heartbeat.ts'
+import { beat, freshMs, type RunnerLease } from './run/heartbeat.ts'
 import { Pulse } from './run/pulse.ts'
 import { type Experiment, type Kind, kinds } from './run/resource.ts'
 import { userOf } from './run/rights.ts'
@@ -120,13 +121,10 @@ function follow(
     resourcePath({ ...pods, namespace }),
     'chaos.chaosplane.io/part=fault-pod',
   )
-  const runnerReflector = reflect<Pod>(
-    resourcePath({ ...pods, namespace }),
-    'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component=runner',
-  )
+  const runnerReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), runnerPodSelector)
   const leaseReflector = reflect<RunnerLease>(
     resourcePath({ ...leases, namespace }),
-    `${runnerLabel}=true`,
+    `${runnerLeaseLabel}=true`,
   )
   const experiments = (Object.keys(kinds) as Kind[]).map((kind) => ({
     kind,
@@ -254,7 +252,7 @@ const pullPolicyOf = (policy: string): 'Always' | 'IfNotPresent' | 'Never' =>
 
 const podMaker =
   ({ parts: { settings }, owner }: World): RunnerContext['pods'] =>
-  (task, run) =>
+  (task) =>
   (order, name, { reserve }) =>
     faultPod({
       name,
@@ -265,10 +263,6 @@ const podMaker =
       capabilities: faultCatalogue[task.fault]?.capabilities ?? [],
       settings: task.pods,
       reserve,
-      labels: {
-        'chaos.chaosplane.io/kind': run.kind,
-        'chaos.chaosplane.io/namespace': run.namespace,
-      },
       owner,
       priorityClassName: settings.priorityClass || null,
     })

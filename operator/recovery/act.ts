@@ -93,7 +93,6 @@ async function create(
     capabilities: capabilitiesFor(object, open.owner.task),
     settings: {},
     reserve,
-    labels: { 'chaos.chaosplane.io/kind': parts.dialect, 'chaos.chaosplane.io/namespace': of },
     owner: null,
   })
   try {

@@ -6,6 +6,7 @@ import {
   type OpenNode,
   openNodes,
 } from '../../model/fault-pod-recovery.ts'
+import { nodeIsFull } from '../../model/pod-life.ts'
 import { type Experiment, type RunnerLife, runFinalizer } from '../experiment/observe.ts'
 
 /** A fault pod as the recovery needs it. */
@@ -85,7 +86,7 @@ function decideNode(seen: Seen, open: OpenNode, memory: NodeMemory): NodeDecisio
   memory.idleSince ??= now
   if (next.do === 'wait') return { inMs: Math.max(1, next.inMs) }
   if (idleMs < patience) return { inMs: patience - idleMs }
-  const full = /^OutOf/.test(newest?.pod.status?.reason ?? '')
+  const full = newest !== null && nodeIsFull(newest.pod)
   const { attempt, name } = next
   return { make: { open, attempt, name, reserve: !full }, inMs: lookMs }
 }

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../lib/kube/types.ts'
+import { isTerminal } from '../../model/pod-life.ts'
 import { type Experiment, runFinalizer } from '../experiment/observe.ts'
 
 /** A fault or probe pod as the sweep needs it. */
@@ -35,7 +36,7 @@ export function fateOf({ pod, experiment, now }: Found): Fate {
   if (overForMs < graceMs) return { do: 'look-again', inMs: graceMs - overForMs }
   if (experiment.spec?.cleanupPolicy !== 'retain')
     return { do: 'delete', why: 'its run is over and cleanupPolicy is delete' }
-  if (hasEnded(pod)) return { do: 'keep' }
+  if (isTerminal(pod)) return { do: 'keep' }
   return { do: 'delete', why: 'its run is over and it has not ended by itself' }
 }
 
@@ -44,6 +45,3 @@ function orphan(pod: SweptPod, now: number): Fate {
   if (ageMs < youngMs) return { do: 'look-again', inMs: youngMs - ageMs }
   return { do: 'delete', why: 'the experiment that it was started for no longer exists' }
 }
-
-const hasEnded = ({ status }: SweptPod): boolean =>
-  status?.phase === 'Succeeded' || status?.phase === 'Failed'

@@ -70,10 +70,8 @@ function sessionOf(
 ): NodeSession {
   const task = taskOf(actor, name)
   const { sessions: parts, pods } = actor.context
-  const { kind, namespace, name: resourceName, uid } = actor.resource
-  const labels = { runId: actor.state().runId, kind, namespace, name: resourceName, uid }
   return new NodeSession(
-    { ...parts, podOf: pods(task, labels), retain: actor.plan.cleanup === 'retain' },
+    { ...parts, podOf: pods(task), retain: actor.plan.cleanup === 'retain' },
     {
       order: orderOf(node, targets, task, actor),
       task: () => stateOf(actor, name),

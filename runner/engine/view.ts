@@ -4,6 +4,7 @@ import {
   type ProbeState,
   type RunState,
   type Stage,
+  stages,
   type TargetState,
   type TaskState,
 } from '../../model/state.ts'
@@ -70,20 +71,9 @@ export function continued({ state, plan }: View): TaskDecision | null {
   return joins.length > 0 ? { joins } : null
 }
 
-const order: Stage[] = [
-  'pending',
-  'preparing',
-  'pre-probes',
-  'ramp-up',
-  'chaos',
-  'reverting',
-  'ramp-down',
-  'post-probes',
-  'done',
-]
 /** Whether the task is in that stage or has been. */
 export const isPast = (task: TaskState, stage: Stage): boolean =>
-  order.indexOf(task.stage) >= order.indexOf(stage)
+  stages.indexOf(task.stage) >= stages.indexOf(stage)
 
 export const lastWave = (targets: TargetState[]): number =>
   Math.max(0, ...targets.map((t) => t.wave))

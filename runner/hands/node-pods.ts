@@ -13,10 +13,11 @@ import {
   podName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
+import { isTerminal, nodeIsFull } from '../../model/pod-life.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { isRefusal, NodeGone, openOn, refusalOf } from './node-trouble.ts'
-import { isTerminal, nodeIsFull, type Pod, podWhen } from './pod-cache.ts'
+import { type Pod, podWhen } from './pod-cache.ts'
 
 /** A first fault pod that does not run by then has failed; those that follow have their image there. Milliseconds. */
 const startMs = { first: 180_000, later: 30_000 }

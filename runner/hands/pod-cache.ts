@@ -32,11 +32,3 @@ export function podWhen(
     look()
   })
 }
-
-/** The pod will run nothing any more. */
-export const isTerminal = (pod: Pod): boolean =>
-  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
-
-/** kubelet refused the pod, as its requests do not fit on the node beside those of the others. */
-export const nodeIsFull = (pod: Pod): boolean =>
-  pod.status?.phase === 'Failed' && /^OutOf(cpu|memory)$/.test(pod.status.reason ?? '')

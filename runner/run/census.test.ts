@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { createStore } from '../../lib/kube/store.ts'
 import { createVirtualClock } from '../../lib/kube/testing/virtual-clock.ts'
 import type { ContainerStatus } from '../../model/fault-pod-recovery.ts'
+import { runnerLeaseName } from '../../model/runner-life.ts'
 import type { Pod } from '../hands/pod-cache.ts'
 import { Census } from './census.ts'
-import { leaseName, type RunnerLease } from './heartbeat.ts'
+import type { RunnerLease } from './heartbeat.ts'
 
 const namespace = 'chaosplane'
 const other = { pod: 'runner-b', instance: 'b1' }
@@ -24,7 +25,7 @@ function world(seen: { lease?: boolean; pod?: ContainerStatus['state'] | null })
   const beat = (pod: string, holderIdentity: string) =>
     leases.apply({
       type: 'MODIFIED',
-      object: { metadata: meta(leaseName(pod), ++version), spec: { holderIdentity } },
+      object: { metadata: meta(runnerLeaseName(pod), ++version), spec: { holderIdentity } },
     })
   const podOf = (state: ContainerStatus['state']): Pod => ({
     metadata: meta('runner-b', ++version),

@@ -1,8 +1,10 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Cache } from '../../lib/kube/store.ts'
+import { runsNothing } from '../../model/pod-life.ts'
+import { runnerLeaseName } from '../../model/runner-life.ts'
 import type { Pod } from '../hands/pod-cache.ts'
 import type { Identity } from './claim.ts'
-import { deadAfterMs, freshMs, leaseName, type RunnerLease } from './heartbeat.ts'
+import { deadAfterMs, freshMs, type RunnerLease } from './heartbeat.ts'
 
 /** So often this runner's own lease must have come by since another's was seen last: else the API is away for both. */
 const ownBeats = 3
@@ -14,12 +16,6 @@ export type CensusParts = {
   pods: Cache<Pod>
   me: Identity
   clock: Clock
-}
-
-const hasEnded = ({ status }: Pod): boolean => {
-  const containers = status?.containerStatuses ?? []
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return true
-  return containers.length > 0 && containers.every(({ state }) => !state?.running)
 }
 
 /**
@@ -39,14 +35,14 @@ export class Census {
     this.#parts = parts
     this.#since = parts.clock.now()
     for (const lease of parts.leases.list()) this.#noteLease(lease)
-    for (const pod of parts.pods.list()) this.#notePod(pod, hasEnded(pod))
+    for (const pod of parts.pods.list()) this.#notePod(pod, runsNothing(pod))
     parts.leases.onChange(({ object }) => this.#noteLease(object))
-    parts.pods.onChange(({ object }) => this.#notePod(object, hasEnded(object)))
+    parts.pods.onChange(({ object }) => this.#notePod(object, runsNothing(object)))
   }
 
   #noteLease({ metadata: { name, resourceVersion: version } }: RunnerLease): void {
     if (this.#leases.get(name)?.version === version) return
-    if (name === leaseName(this.#parts.me.pod)) this.#beats++
+    if (name === runnerLeaseName(this.#parts.me.pod)) this.#beats++
     this.#leases.set(name, { version, at: this.#parts.clock.now(), beats: this.#beats })
   }
 
@@ -62,7 +58,7 @@ export class Census {
     const { me } = this.#parts
     // An earlier life in this very pod: its end needs no sign from anywhere.
     if (who.pod === me.pod) return who.instance === me.instance ? 'alive' : 'dead'
-    const name = leaseName(who.pod)
+    const name = runnerLeaseName(who.pod)
     const lease = this.#parts.leases.get(`${namespace}/${name}`)
     if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
     const seen = this.#leases.get(name) ?? { version: '', at: this.#since, beats: 0 }

@@ -32,7 +32,7 @@ export type RunnerContext = {
   faults: FaultCatalogue
   sessions: Omit<SessionParts, 'retain' | 'podOf'>
   /** makes fault pods with the settings of one task */
-  pods(task: TaskPlan, run: RunLabels): SessionParts['podOf']
+  pods(task: TaskPlan): SessionParts['podOf']
   probeIo(place: ProbePlace): ProbeIo
   peers: Peers
   /** absent: no control plane is told */
@@ -41,14 +41,6 @@ export type RunnerContext = {
   random(): number
   /** a new run id */
   newId(): string
-}
-
-export type RunLabels = {
-  runId: string
-  uid: string
-  kind: string
-  namespace: string
-  name: string
 }
 
 /** Where the probes of one task run, and as whom. */

@@ -3,6 +3,7 @@ import type { KubeClient } from '../../lib/kube/client.ts'
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
 import { type KubeObject, microTime } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
+import { runnerLeaseLabel, runnerLeaseName } from '../../model/runner-life.ts'
 import type { Identity } from './claim.ts'
 import type { Pulse } from './pulse.ts'
 
@@ -11,11 +12,8 @@ export const deadAfterMs = 5000
 const beatMs = 1500
 /** Half of the time in which nobody can take a runner for dead: the act itself needs some of it, milliseconds. */
 export const freshMs = deadAfterMs / 2
-export const runnerLabel = 'chaos.chaosplane.io/runner'
 
 export type RunnerLease = KubeObject & { spec?: { holderIdentity?: string; renewTime?: string } }
-
-export const leaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
 
 type Heart = {
   me: Identity
@@ -48,11 +46,11 @@ function renew(
   { me, namespace, clock }: Heart,
   { holder, signal }: { holder: string; signal: AbortSignal },
 ): Promise<unknown> {
-  const name = leaseName(me.pod)
+  const name = runnerLeaseName(me.pod)
   const body = {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    metadata: { name, namespace, labels: { [runnerLabel]: 'true' } },
+    metadata: { name, namespace, labels: { [runnerLeaseLabel]: 'true' } },
     spec: {
       holderIdentity: holder,
       leaseDurationSeconds: Math.ceil(deadAfterMs / 1000),

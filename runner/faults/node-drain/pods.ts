@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../../lib/kube/types.ts'
+import { isTerminal } from '../../../model/pod-life.ts'
 import type { NodeDrainParams } from './index.ts'
 
 /** As much of a pod as draining reads. */
@@ -33,7 +34,7 @@ export function fateOf(pod: DrainedPod, params: NodeDrainParams): Fate {
     return params.ignoreDaemonSets
       ? stays('of a DaemonSet')
       : refused(`is of DaemonSet ${owner.name}; set ignoreDaemonSets to true to leave it there`)
-  if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return { fate: 'goes' }
+  if (isTerminal(pod)) return { fate: 'goes' }
   if (!owner && !params.force)
     return refused('has no controller that would start it again; set FORCE to true')
   if (!params.deleteEmptyDirData && pod.spec?.volumes?.some((v) => v.emptyDir !== undefined))
