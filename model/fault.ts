@@ -67,6 +67,22 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   errorWhenNoEffect: ErrorCode
 }
 
+/** What every fault has in common that a fault pod holds in containers: it is as strong as exec into them. */
+export const inContainers = {
+  hands: 'node',
+  lasts: 'while-held',
+  targets: 'containers',
+  permissions: [
+    {
+      group: '',
+      resource: 'pods/exec',
+      verbs: ['create'],
+      why: 'the right to run something in the target: asked for before a fault pod is started, never used',
+    },
+  ],
+  errorWhenNoEffect: 'EFFECT_NOT_SEEN',
+} as const
+
 /** Keeps the parameter type while the list of faults forgets it. */
 export const defineFault = <Params>(fault: FaultDefinition<Params>): FaultDefinition<Params> =>
   fault

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { BadTunable, type Permission, type Tunables } from './fault.ts'
+import { BadTunable, inContainers, type Tunables } from './fault.ts'
 import { textOf } from './tunable.ts'
 
 const port = z.string().regex(/^\d{1,5}(-\d{1,5})?$/)
@@ -162,15 +162,9 @@ export const noFilter: NetworkFilter = {
   destinationPorts: { list: [], except: false },
 }
 
-/** Rights that the faults on a pod's packets need of the experiment's account. */
-export const networkPermissions: readonly Permission[] = [
-  {
-    group: '',
-    resource: 'pods/exec',
-    verbs: ['create'],
-    why: 'the right to run something in the target: asked for before a fault pod is started, never used',
-  },
-]
-
-/** What their fault pods need: to enter the pod's network, and to change it. */
-export const networkCapabilities = ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'] as const
+/** What every fault on a pod's packets has in common; its fault pod enters the pod's network, and changes it. */
+export const onPackets = {
+  ...inContainers,
+  defaults: { durationMs: 60_000 },
+  capabilities: ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
+} as const

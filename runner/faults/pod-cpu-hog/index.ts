@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { defineFault } from '../../../model/fault.ts'
+import { defineFault, inContainers } from '../../../model/fault.ts'
 import { wholeNumber } from '../../../model/tunable.ts'
 
 const params = z.object({
@@ -17,9 +17,7 @@ export const podCpuHog = defineFault({
   id: 'pod-cpu-hog',
   title: 'Burn CPU in a container',
   names: { litmus: ['pod-cpu-hog'], chaosplane: ['pod-cpu-stress'] },
-  hands: 'node',
-  lasts: 'while-held',
-  targets: 'containers',
+  ...inContainers,
   defaults: { durationMs: 30_000 },
   params,
   tunables: [
@@ -56,14 +54,5 @@ export const podCpuHog = defineFault({
     workers: wholeNumber(tunables, { name: 'workers', min: 0, max: 1024, unset: 1 }),
     loadPercent: wholeNumber(tunables, { name: 'load', min: 1, max: 100, unset: 100 }),
   }),
-  permissions: [
-    {
-      group: '',
-      resource: 'pods/exec',
-      verbs: ['create'],
-      why: 'the right to run something in the target: asked for before a fault pod is started, never used',
-    },
-  ],
   capabilities: ['SYS_ADMIN', 'SYS_PTRACE'],
-  errorWhenNoEffect: 'EFFECT_NOT_SEEN',
 })

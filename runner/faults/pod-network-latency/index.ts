@@ -3,10 +3,9 @@ import { defineFault } from '../../../model/fault.ts'
 import {
   filterOf,
   filterTunables,
-  networkCapabilities,
   networkFilter,
-  networkPermissions,
   noFilter,
+  onPackets,
 } from '../../../model/network.ts'
 import { milliseconds, percentage } from '../../../model/tunable.ts'
 
@@ -38,10 +37,7 @@ export const podNetworkLatency = defineFault({
   id: 'pod-network-latency',
   title: 'Delay packets that leave a pod',
   names: { litmus: ['pod-network-latency'], chaosplane: ['network-delay'] },
-  hands: 'node',
-  lasts: 'while-held',
-  targets: 'containers',
-  defaults: { durationMs: 60_000 },
+  ...onPackets,
   params,
   tunables: [
     {
@@ -79,7 +75,4 @@ export const podNetworkLatency = defineFault({
     correlationPercent: percentage(tunables, { name: 'correlation', min: 0, unset: 0 }),
     filter: noFilter,
   }),
-  permissions: networkPermissions,
-  capabilities: networkCapabilities,
-  errorWhenNoEffect: 'EFFECT_NOT_SEEN',
 })

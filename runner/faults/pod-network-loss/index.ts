@@ -3,10 +3,9 @@ import { defineFault } from '../../../model/fault.ts'
 import {
   filterOf,
   filterTunables,
-  networkCapabilities,
   networkFilter,
-  networkPermissions,
   noFilter,
+  onPackets,
 } from '../../../model/network.ts'
 import { percentage } from '../../../model/tunable.ts'
 
@@ -29,10 +28,7 @@ export const podNetworkLoss = defineFault({
   id: 'pod-network-loss',
   title: 'Lose packets that leave a pod',
   names: { litmus: ['pod-network-loss'], chaosplane: ['network-loss'] },
-  hands: 'node',
-  lasts: 'while-held',
-  targets: 'containers',
-  defaults: { durationMs: 60_000 },
+  ...onPackets,
   params,
   tunables: [
     {
@@ -74,7 +70,4 @@ export const podNetworkLoss = defineFault({
       filter: noFilter,
     }
   },
-  permissions: networkPermissions,
-  capabilities: networkCapabilities,
-  errorWhenNoEffect: 'EFFECT_NOT_SEEN',
 })

@@ -5,8 +5,7 @@ import {
   destination,
   destinationsOf,
   destinationTunables,
-  networkCapabilities,
-  networkPermissions,
+  onPackets,
   portList,
 } from '../../../model/network.ts'
 import { textOf } from '../../../model/tunable.ts'
@@ -79,10 +78,7 @@ export const podNetworkPartition = defineFault({
   id: 'pod-network-partition',
   title: 'Cut the connections of a pod',
   names: { litmus: ['pod-network-partition'], chaosplane: ['network-partition'] },
-  hands: 'node',
-  lasts: 'while-held',
-  targets: 'containers',
-  defaults: { durationMs: 60_000 },
+  ...onPackets,
   params,
   tunables: [
     {
@@ -136,7 +132,4 @@ export const podNetworkPartition = defineFault({
       'write for example "10.0.0.0/8", or "0.0.0.0/0, ::/0" for everybody',
     )
   },
-  permissions: networkPermissions,
-  capabilities: networkCapabilities,
-  errorWhenNoEffect: 'EFFECT_NOT_SEEN',
 })
