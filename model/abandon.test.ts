@@ -8,51 +8,33 @@ import {
   isAnyOpen,
 } from './abandon.ts'
 import type { RunState, TargetState, TaskState } from './state.ts'
+import { runState, targetState, taskState } from './testing.ts'
 import { judgeRun } from './verdict.ts'
 
-const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState => ({
-  id: `demo/${state}/app`,
-  kind: 'Pod',
-  namespace: 'demo',
-  name: state,
-  uid: 'u',
-  container: 'app',
-  containerId: 'c1',
-  node: 'node-1',
-  wave: 0,
-  state,
-  ...more,
-})
-const task = (targets: TargetState[], more: Partial<TaskState> = {}): TaskState => ({
-  name: 'hog',
-  fault: 'pod-cpu-hog',
-  weight: 10,
-  stage: 'reverting',
-  startedAt: 1,
-  chaosAt: 2,
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets,
-  probes: [],
-  acknowledged: {},
-  pods: ['hog-x-1'],
-  streamPosition: 0,
-  ...more,
-})
-const run = (...tasks: TaskState[]): RunState => ({
-  runId: 'r1',
-  notifyId: '',
-  runner: 'r',
-  instance: 'i',
-  generation: 1,
-  seed: 1,
-  startedAt: 1,
-  notes: [],
-  tasks,
-  adoptions: 0,
-  previousRunIds: [],
-})
+const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState =>
+  targetState(`demo/${state}/app`, {
+    name: state,
+    uid: 'u',
+    container: 'app',
+    containerId: 'c1',
+    node: 'node-1',
+    state,
+    ...more,
+  })
+const task = (targets: TargetState[], more: Partial<TaskState> = {}): TaskState =>
+  taskState('hog', {
+    stage: 'reverting',
+    startedAt: 1,
+    chaosAt: 2,
+    prepared: true,
+    wave: 1,
+    injections: 1,
+    targets,
+    pods: ['hog-x-1'],
+    ...more,
+  })
+const run = (...tasks: TaskState[]): RunState =>
+  runState(tasks, { runId: 'r1', runner: 'r', startedAt: 1 })
 const given = { reason: 'the node burned', at: 9 }
 const byHand =
   'on node node-1, as root: for f in /var/lib/chaosplane/c/node-1/r1/hog/go-*.sh; do sh "$f"; done'

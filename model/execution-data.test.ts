@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { executionDataOf } from './execution-data.ts'
 import type { Plan } from './plan.ts'
 import type { RunState, TaskState } from './state.ts'
+import { runState, taskState } from './testing.ts'
 import { encodeExecutionData, encodeTaskResponse } from './wire/kserver.ts'
 
 const fixture = (name: string): string =>
@@ -16,37 +17,18 @@ const plan = {
   tasks: [],
 } as unknown as Plan
 
-const task = (name: string, fault: string, over: Partial<TaskState> = {}): TaskState => ({
-  name,
-  fault,
-  weight: 10,
-  stage: 'pending',
-  prepared: false,
-  wave: 0,
-  injections: 0,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  ...over,
-})
+const task = (name: string, fault: string, over: Partial<TaskState> = {}): TaskState =>
+  taskState(name, { fault, ...over })
 
 const started = 1_746_117_494_000
-const run = (first: Partial<TaskState>, over: Partial<RunState> = {}): RunState => ({
-  runId: '76079280-cfd6-4390-8ea4-86771c10f44e',
-  notifyId: 'b957d7d0-a83d-4728-988d-a035575672e4',
-  runner: 'r',
-  instance: 'i',
-  generation: 1,
-  seed: 1,
-  startedAt: started,
-  notes: [],
-  tasks: [task('pod-delete-wm3', 'pod-delete', first), task('pod-cpu-hog-pys', 'pod-cpu-hog')],
-  adoptions: 0,
-  previousRunIds: [],
-  ...over,
-})
+const run = (first: Partial<TaskState>, over: Partial<RunState> = {}): RunState =>
+  runState([task('pod-delete-wm3', 'pod-delete', first), task('pod-cpu-hog-pys', 'pod-cpu-hog')], {
+    runId: '76079280-cfd6-4390-8ea4-86771c10f44e',
+    notifyId: 'b957d7d0-a83d-4728-988d-a035575672e4',
+    runner: 'r',
+    startedAt: started,
+    ...over,
+  })
 
 it('is the published update, byte for byte', () => {
   const at = 1_746_117_528_000

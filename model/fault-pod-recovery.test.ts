@@ -15,6 +15,7 @@ import {
   workOf,
 } from './fault-pod-recovery.ts'
 import type { RunState, TargetState, TaskState } from './state.ts'
+import { runState, targetState, taskState } from './testing.ts'
 
 const owner = { run: 'r1', task: 'pod-cpu-hog-abc', node: 'node-1' }
 
@@ -168,48 +169,29 @@ describe('the next pod of a node', () => {
 })
 
 describe('where something may be open', () => {
-  const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState => ({
-    id: `demo/${state}/app`,
-    kind: 'Pod',
-    namespace: 'demo',
-    name: state,
-    uid: 'u',
-    container: 'app',
-    containerId: 'c1',
-    node: 'node-1',
-    wave: 0,
-    state,
-    ...more,
-  })
-  const task = (more: Partial<TaskState> = {}): TaskState => ({
-    name: owner.task,
-    fault: 'pod-cpu-hog',
-    weight: 10,
-    stage: 'chaos',
-    chaosAt: 5,
-    prepared: true,
-    wave: 1,
-    injections: 1,
-    targets: [],
-    probes: [],
-    acknowledged: { 'node-1': 4 },
-    pods: [podName(owner, 2)],
-    streamPosition: 0,
-    ...more,
-  })
-  const run = (...tasks: TaskState[]): RunState => ({
-    runId: owner.run,
-    notifyId: '',
-    runner: 'r',
-    instance: 'i',
-    generation: 1,
-    seed: 1,
-    startedAt: 1,
-    notes: [],
-    tasks,
-    adoptions: 0,
-    previousRunIds: [],
-  })
+  const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState =>
+    targetState(`demo/${state}/app`, {
+      name: state,
+      uid: 'u',
+      container: 'app',
+      containerId: 'c1',
+      node: 'node-1',
+      state,
+      ...more,
+    })
+  const task = (more: Partial<TaskState> = {}): TaskState =>
+    taskState(owner.task, {
+      stage: 'chaos',
+      chaosAt: 5,
+      prepared: true,
+      wave: 1,
+      injections: 1,
+      acknowledged: { 'node-1': 4 },
+      pods: [podName(owner, 2)],
+      ...more,
+    })
+  const run = (...tasks: TaskState[]): RunState =>
+    runState(tasks, { runId: owner.run, runner: 'r', startedAt: 1 })
 
   it.each<[string, TargetState, Partial<TaskState>, boolean]>([
     ['injected', target('injected'), {}, true],

@@ -10,17 +10,10 @@ import {
   type TaskState,
   targetStates,
 } from './state.ts'
+import { runState, targetState, taskState } from './testing.ts'
 
-const target = (id: string, over: Partial<TargetState> = {}): TargetState => ({
-  id,
-  namespace: 'demo',
-  kind: 'Pod',
-  name: id,
-  uid: `uid-${id}`,
-  wave: 0,
-  state: 'reverted',
-  ...over,
-})
+const target = (id: string, over: Partial<TargetState> = {}): TargetState =>
+  targetState(id, { state: 'reverted', ...over })
 const probe = (name: string, over: Partial<ProbeState> = {}): ProbeState => ({
   name,
   type: 'httpProbe',
@@ -30,35 +23,10 @@ const probe = (name: string, over: Partial<ProbeState> = {}): ProbeState => ({
   evaluations: 0,
   ...over,
 })
-const task = (name: string, over: Partial<TaskState> = {}): TaskState => ({
-  name,
-  fault: 'pod-delete',
-  weight: 10,
-  stage: 'done',
-  prepared: true,
-  wave: 1,
-  injections: 0,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  ...over,
-})
-const run = (tasks: TaskState[], over: Partial<RunState> = {}): RunState => ({
-  runId: 'r',
-  notifyId: '',
-  runner: 'p',
-  instance: 'i',
-  generation: 1,
-  seed: 1,
-  startedAt: 1,
-  notes: [],
-  tasks,
-  adoptions: 0,
-  previousRunIds: [],
-  ...over,
-})
+const task = (name: string, over: Partial<TaskState> = {}): TaskState =>
+  taskState(name, { fault: 'pod-delete', stage: 'done', prepared: true, wave: 1, ...over })
+const run = (tasks: TaskState[], over: Partial<RunState> = {}): RunState =>
+  runState(tasks, { runner: 'p', startedAt: 1, ...over })
 
 const text = (max: number) => fc.string({ maxLength: max })
 const anyTarget: fc.Arbitrary<TargetState> = fc

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ProbeState, RunState, TaskState } from './state.ts'
+import { runState, taskState } from './testing.ts'
 import { judgeRun, judgeTask } from './verdict.ts'
 
 const probe = (over: Partial<ProbeState> = {}): ProbeState => ({
@@ -22,39 +23,20 @@ const broken = probe({
 
 const inject = { code: 'CHAOS_INJECT_ERROR', reason: 'x' } as const
 
-const task = (over: Partial<TaskState> = {}): TaskState => ({
-  name: 'one',
-  fault: 'pod-delete',
-  weight: 10,
-  stage: 'done',
-  startedAt: 1000,
-  finishedAt: 9000,
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  ...over,
-})
+const task = (over: Partial<TaskState> = {}): TaskState =>
+  taskState('one', {
+    fault: 'pod-delete',
+    stage: 'done',
+    startedAt: 1000,
+    finishedAt: 9000,
+    prepared: true,
+    wave: 1,
+    injections: 1,
+    ...over,
+  })
 
-const run = (tasks: TaskState[], over: Partial<RunState> = {}): RunState => ({
-  runId: 'run',
-  notifyId: '',
-  runner: 'r',
-  instance: 'i',
-  generation: 1,
-  seed: 7,
-  startedAt: 1000,
-  finishedAt: 9500,
-  notes: [],
-  tasks,
-  adoptions: 0,
-  previousRunIds: [],
-  ...over,
-})
+const run = (tasks: TaskState[], over: Partial<RunState> = {}): RunState =>
+  runState(tasks, { runId: 'run', runner: 'r', seed: 7, finishedAt: 9500, ...over })
 
 const owed: TaskState['targets'] = [
   {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { RunState, TargetState, TaskState } from '../../model/state.ts'
+import { runState, targetState, taskState } from '../../model/testing.ts'
 import { conditionsOf } from './conditions.ts'
 import { decide, laterMs, lookMs, soonMs, statusOf } from './decide.ts'
 import { judge } from './judge.ts'
@@ -8,47 +9,22 @@ import { type Experiment, isSettled, type Memory, observe, type Seen, slim } fro
 const start = Date.UTC(2026, 10, 1)
 const finalizer = 'chaos.chaosplane.io/run'
 
-const target = (change: Partial<TargetState> = {}): TargetState => ({
-  id: 'demo/a',
-  namespace: 'demo',
-  kind: 'Pod',
-  name: 'a',
-  uid: 'u',
-  wave: 0,
-  state: 'injected',
-  ...change,
-})
-const task = (change: Partial<TaskState> = {}): TaskState => ({
-  name: 't',
-  fault: 'pod-kill',
-  stage: 'chaos',
-  startedAt: start,
-  chaosAt: start,
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets: [target()],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  weight: 10,
-  ...change,
-})
-const runOf = (change: Partial<RunState> = {}): RunState => ({
-  runId: 'run-1',
-  notifyId: '',
-  runner: 'r',
-  instance: '1',
-  generation: 1,
-  seed: 1,
-  startedAt: start,
-  notes: [],
-  tasks: [task()],
-  adoptions: 0,
-  previousRunIds: [],
-  ...change,
-})
+const target = (change: Partial<TargetState> = {}): TargetState =>
+  targetState('demo/a', { name: 'a', uid: 'u', state: 'injected', ...change })
+const task = (change: Partial<TaskState> = {}): TaskState =>
+  taskState('t', {
+    fault: 'pod-kill',
+    stage: 'chaos',
+    startedAt: start,
+    chaosAt: start,
+    prepared: true,
+    wave: 1,
+    injections: 1,
+    targets: [target()],
+    ...change,
+  })
+const runOf = (change: Partial<RunState> = {}): RunState =>
+  runState([task()], { runId: 'run-1', runner: 'r', instance: '1', startedAt: start, ...change })
 const finished = (change: Partial<RunState> = {}): RunState =>
   runOf({
     finishedAt: start + 9_000,

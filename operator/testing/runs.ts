@@ -1,40 +1,30 @@
 import type { RunState, TaskState } from '../../model/state.ts'
+import { runState, taskState } from '../../model/testing.ts'
 import type { Experiment } from '../experiment/observe.ts'
 
 /** A task in the midst of chaos. */
-export const task = (change: Partial<TaskState>): TaskState => ({
-  name: 'pod-kill',
-  fault: 'pod-kill',
-  stage: 'chaos',
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  weight: 10,
-  ...change,
-})
+export const task = (change: Partial<TaskState>): TaskState =>
+  taskState('pod-kill', {
+    fault: 'pod-kill',
+    stage: 'chaos',
+    prepared: true,
+    wave: 1,
+    injections: 1,
+    ...change,
+  })
 
 /** When these runs begin. */
 export const startedAt = Date.UTC(2026, 10, 1, 10)
 /** The state of a run of that experiment. */
-export const runOf = (of: Experiment, change: Partial<RunState>): RunState => ({
-  runId: of.metadata.uid,
-  notifyId: '',
-  runner: 'r',
-  instance: '1',
-  generation: of.metadata.generation ?? 1,
-  seed: 1,
-  startedAt,
-  notes: [],
-  tasks: [],
-  adoptions: 0,
-  previousRunIds: [],
-  ...change,
-})
+export const runOf = (of: Experiment, change: Partial<RunState>): RunState =>
+  runState([], {
+    runId: of.metadata.uid,
+    runner: 'r',
+    instance: '1',
+    generation: of.metadata.generation ?? 1,
+    startedAt,
+    ...change,
+  })
 /** The only target. */
 export const target = {
   id: 'demo/a',

@@ -1,5 +1,6 @@
 import type { Plan, TaskPlan } from '../../model/plan.ts'
-import type { ProbeState, RunState, TargetState, TaskState } from '../../model/state.ts'
+import type { TargetState } from '../../model/state.ts'
+import { probeState, runState, targetState, taskState } from '../../model/testing.ts'
 import type { FaultShape } from './view.ts'
 
 /** Small plans and states for the tests of the engine. */
@@ -56,59 +57,8 @@ export const planOf = (tasks: TaskPlan[], steps = tasks.map((t) => [t.name])): P
   notes: [],
 })
 
-export const taskState = (name: string, over: Partial<TaskState> = {}): TaskState => ({
-  name,
-  fault: 'pod-cpu-hog',
-  weight: 10,
-  stage: 'pending',
-  prepared: false,
-  wave: 0,
-  injections: 0,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  ...over,
-})
+export { probeState, runState, taskState }
 
-export const runState = (tasks: TaskState[], over: Partial<RunState> = {}): RunState => ({
-  runId: 'r',
-  notifyId: '',
-  runner: 'runner-1',
-  instance: 'i',
-  generation: 1,
-  seed: 1,
-  startedAt: 1000,
-  notes: [],
-  tasks,
-  adoptions: 0,
-  previousRunIds: [],
-  ...over,
-})
-
-export const target = (id: string, over: Partial<TargetState> = {}): TargetState => ({
-  id,
-  namespace: 'demo',
-  kind: 'Pod',
-  name: id,
-  uid: `uid-${id}`,
-  node: 'n1',
-  wave: 0,
-  state: 'targeted',
-  ...over,
-})
-
-export const probeState = (
-  name: string,
-  mode: string,
-  over: Partial<ProbeState> = {},
-): ProbeState => ({
-  name,
-  type: 'httpProbe',
-  mode,
-  verdict: 'Awaited',
-  description: '',
-  evaluations: 0,
-  ...over,
-})
+/** On the usual node. */
+export const target = (id: string, over: Partial<TargetState> = {}): TargetState =>
+  targetState(id, { node: 'n1', ...over })

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TargetState } from '../../model/state.ts'
+import { targetState } from '../../model/testing.ts'
 import { until } from '../fault-pod/testing/pod.ts'
 import { NodeSession } from './node-session.ts'
 import { PosedNode, type Script } from './testing/posed-node.ts'
@@ -24,19 +25,16 @@ const order: NodeOrder = {
   after: 0,
   armedForMs: 60_000,
 }
-const target = (state: TargetState['state']): TargetState => ({
-  id: 'demo/a',
-  kind: 'Pod',
-  namespace: 'demo',
-  name: 'a',
-  uid: 'u',
-  container: 'app',
-  containerId: 'c1',
-  node: 'n1',
-  wave: 0,
-  state,
-  ...(state === 'injected' ? { injectedAt: Date.now() - 500 } : {}),
-})
+const target = (state: TargetState['state']): TargetState =>
+  targetState('demo/a', {
+    name: 'a',
+    uid: 'u',
+    container: 'app',
+    containerId: 'c1',
+    node: 'n1',
+    state,
+    ...(state === 'injected' ? { injectedAt: Date.now() - 500 } : {}),
+  })
 
 /** The first pod injects; whoever takes its place has put back and says so. */
 const usual: Script = ({ attempt }, say) => {

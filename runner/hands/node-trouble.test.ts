@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TargetState, TaskState } from '../../model/state.ts'
+import { targetState, taskState } from '../../model/testing.ts'
 import {
   factsOfGone,
   factsOfSilence,
@@ -19,34 +20,26 @@ const order = {
 } as NodeOrder
 const now = 100_000
 
-const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState => ({
-  id: 'demo/a/app',
-  kind: 'Pod',
-  namespace: 'demo',
-  name: 'a',
-  uid: 'u',
-  container: 'app',
-  containerId: 'c1',
-  node: 'node-1',
-  wave: 0,
-  state,
-  ...more,
-})
-const task = (...targets: TargetState[]): TaskState => ({
-  name: 'hog',
-  fault: 'pod-cpu-hog',
-  weight: 10,
-  stage: 'chaos',
-  chaosAt: 2,
-  prepared: true,
-  wave: 1,
-  injections: 1,
-  targets,
-  probes: [],
-  acknowledged: {},
-  pods: ['hog-x-1'],
-  streamPosition: 0,
-})
+const target = (state: TargetState['state'], more: Partial<TargetState> = {}): TargetState =>
+  targetState('demo/a/app', {
+    name: 'a',
+    uid: 'u',
+    container: 'app',
+    containerId: 'c1',
+    node: 'node-1',
+    state,
+    ...more,
+  })
+const task = (...targets: TargetState[]): TaskState =>
+  taskState('hog', {
+    stage: 'chaos',
+    chaosAt: 2,
+    prepared: true,
+    wave: 1,
+    injections: 1,
+    targets,
+    pods: ['hog-x-1'],
+  })
 const concern = (one: TargetState, mayHaveRun = true) => ({
   order,
   task: task(one),

@@ -1,5 +1,6 @@
 import type { Plan, TaskPlan } from '../../../model/plan.ts'
 import type { ProbeState, RunState, TargetState, TaskState } from '../../../model/state.ts'
+import { runState, targetState, taskState } from '../../../model/testing.ts'
 import type { Seen } from './model.ts'
 
 /** Builders for the tables of the view's tests. The run starts at second 1000. */
@@ -45,47 +46,14 @@ export const probe = (change: Partial<ProbeState> = {}): ProbeState => ({
   ...change,
 })
 
-export const target = (pod: string, change: Partial<TargetState> = {}): TargetState => ({
-  id: `demo/${pod}`,
-  namespace: 'demo',
-  kind: 'Pod',
-  name: pod,
-  uid: `uid-${pod}`,
-  wave: 0,
-  state: 'targeted',
-  ...change,
-})
+export const target = (pod: string, change: Partial<TargetState> = {}): TargetState =>
+  targetState(`demo/${pod}`, { name: pod, uid: `uid-${pod}`, ...change })
 
-export const task = (name: string, change: Partial<TaskState> = {}): TaskState => ({
-  name,
-  fault: name === 'del' ? 'pod-delete' : 'pod-cpu-hog',
-  weight: 10,
-  stage: 'pending',
-  prepared: false,
-  wave: 0,
-  injections: 0,
-  targets: [],
-  probes: [],
-  acknowledged: {},
-  pods: [],
-  streamPosition: 0,
-  ...change,
-})
+export const task = (name: string, change: Partial<TaskState> = {}): TaskState =>
+  taskState(name, { fault: name === 'del' ? 'pod-delete' : 'pod-cpu-hog', ...change })
 
-export const run = (tasks: TaskState[], change: Partial<RunState> = {}): RunState => ({
-  runId: 'r1',
-  notifyId: '',
-  runner: 'runner-1',
-  instance: 'i',
-  generation: 1,
-  seed: 1,
-  startedAt: at(0),
-  notes: [],
-  tasks,
-  adoptions: 0,
-  previousRunIds: [],
-  ...change,
-})
+export const run = (tasks: TaskState[], change: Partial<RunState> = {}): RunState =>
+  runState(tasks, { runId: 'r1', startedAt: at(0), ...change })
 
 export const seen = (of: RunState | null, change: Partial<Seen> = {}): Seen => ({
   kind: 'KubernetesChaosExperiment',
