@@ -1,22 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { systemClock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { KubeError } from '../../lib/kube/errors.ts'
 import { kubernetesChaosExperiments, leases, nodes, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
-import { silentLog } from '../../lib/log.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
-import { RunLoop } from '../engine/loop.ts'
-import { planOf, runState, shapeOf, target, taskPlan, taskState } from '../engine/testing.ts'
+import type { RunLoop } from '../engine/loop.ts'
+import { runState, target, taskPlan, taskState } from '../engine/testing.ts'
 import { type FaultTest, faultTest } from '../faults/api-testing.ts'
-import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import type { Node } from '../faults/nodes.ts'
 import { putBackWithoutPlan } from '../run/edited.ts'
-import type { Actor } from './actor.ts'
-import { createAlone } from './alone.ts'
-import { carryOut } from './carry-out.ts'
+import { resourceOf } from '../run/resource.ts'
+import { posedRun } from './testing.ts'
 
 let on: FaultTest
 let count = 0
@@ -98,44 +94,23 @@ async function experiment(name: string): Promise<{ name: string; uid: string }> 
   return { name, uid: metadata.uid }
 }
 
-/** One life of a runner: the engine with its real actions. */
-async function lifeOf(
+/** One life of a runner. */
+function lifeOf(
   task: TaskPlan,
   state: RunState,
-  { kube = on.kube, resource = { name: 'gone', uid: 'gone' }, gate }: Life = {},
+  { kube = on.kube, resource = { name: 'gone', uid: 'gone' }, gate = async () => {} }: Life = {},
 ) {
-  const end = new AbortController()
-  const actor = {
-    context: { kube, clock: systemClock, faults: faultCatalogue, namespace: on.namespace },
-    clock: systemClock,
-    log: silentLog(),
-    plan: planOf([task]),
-    resource: {
-      path: placeOf(resource.name),
-      kind: 'KubernetesChaosExperiment',
-      namespace: on.namespace,
-      ...resource,
-    },
-    account: { namespace: on.namespace, name: 'chaos' },
-    signal: end.signal,
-    state: () => loop.state,
-    durable: async () => gate?.(),
-    stored: async () => {},
-    mayAct: async () => {},
-    probes: new Map(),
-    holds: new Map(),
-    alone: createAlone(),
-    sessions: new Map(),
-  } as unknown as Actor
-  const loop: RunLoop = new RunLoop({
-    plan: planOf([task]),
-    state,
-    shapeOf,
-    execute: carryOut(actor),
-    clock: systemClock,
-    observe: () => {},
+  const { namespace } = on
+  const posed = posedRun(task, state, {
+    kube,
+    namespace,
+    account: { namespace, name: 'chaos' },
+    resource: resourceOf('KubernetesChaosExperiment', {
+      metadata: { ...resource, namespace, resourceVersion: '1' },
+    }),
+    durable: gate,
   })
-  return { loop, end, ran: loop.run(end.signal), actor }
+  return { ...posed, ran: posed.loop.run(posed.end.signal) }
 }
 const targetOf = (loop: RunLoop): TargetState => loop.state.tasks[0]?.targets[0] as TargetState
 const until = (what: () => boolean | Promise<boolean>, ms = 10_000) =>
@@ -170,7 +145,7 @@ function unruly(): { kube: KubeClient; away(is: boolean): void } {
 describe('a held fault on a real API server', () => {
   it('is injected, held as long as was asked, put back, and holds its slot no longer', async () => {
     const node = await makeNode()
-    const { loop, ran } = await lifeOf(taskOf(1500, key(1)), stateOf([node]))
+    const { loop, ran } = lifeOf(taskOf(1500, key(1)), stateOf([node]))
     await until(() => targetOf(loop).state === 'injected')
     expect(await taintsOf(node)).toEqual([`${key(1)}=on`])
     expect(await slots()).toEqual([`taint ${key(1)}:NoSchedule`])
@@ -187,7 +162,7 @@ describe('a held fault on a real API server', () => {
   it('aborted while the plan is being stored is put back, and nothing was done', async () => {
     const node = await makeNode()
     const stored = Promise.withResolvers<void>()
-    const { loop, ran } = await lifeOf(taskOf(60_000, key(2)), stateOf([node]), {
+    const { loop, ran } = lifeOf(taskOf(60_000, key(2)), stateOf([node]), {
       gate: () => stored.promise,
     })
     await until(() => targetOf(loop).undo !== undefined)
@@ -212,7 +187,7 @@ describe('a held fault on a real API server', () => {
         return on.kube.mergePatch(path, body, call)
       },
     }
-    const { loop, ran } = await lifeOf(taskOf(60_000, key(10)), stateOf([node]), { kube })
+    const { loop, ran } = lifeOf(taskOf(60_000, key(10)), stateOf([node]), { kube })
     await begun.promise
     loop.emit({ fact: 'aborted', by: 'me' })
     await delay(300)
@@ -226,7 +201,7 @@ describe('a held fault on a real API server', () => {
   it('one target that cannot be planned: none is touched', async () => {
     const [good, bad] = await Promise.all([makeNode(), makeNode()])
     await setTaints(bad, [{ key: key(3), value: 'on', effect: 'NoSchedule' }])
-    const { loop, ran } = await lifeOf(taskOf(1000, key(3)), stateOf([good, bad]))
+    const { loop, ran } = lifeOf(taskOf(1000, key(3)), stateOf([good, bad]))
     await ran
     expect(loop.state.tasks[0]).toMatchObject({
       injections: 0,
@@ -251,7 +226,7 @@ describe('a held fault on a real API server', () => {
       const plannedAt = Date.now() - 1000
       const ours = { key: key(number), value: 'on', effect: 'NoSchedule' }
       const undo = { taints: [{ ours, before: null }] }
-      const { loop, ran } = await lifeOf(task, {
+      const { loop, ran } = lifeOf(task, {
         ...stateOf([{ ...node, undo, plannedAt }]),
         adoptions: 1,
       })
@@ -270,7 +245,7 @@ describe('a held fault on a real API server', () => {
   it('is put back within seconds after an API server that was away, which is no trouble', async () => {
     const node = await makeNode()
     const api = unruly()
-    const { loop, ran } = await lifeOf(taskOf(1000, key(6)), stateOf([node]), { kube: api.kube })
+    const { loop, ran } = lifeOf(taskOf(1000, key(6)), stateOf([node]), { kube: api.kube })
     await until(() => targetOf(loop).state === 'injected')
     api.away(true)
     await delay(6000)
@@ -295,7 +270,7 @@ describe('a held fault on a real API server', () => {
         return on.kube.mergePatch(path, body, call)
       },
     }
-    const { loop, ran } = await lifeOf(taskOf(500, key(7)), stateOf([node]), { kube })
+    const { loop, ran } = lifeOf(taskOf(500, key(7)), stateOf([node]), { kube })
     await until(() => targetOf(loop).state === 'injected')
     forbidden = true
     await until(() => targetOf(loop).state === 'owed', 15_000)
@@ -310,7 +285,7 @@ describe('a held fault on a real API server', () => {
 
   it('that somebody else ends is seen soon, with the seconds that it really had', async () => {
     const node = await makeNode()
-    const { loop, ran } = await lifeOf(taskOf(60_000, key(8)), stateOf([node]))
+    const { loop, ran } = lifeOf(taskOf(60_000, key(8)), stateOf([node]))
     await until(() => targetOf(loop).state === 'injected')
     await setTaints(node, [{ key: key(8), value: 'theirs', effect: 'NoSchedule' }])
     expect(await ran).toBe('finished')
@@ -322,7 +297,7 @@ describe('a held fault on a real API server', () => {
 
   it('of a run whose document is gone is put back from its record alone', async () => {
     const node = await makeNode()
-    const { loop, end, ran, actor } = await lifeOf(taskOf(60_000, key(9)), stateOf([node]))
+    const { loop, end, ran, actor } = lifeOf(taskOf(60_000, key(9)), stateOf([node]))
     await until(() => targetOf(loop).state === 'injected')
     end.abort()
     await ran
@@ -337,14 +312,14 @@ describe('a held fault on a real API server', () => {
 describe('two experiments on one target', () => {
   it('compose with other keys; with the same one the second is refused by the name of the first', async () => {
     const node = await makeNode()
-    const first = await lifeOf(taskOf(60_000, key(20)), stateOf([node]), {
+    const first = lifeOf(taskOf(60_000, key(20)), stateOf([node]), {
       resource: await experiment('first'),
     })
     await until(() => targetOf(first.loop).state === 'injected')
-    const other = await lifeOf(taskOf(800, key(21)), stateOf([node]), {
+    const other = lifeOf(taskOf(800, key(21)), stateOf([node]), {
       resource: await experiment('other'),
     })
-    const same = await lifeOf(
+    const same = lifeOf(
       {
         ...taskOf(800, key(20)),
         params: { taints: [{ key: key(20), value: 'off', effect: 'NoSchedule' }] },
@@ -381,7 +356,7 @@ describe('two experiments on one target', () => {
 
   it('a slot that a run has left behind is taken over', async () => {
     const node = await makeNode()
-    const first = await lifeOf(taskOf(60_000, key(31)), stateOf([node]), {
+    const first = lifeOf(taskOf(60_000, key(31)), stateOf([node]), {
       resource: { name: 'forgotten', uid: 'u' },
     })
     await until(() => targetOf(first.loop).state === 'injected')
@@ -389,7 +364,7 @@ describe('two experiments on one target', () => {
     await first.ran
     await setTaints(node, [])
     expect(await slots()).toEqual([`taint ${key(31)}:NoSchedule`])
-    const second = await lifeOf(taskOf(500, key(31)), stateOf([node]), {
+    const second = lifeOf(taskOf(500, key(31)), stateOf([node]), {
       resource: await experiment('second'),
     })
     await second.ran

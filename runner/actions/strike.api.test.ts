@@ -4,15 +4,13 @@ import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
-import { silentLog } from '../../lib/log.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
-import { RunLoop } from '../engine/loop.ts'
-import { planOf, runState, shapeOf, taskPlan, taskState } from '../engine/testing.ts'
+import type { RunLoop } from '../engine/loop.ts'
+import { runState, taskPlan, taskState } from '../engine/testing.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
-import { findTargetsOf } from '../hands/look.ts'
-import type { Actor } from './actor.ts'
-import { carryOut } from './carry-out.ts'
+import { resourceOf } from '../run/resource.ts'
+import { posedRun } from './testing.ts'
 
 const namespace = 'strike-tests'
 const account = { namespace, name: 'killer' }
@@ -35,42 +33,20 @@ const taskOf = (app: string, over: Partial<TaskPlan> = {}): TaskPlan =>
     ...over,
   })
 
-/** The engine with its real actions; `client` stands between it and the API server. */
-function loopOf(task: TaskPlan, state: RunState, client = kube): RunLoop {
-  const end = new AbortController()
-  const actor = {
-    context: { kube: client, clock: systemClock, faults: faultCatalogue, random: () => 0.5 },
-    clock: systemClock,
-    log: silentLog(),
-    plan: planOf([task]),
-    resource: { kind: 'ChaosExperiment', namespace, name: 'kill', uid: 'u' },
+/** `client` stands between the run and the API server. */
+const loopOf = (task: TaskPlan, state: RunState, client = kube): RunLoop =>
+  posedRun(task, state, {
+    kube: client,
+    namespace,
     account,
-    room: 900_000,
-    signal: end.signal,
-    state: () => loop.state,
-    durable: async () => {},
-    mayAct: async () => {},
-    accountExists: async () => {},
-    probes: new Map(),
-    strikes: new Map(),
-    sessions: new Map(),
-    since: new Map(),
-    findTargets: (t: TaskPlan, wave: number, signal: AbortSignal) =>
-      findTargetsOf(t, wave, { kube: client, account, seed: 1, signal }),
-  } as unknown as Actor
-  const loop: RunLoop = new RunLoop({
-    plan: planOf([task]),
-    state,
-    shapeOf,
-    execute: carryOut(actor),
-    clock: systemClock,
-    observe: (next) => {
-      const hit = next.tasks[0]?.targets.some((t) => t.state === 'injected')
+    resource: resourceOf('ChaosExperiment', {
+      metadata: { name: 'kill', namespace, uid: 'u', resourceVersion: '1' },
+    }),
+    observe: ({ tasks }) => {
+      const hit = tasks[0]?.targets.some((t) => t.state === 'injected')
       if (hit) for (const tell of onHit.splice(0)) tell()
     },
-  })
-  return loop
-}
+  }).loop
 const onHit: (() => void)[] = []
 
 async function makePods(app: string, count: number): Promise<TargetState[]> {
