@@ -62,6 +62,9 @@ export type Actor = {
   findTargets(task: TaskPlan, wave: number, signal: AbortSignal): Promise<TargetState[]>
 }
 
+/** API calls of one wave that are under way at the same time. */
+export const atOnce = 20
+
 /** What a strike has begun to hit, and when no call of it is under way any more. */
 export type Strike = { begun: Set<string>; ended: Promise<void> }
 

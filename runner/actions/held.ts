@@ -1,17 +1,13 @@
 import { createHash } from 'node:crypto'
-import { ChaosError, troubleOf } from '../../model/errors.ts'
+import { ChaosError } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
-import type { FactBody } from '../engine/fact.ts'
 import { holdLeft } from '../engine/pause.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { HeldFault, KubeFaultIo } from '../faults/kube-fault.ts'
 import type { Holder, Slot } from '../hands/slots.ts'
-import { explain, userOf } from '../run/rights.ts'
-import { type Actor, faultOf } from './actor.ts'
-
-/** API calls of one wave that are under way at the same time. */
-export const atOnce = 20
+import { userOf } from '../run/rights.ts'
+import type { Actor } from './actor.ts'
 
 export type Held = HeldFault<never, Record<string, unknown>>
 
@@ -66,19 +62,6 @@ export const slotsIn = ({ actor }: At, signal: AbortSignal) => ({
 
 /** Names the key under which acts on a target exclude each other. */
 export const lockOf = (task: TaskPlan, target: string): string => `${task.name}\n${target}`
-
-/** The fact that a target was not injected; a refusal of the API server becomes the right that is missing. */
-export function failedFact({ task, actor }: At, target: TargetState, error: unknown): FactBody {
-  const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
-  const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
-  const trouble = troubleOf(explain(error, actor.account, right), 'CHAOS_INJECT_ERROR')
-  return {
-    fact: 'inject-failed',
-    task: task.name,
-    target: recordKey(target),
-    trouble: { ...trouble, target: target.id },
-  }
-}
 
 export const notSeen = (task: TaskPlan, target: TargetState, cause: unknown): ChaosError =>
   new ChaosError(

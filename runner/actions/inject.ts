@@ -4,12 +4,11 @@ import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { takeSlot } from '../hands/slots.ts'
-import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+import { type Actor, atOnce, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+import { failedFact } from './failed.ts'
 import {
   type At,
   asAccount,
-  atOnce,
-  failedFact,
   heldFaultOf,
   holderOf,
   holdMsOf,

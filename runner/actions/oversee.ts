@@ -1,8 +1,8 @@
 import PQueue from 'p-queue'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { type Carry, stateOf, taskOf } from './actor.ts'
-import { type At, atOnce, heldFaultOf, lockOf, undoOf } from './held.ts'
+import { atOnce, type Carry, stateOf, taskOf } from './actor.ts'
+import { type At, heldFaultOf, lockOf, undoOf } from './held.ts'
 import { tellLost } from './restore.ts'
 
 /** Pause between two looks at what is held; longer for many targets, so that they cost at most 20 reads a second. */

@@ -1,16 +1,14 @@
 import PQueue from 'p-queue'
-import { ChaosError, troubleOf } from '../../model/errors.ts'
+import { ChaosError } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { InstantFault } from '../faults/kube-fault.ts'
-import { explain, userOf } from '../run/rights.ts'
-import { type Actor, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
-
-/** API calls of one wave that are under way at the same time. */
-const atOnce = 20
+import { userOf } from '../run/rights.ts'
+import { type Actor, atOnce, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
+import { failedFact } from './failed.ts'
 
 function instantFaultOf(task: TaskPlan): InstantFault<never> {
   const fault = kubeFaults[task.fault]
@@ -165,15 +163,7 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Strike
     CRASH: reach('runner/strike-told', actor.resource.name)
   } catch (error) {
     if (signal.aborted) return
-    const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
-    const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
-    const trouble = troubleOf(explain(error, account, right), 'CHAOS_INJECT_ERROR')
-    io.emit({
-      fact: 'inject-failed',
-      task: task.name,
-      target: target.id,
-      trouble: { ...trouble, target: target.id },
-    })
+    io.emit(failedFact({ task, actor }, target, error))
   }
 }
 

@@ -278,8 +278,9 @@ export class Program {
     this.#goes = Math.max(this.#goes + 1, now())
     const file = `go-${this.#goes}.sh`
     CRASH: reach('program/go')
+    let planned: Planned[]
     try {
-      const planned = chosen.map((place, index): Planned => {
+      planned = chosen.map((place, index): Planned => {
         const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
         const found: FoundTarget = { ...place, mark }
         return { found, plan: fault.plan(found, { params, holdMs }, hands) }
@@ -290,7 +291,6 @@ export class Program {
       journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
       begun.mark()
       CRASH: reach('program/journalled')
-      this.#inject(file, planned, holdMs)
     } catch (thrown) {
       const { code, reason } = troubleOf(thrown)
       // what was half written undoes what was never done
@@ -304,7 +304,10 @@ export class Program {
           reason: `Nothing was injected, because the undo record could not be made in ${journal.dir} on the node: ${reason}`,
         })
       }
+      return
     }
+    // From here on the record stays whatever happens: what breaks now ends the program, and the guard undoes it.
+    this.#inject(file, planned, holdMs)
   }
 
   #inject(file: string, planned: Planned[], holdMs: number): void {
