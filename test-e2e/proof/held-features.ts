@@ -11,8 +11,8 @@ export const heldFeatures: Feature[] = [
     edits: [
       {
         file: 'runner/actions/inject.ts',
-        from: 'const endsAt = actor.clock.now() + holdMsOf(task, target)\n',
-        to: 'const endsAt = actor.clock.now() + holdMsOf(task, target) / 2\n',
+        from: 'const endsAt = actor.clock.now() + holdMsOf(at, target)\n',
+        to: 'const endsAt = actor.clock.now() + holdMsOf(at, target) / 2\n',
       },
     ],
     stories: inHeld(

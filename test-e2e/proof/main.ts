@@ -3,12 +3,10 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../cluster/shell.ts'
-import { type Edit, type Feature, features as first } from './features.ts'
-import { heldFeatures } from './held-features.ts'
+import { features } from './all.ts'
+import type { Edit, Feature } from './features.ts'
 import { pageOf, type Row } from './page.ts'
-import { recoveryFeatures } from './recovery-features.ts'
 
-const features = [...first, ...heldFeatures, ...recoveryFeatures]
 const root = join(import.meta.dirname, '../..')
 const limitMs = 15 * 60_000
 

@@ -1,0 +1,6 @@
+import { features as first } from './features.ts'
+import { heldFeatures } from './held-features.ts'
+import { recoveryFeatures } from './recovery-features.ts'
+
+/** Everything that can be switched off. */
+export const features = [...first, ...heldFeatures, ...recoveryFeatures]
