@@ -8,7 +8,7 @@ import { type Story, World } from './world.ts'
 
 let world: World
 let hearer: Place
-const apps = ['hearer', 'whole', 'half', 'aimed', 'named', 'loop', 'orphan', 'quit', 'prompt']
+const apps = ['hearer', 'whole', 'half', 'aimed', 'by-name', 'loop', 'orphan', 'quit', 'prompt']
 
 const placeOf = (app: string): Place => placeIn(world, app)
 
@@ -91,7 +91,7 @@ describe.concurrent('packets', () => {
   it('are lost on their way to a Service by its name, with a cluster address or without', async ({
     expect,
   }) => {
-    const place = placeOf('named')
+    const place = placeOf('by-name')
     const before = networkImage(place)
     const headless = {
       apiVersion: 'v1',
@@ -110,7 +110,7 @@ describe.concurrent('packets', () => {
       for (const [name, reached] of Object.entries(cases)) {
         const env = { DESTINATION_HOSTS: name }
         const story = await world.run(
-          experiment(`lose-${name.split('.')[0]}`, [networkLoss('named', 5, { env })]),
+          experiment(`lose-${name.split('.')[0]}`, [networkLoss('by-name', 5, { env })]),
         )
         await story.injected()
         expect([await byService(), await byPod()], name).toEqual(reached)

@@ -37,6 +37,7 @@ export class World {
   readonly experiments: Follower[]
   readonly clock = new ClockWatch()
   readonly #closers: (() => void)[] = []
+  readonly #targets: string[] = []
   clusterId = ''
 
   constructor() {
@@ -71,6 +72,14 @@ export class World {
   }
 
   async end(): Promise<void> {
+    // What the next file makes under the same name must not find pods of this one.
+    for (const name of this.#targets) {
+      await this.api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
+      await this.api.remove(`/api/v1/namespaces/demo/services/${name}`)
+    }
+    await this.pods.until('no pod of the targets', 60_000, () =>
+      this.#targets.every((name) => this.podsOf(name).length === 0),
+    )
     for (const close of this.#closers) close()
     this.pods.close()
     this.clock.close()
@@ -118,6 +127,7 @@ export class World {
         .find((body) => body.kind === kind)
       return JSON.parse(JSON.stringify(found).replaceAll('podtato-hats', name))
     })
+    this.#targets.push(name)
     app.spec.replicas = replicas
     app.spec.template.spec = { ...app.spec.template.spec, ...spec }
     await this.apply({ apiVersion: 'v1', kind: 'List', items: [app, service] })
