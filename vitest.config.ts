@@ -4,6 +4,21 @@ const outside = ['**/node_modules/**', '**/dist/**']
 /** A default import of a CommonJS package means the same in a test as in a program run by Node. */
 const deps = { interopDefault: false }
 
+const stories = (name: string, include: string[]) => ({
+  test: {
+    name,
+    deps,
+    include,
+    exclude: outside,
+    testTimeout: 240_000,
+    // Bounds in real time on a machine that may be busy: once more, and the report says so.
+    retry: 2,
+    hookTimeout: 300_000,
+    fileParallelism: false,
+    globalSetup: ['test-e2e/setup/installed-cluster.ts'],
+  },
+})
+
 /** Pure tests, those against a real API server, stories on a real cluster, and stories on a node in a virtual machine. */
 export default defineConfig({
   test: {
@@ -33,20 +48,9 @@ export default defineConfig({
           globalSetup: ['test-e2e/setup/api-server.ts'],
         },
       },
-      {
-        test: {
-          name: 'e2e',
-          deps,
-          include: ['test-e2e/stories/**/*.story.test.ts'],
-          exclude: outside,
-          testTimeout: 240_000,
-          // Bounds in real time on a machine that may be busy: once more, and the report says so.
-          retry: 2,
-          hookTimeout: 300_000,
-          fileParallelism: false,
-          globalSetup: ['test-e2e/setup/installed-cluster.ts'],
-        },
-      },
+      stories('e2e', ['test-e2e/stories/*.story.test.ts']),
+      // What is killed there is shared by all: those stories have a cluster of their own.
+      stories('deaths', ['test-e2e/stories/deaths/*.story.test.ts']),
       {
         test: {
           name: 'vm',

@@ -2,31 +2,40 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 
 type Result = { passed: number; failed: number; skipped: number }
 
-/** The projects in order, cheapest first, each with the minutes after which it is given up. */
-const all = [
-  { name: 'unit', minutes: 10 },
-  { name: 'integration', minutes: 15 },
-  { name: 'e2e', minutes: 30 },
-  { name: 'vm', minutes: 40 },
-]
-/** Those that are named, else those that need no virtual machine. */
+/** The minutes after which a project of vitest.config.ts is given up. */
+const minutes = { unit: 10, integration: 15, deaths: 30, e2e: 30, vm: 40 }
+type Name = keyof typeof minutes
+
+/**
+ * One stage after the other, cheapest first; the lanes of a stage run side by side, the projects of a lane in order.
+ * Unit tests use every core; the others mostly wait, each for a control plane of its own.
+ */
+const whole: Name[][][] = [[['unit']], [['integration', 'deaths'], ['e2e']]]
 const named = process.argv.slice(2)
-const projects = all.filter(({ name }) => (named.length > 0 ? named.includes(name) : name !== 'vm'))
+const stages = named.length > 0 ? [[named.map(nameOf)]] : whole
 
 const root = join(import.meta.dirname, '..')
 
+function nameOf(word: string): Name {
+  if (Object.hasOwn(minutes, word)) return word as Name
+  console.error(`no project ${word}: there are ${Object.keys(minutes).join(', ')}`)
+  process.exit(2)
+}
+
 /** Runs one vitest project; a crash, a time-out or nothing to run counts as one failure. */
-async function runProject(project: { name: string; minutes: number }): Promise<Result> {
+async function runProject(name: Name): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'chaosplane-results-'))
   try {
     const report = join(folder, 'report.json')
-    const code = await vitest(project, report)
+    const code = await vitest(name, report)
     const found = await readReport(report)
     const nothing = found.passed + found.failed === 0
-    if (nothing) console.log(`${project.name}: no test ran`)
+    if (nothing) console.log(`${name}: no test ran`)
     // A broken file or hook fails vitest without failing a test.
     const unseen = found.failed === 0 && (code !== 0 || nothing)
     return unseen ? { ...found, failed: 1 } : found
@@ -35,29 +44,35 @@ async function runProject(project: { name: string; minutes: number }): Promise<R
   }
 }
 
-function vitest(project: { name: string; minutes: number }, report: string): Promise<number> {
-  const args = ['run', '--project', project.name, '--reporter=default', '--reporter=json']
+/** Every line carries the name of its project: two may be talking. */
+async function tell(name: Name, stream: Readable): Promise<void> {
+  for await (const line of createInterface({ input: stream })) console.log(`${name}  ${line}`)
+}
+
+async function vitest(name: Name, report: string): Promise<number> {
+  const args = ['run', '--project', name, '--reporter=default', '--reporter=json']
   const child = spawn(
     process.execPath,
     [join(root, 'node_modules/vitest/vitest.mjs'), ...args, `--outputFile.json=${report}`],
-    { cwd: root, stdio: 'inherit' },
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
   )
+  const told = Promise.all([tell(name, child.stdout), tell(name, child.stderr)])
   const giveUp = setTimeout(() => {
-    console.log(`${project.name}: not finished after ${project.minutes} minutes, ending it`)
+    console.log(`${name}: not finished after ${minutes[name]} minutes, ending it`)
     child.kill('SIGTERM')
     setTimeout(() => child.kill('SIGKILL'), 20_000).unref()
-  }, project.minutes * 60_000)
-  return new Promise((resolve) => {
+  }, minutes[name] * 60_000)
+  const code = await new Promise<number>((resolve) => {
     child.once('error', (e) => {
-      clearTimeout(giveUp)
-      console.log(`${project.name}: vitest did not start: ${e.message}`)
+      console.log(`${name}: vitest did not start: ${e.message}`)
       resolve(1)
     })
-    child.once('close', (code) => {
-      clearTimeout(giveUp)
-      resolve(code ?? 1)
-    })
+    child.once('exit', (code) => resolve(code ?? 1))
   })
+  clearTimeout(giveUp)
+  // A process that vitest has left behind may hold the pipes open: the lines of vitest itself are here by then.
+  await Promise.race([told, new Promise((resolve) => setTimeout(resolve, 2000).unref())])
+  return code
 }
 
 async function readReport(file: string): Promise<Result> {
@@ -73,16 +88,29 @@ async function readReport(file: string): Promise<Result> {
 }
 
 const total: Result = { passed: 0, failed: 0, skipped: 0 }
-for (const [i, project] of projects.entries()) {
-  console.log(`\n== ${project.name} (${i + 1} of ${projects.length})`)
-  const started = performance.now()
-  const result = await runProject(project)
-  const seconds = Math.round((performance.now() - started) / 1000)
-  console.log(`== ${project.name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`)
-  total.passed += result.passed
-  total.failed += result.failed
-  total.skipped += result.skipped
+const lines: string[] = []
+
+async function runLane(lane: Name[]): Promise<void> {
+  for (const name of lane) {
+    console.log(`\n== ${name} begins`)
+    const started = performance.now()
+    const result = await runProject(name)
+    const seconds = Math.round((performance.now() - started) / 1000)
+    const line = `== ${name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`
+    lines.push(line)
+    console.log(line)
+    total.passed += result.passed
+    total.failed += result.failed
+    total.skipped += result.skipped
+  }
 }
+
+const started = performance.now()
+for (const lanes of stages) await Promise.all(lanes.map(runLane))
+const seconds = Math.round((performance.now() - started) / 1000)
+console.log(`\n${lines.join('\n')}\nin ${seconds} s`)
 if (total.skipped > 0) console.log(`${total.skipped} skipped`)
 console.log(`${total.passed} passed, ${total.failed} failed`)
 process.exitCode = total.failed === 0 ? 0 : 1
+// Pipes that a left process holds open must not keep this one.
+setImmediate(() => process.exit())

@@ -385,7 +385,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'deaths',
+        file: 'deaths/programs',
         titles: [
           'a runner that dies in mid-hold is replaced: same deadline, no second injection, one verdict',
         ],
@@ -398,7 +398,7 @@ export const features: Feature[] = [
     edits: guardOff,
     stories: [
       {
-        file: 'deaths',
+        file: 'deaths/programs',
         titles: [
           'a fault program that dies is cleaned up by its guard at once: cut short is an Error',
         ],
@@ -418,7 +418,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'deaths',
+        file: 'deaths/programs',
         titles: ['runner and program killed together: guard and journal clean up alone'],
       },
     ],
@@ -435,7 +435,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'deaths',
+        file: 'deaths/programs',
         titles: ['an operator that dies leaves the lead to the other, and the verdict is written'],
       },
     ],
@@ -452,7 +452,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'deaths',
+        file: 'deaths/programs',
         titles: ['an API server that dies in mid-hold delays the verdict, not the end of the hold'],
       },
     ],
@@ -686,7 +686,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'pause',
+        file: 'deaths/pause',
         titles: [
           'two pauses: CPU back at once, up again for what is left, in the same fault pod',
           'a runner that dies while the run is paused: the next one keeps it paused, and resumes it',
@@ -710,7 +710,7 @@ export const features: Feature[] = [
     ],
     stories: [
       {
-        file: 'pause',
+        file: 'deaths/pause',
         titles: ['two pauses: CPU back at once, up again for what is left, in the same fault pod'],
       },
     ],

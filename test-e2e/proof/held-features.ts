@@ -1,7 +1,7 @@
 import type { Feature } from './features.ts'
 
 const inHeld = (...titles: string[]): Feature['stories'] => [{ file: 'held', titles }]
-const inDeaths = (...titles: string[]): Feature['stories'] => [{ file: 'held-deaths', titles }]
+const inDeaths = (...titles: string[]): Feature['stories'] => [{ file: 'deaths/held', titles }]
 
 /** The features of faults that are held through the API. */
 export const heldFeatures: Feature[] = [

@@ -46,7 +46,17 @@ function runStories(folder: string, { stories }: Feature): Promise<void> {
   const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   const titles = stories.flatMap((s) => s.titles.map(escaped)).join('|')
   const files = stories.map(({ file }) => `test-e2e/stories/${file}.story.test.ts`)
-  const args = ['run', '--project', 'e2e', ...files, '-t', `(${titles})$`, '--retry=0']
+  const args = [
+    'run',
+    '--project',
+    'e2e',
+    '--project',
+    'deaths',
+    ...files,
+    '-t',
+    `(${titles})$`,
+    '--retry=0',
+  ]
   const report = ['--reporter=json', `--outputFile.json=${join(folder, 'report.json')}`]
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs')
   const child = spawn(process.execPath, [vitest, ...args, ...report], {

@@ -14,7 +14,7 @@ export const recoveryFeatures: Feature[] = [
     ],
     stories: [
       {
-        file: 'recovery',
+        file: 'deaths/recovery',
         titles: [
           'program and guard for the second time',
           'program and guard for the fourth time, of the second pod for the second',
@@ -35,7 +35,7 @@ export const recoveryFeatures: Feature[] = [
     ],
     stories: [
       {
-        file: 'recovery',
+        file: 'deaths/recovery',
         titles: [
           'program and guard for the second time, and the runner: the operator makes the pod',
         ],
@@ -54,7 +54,7 @@ export const recoveryFeatures: Feature[] = [
     ],
     stories: [
       {
-        file: 'recovery',
+        file: 'deaths/recovery',
         titles: ['evicted: put back within a second, and the run says that it was cut short'],
       },
     ],
@@ -76,7 +76,7 @@ export const recoveryFeatures: Feature[] = [
     ],
     stories: [
       {
-        file: 'recovery',
+        file: 'deaths/recovery',
         titles: [
           'a ResourceQuota: an Error that says what to raise, and nothing is injected',
           'Pod Security of the product: an Error that says which label it needs',

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { Json } from '../watchers/api.ts'
-import { stressorsOn } from '../watchers/cgroups.ts'
-import { cpuHog, experiment } from './documents.ts'
-import { type Story, World } from './world.ts'
+import type { Json } from '../../watchers/api.ts'
+import { stressorsOn } from '../../watchers/cgroups.ts'
+import { cpuHog, experiment } from '../documents.ts'
+import { type Story, World } from '../world.ts'
 
 /** While node and API are up, a target is as before within this after whatever kill, milliseconds. */
 const cleanMs = 5000

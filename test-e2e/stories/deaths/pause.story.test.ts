@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { Json } from '../watchers/api.ts'
-import type { CpuWatch } from '../watchers/cgroups.ts'
-import { reportsOf } from '../watchers/peers.ts'
-import { cpuHog, experiment, podDelete } from './documents.ts'
-import { type Story, World } from './world.ts'
+import type { Json } from '../../watchers/api.ts'
+import type { CpuWatch } from '../../watchers/cgroups.ts'
+import { reportsOf } from '../../watchers/peers.ts'
+import { cpuHog, experiment, podDelete } from '../documents.ts'
+import { type Story, World } from '../world.ts'
 
 /** From the annotation to a clean target and back, on a busy machine, milliseconds. */
 const soon = 2500

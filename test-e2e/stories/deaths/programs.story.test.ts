@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { Json } from '../watchers/api.ts'
-import { stressorsOn } from '../watchers/cgroups.ts'
-import { reportsOf } from '../watchers/peers.ts'
-import { cpuHog, experiment } from './documents.ts'
-import { type Story, World } from './world.ts'
+import type { Json } from '../../watchers/api.ts'
+import { stressorsOn } from '../../watchers/cgroups.ts'
+import { reportsOf } from '../../watchers/peers.ts'
+import { cpuHog, experiment } from '../documents.ts'
+import { type Story, World } from '../world.ts'
 
 /** Far before the stressor's own limit, with room for a machine that is busy elsewhere; milliseconds. */
 const guardMs = 4000

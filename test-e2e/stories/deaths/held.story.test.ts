@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { reportsOf } from '../watchers/peers.ts'
-import { nodeDrain, nodeTaint } from './documents.ts'
-import { document, Nodes, soonMs, taint, taintsOf } from './nodes.ts'
-import type { Story, World } from './world.ts'
+import { reportsOf } from '../../watchers/peers.ts'
+import { nodeDrain, nodeTaint } from '../documents.ts'
+import { document, Nodes, soonMs, taint, taintsOf } from '../nodes.ts'
+import type { Story, World } from '../world.ts'
 
 let on: Nodes
 let world: World
