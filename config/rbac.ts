@@ -104,6 +104,7 @@ export const runnerOwnRights: readonly Permission[] = [
   },
   { group: '', resource: 'pods/attach', verbs: ['get', 'create'], why: 'talk to fault pods' },
   { group: '', resource: 'pods/log', verbs: ['get'], why: 'lines of fault pods' },
+  { group: '', resource: 'configmaps', verbs: ['list', 'watch'], why: 'the kill switch' },
   {
     group: 'apps',
     resource: 'deployments',

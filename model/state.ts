@@ -197,6 +197,10 @@ export const taskStateSchema = z
   .describe('One task of the run.')
 export type TaskState = z.infer<typeof taskStateSchema>
 
+/** Why a run was refused, as a word: the reason of the condition `Refused`. */
+export const refusalKinds = ['InvalidSpec', 'Halted'] as const
+export type RefusalKind = (typeof refusalKinds)[number]
+
 export const runStateSchema = z
   .object({
     runId: z.string().describe('Id of the run; in executionData the workflowRunID.'),
@@ -254,6 +258,10 @@ export const runStateSchema = z
       .max(20)
       .optional()
       .describe('Why the document was refused.'),
+    refusedAs: z
+      .enum(refusalKinds)
+      .optional()
+      .describe('InvalidSpec, when absent; Halted: the kill switch was pulled.'),
     notes: z.array(z.string()).max(50).describe('Accepted but not used.'),
     tasks: z.array(taskStateSchema).max(100).describe('The tasks of the run.'),
     stopped: z.boolean().optional().describe('A probe with stopOnFailure ended the run.'),

@@ -3,12 +3,20 @@ import { type Clock, systemClock, systemMonotonic, systemRandom } from '../lib/c
 import { attach } from '../lib/kube/attach.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { createEventRecorder } from '../lib/kube/events.ts'
-import { deployments, leases, namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
+import {
+  configMaps,
+  deployments,
+  leases,
+  namespaces,
+  pods,
+  resourcePath,
+} from '../lib/kube/paths.ts'
 import { createReflector, type Reflector } from '../lib/kube/reflector.ts'
 import { type Cache, withoutManagedFields } from '../lib/kube/store.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import type { Log } from '../lib/log.ts'
 import { faultPod, type OwnerReference } from '../model/fault-pod-spec.ts'
+import { haltConfigMap } from '../model/halt.ts'
 import { runnerLeaseLabel, runnerPodSelector } from '../model/runner-life.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'
 import type { Attach } from './hands/node-parts.ts'
@@ -22,6 +30,7 @@ import { Census } from './run/census.ts'
 import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
 import { beat, freshMs, type RunnerLease } from './run/heartbeat.ts'
+import { killSwitchIn } from './run/kill-switch.ts'
 import { Pulse } from './run/pulse.ts'
 import { type Experiment, type Kind, kinds } from './run/resource.ts'
 import { userOf } from './run/rights.ts'
@@ -55,10 +64,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   })
   const stopWatching = new AbortController()
   const watching = stopWatching.signal
-  const { podCache, runnerPods, leaseCache, followed, running } = follow(
-    { kube, settings, log },
-    watching,
-  )
+  const following = follow({ kube, settings, log }, watching)
+  const { podCache, runnerPods, leaseCache, harness, followed, running } = following
   const http = createHttpSampler(() => clock.now())
   const pulse = new Pulse(systemMonotonic, freshMs)
   const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
@@ -67,6 +74,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     clusterId(kube, signal),
     ownerOf(kube, settings, signal),
     leaseCache.synced(signal),
+    // Who cannot see whether the kill switch is pulled does not begin.
+    harness.synced(signal),
     runnerPods.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])
@@ -75,6 +84,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     kube,
     clock,
     podCache,
+    harness,
     cluster,
     owner,
     http: http.sample,
@@ -101,6 +111,8 @@ type Followers = {
   podCache: Cache<Pod>
   runnerPods: Cache<Pod>
   leaseCache: Cache<RunnerLease>
+  /** the ConfigMap that carries the kill switch */
+  harness: Cache<KubeObject>
   followed: { kind: Kind; cache: Cache<Experiment> }[]
   running: Promise<unknown>
 }
@@ -109,23 +121,29 @@ function follow(
   { kube, settings, log }: { kube: KubeClient; settings: RunnerSettings; log: Log },
   signal: AbortSignal,
 ): Followers {
-  const reflect = <T extends KubeObject>(path: string, labels?: string): Reflector<T> =>
+  const reflect = <T extends KubeObject>(
+    path: string,
+    query: Record<string, string>,
+  ): Reflector<T> =>
     createReflector<T>({
       client: kube,
       path,
-      ...(labels ? { query: { labelSelector: labels } } : {}),
+      query,
       onError: (error, waitMs) => log.warn({ err: error, path, waitMs }, 'a watch broke'),
     })
   const { namespace } = settings
-  const podReflector = reflect<Pod>(
-    resourcePath({ ...pods, namespace }),
-    'chaos.chaosplane.io/part=fault-pod',
-  )
-  const runnerReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), runnerPodSelector)
-  const leaseReflector = reflect<RunnerLease>(
-    resourcePath({ ...leases, namespace }),
-    `${runnerLeaseLabel}=true`,
-  )
+  const podReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), {
+    labelSelector: 'chaos.chaosplane.io/part=fault-pod',
+  })
+  const runnerReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), {
+    labelSelector: runnerPodSelector,
+  })
+  const leaseReflector = reflect<RunnerLease>(resourcePath({ ...leases, namespace }), {
+    labelSelector: `${runnerLeaseLabel}=true`,
+  })
+  const harnessReflector = reflect<KubeObject>(resourcePath({ ...configMaps, namespace }), {
+    fieldSelector: `metadata.name=${haltConfigMap}`,
+  })
   const experiments = (Object.keys(kinds) as Kind[]).map((kind) => ({
     kind,
     reflector: createReflector<Experiment>({
@@ -140,12 +158,14 @@ function follow(
     podReflector,
     runnerReflector,
     leaseReflector,
+    harnessReflector,
     ...experiments.map((e) => e.reflector),
   ]
   return {
     podCache: podReflector.store,
     runnerPods: runnerReflector.store,
     leaseCache: leaseReflector.store,
+    harness: harnessReflector.store,
     followed: experiments.map(({ kind, reflector }) => ({ kind, cache: reflector.store })),
     running: Promise.all(all.map((r) => r.run(signal))),
   }
@@ -193,6 +213,7 @@ type World = {
   kube: KubeClient
   clock: Clock
   podCache: Cache<Pod>
+  harness: Cache<KubeObject>
   cluster: string
   owner: OwnerReference | null
   http: ProbeIo['http']
@@ -207,6 +228,7 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
   return {
     me,
     pulse,
+    killSwitch: killSwitchIn(world.harness, namespace),
     namespace,
     defaultAccount: settings.defaultAccount,
     kube,

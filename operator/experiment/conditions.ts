@@ -102,9 +102,8 @@ export const noRunnerText =
 
 function refused(run: RunState | null): Saying[] {
   if (!run?.refused || run.refused.length === 0) return []
-  return [
-    { type: 'Refused', status: 'True', reason: 'InvalidSpec', message: refusalText(run.refused) },
-  ]
+  const { refused, refusedAs: reason = 'InvalidSpec' } = run
+  return [{ type: 'Refused', status: 'True', reason, message: refusalText(refused) }]
 }
 
 /** Refusals as one text, the next step with each. */

@@ -191,6 +191,15 @@ describe('conditions and Events', () => {
     ])
   })
 
+  test('of a refusal tell the kill switch from a wrong document', () => {
+    const refused = [{ path: 'ConfigMap', reason: 'pulled', suggestion: 'wait' }]
+    const object = experiment(finished({ refused, refusedAs: 'Halted', tasks: [] }))
+    expect(says({ object })).toMatchObject({
+      Refused: 'True Halted',
+      Available: 'False ExperimentFailed',
+    })
+  })
+
   test('say which records status had no room for', () => {
     const tasks = [task({ name: 'a', dropped: 7 }), task({ name: 'b' })]
     const object = experiment(runOf({ tasks }))

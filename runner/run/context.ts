@@ -8,6 +8,7 @@ import type { SessionParts } from '../hands/node-parts.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import type { KserverClient } from '../report/kserver.ts'
 import type { Identity } from './claim.ts'
+import type { KillSwitch } from './kill-switch.ts'
 import type { Peers } from './projections.ts'
 import type { Pulse } from './pulse.ts'
 import type { Resource } from './resource.ts'
@@ -18,6 +19,7 @@ export type RunnerContext = {
   me: Identity
   /** whether others know that this runner lives */
   pulse: Pulse
+  killSwitch: KillSwitch
   /** namespace of the product: fault pods live here */
   namespace: string
   /** account of experiments that name none */

@@ -1,6 +1,7 @@
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import { seededChance } from '../../model/chance.ts'
+import { haltedBy } from '../../model/halt.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
 import type { Actor } from '../actions/actor.ts'
@@ -96,7 +97,18 @@ export class Run {
     this.#heedPause()
     if (this.#loop) this.#abandon.heed(object, this.#loop)
     const by = abortOf(object, object.spec)
-    if (!by || this.#abort) return
+    if (by) this.#endEarly(by)
+    this.heedSwitch()
+  }
+
+  /** The kill switch ends every run, the normal way. */
+  heedSwitch(): void {
+    const reason = this.#parts.context.killSwitch.reason()
+    if (reason !== null) this.#endEarly(haltedBy(reason))
+  }
+
+  #endEarly(by: string): void {
+    if (this.#abort) return
     this.#abort = by
     this.#loop?.emit({ fact: 'aborted', by })
   }

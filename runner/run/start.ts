@@ -1,6 +1,7 @@
 import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
 import {
+  type RefusalKind,
   type RunState,
   runStateSchema,
   type TargetState,
@@ -52,14 +53,14 @@ export function newRun(plan: Plan | null, birth: Birth): RunState {
   }
 }
 
-/** The state of a document that cannot be run. */
-export function refusedRun(refusals: Refusal[], birth: Birth): RunState {
+/** The state of a document that cannot be run, or of a run that may not begin. */
+export function refusedRun(refusals: Refusal[], birth: Birth, as?: RefusalKind): RunState {
   const refused = refusals.slice(0, 20).map(({ path, reason, suggestion }) => ({
     path: brief(path),
     reason: brief(reason),
     suggestion: brief(suggestion),
   }))
-  return { ...newRun(null, birth), refused, finishedAt: birth.at }
+  return { ...newRun(null, birth), refused, ...(as ? { refusedAs: as } : {}), finishedAt: birth.at }
 }
 
 const maxTasks = 100

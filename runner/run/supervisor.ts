@@ -1,6 +1,7 @@
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { compile } from '../../model/compile/compile.ts'
+import { haltRefusal } from '../../model/halt.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
@@ -54,6 +55,11 @@ export class Supervisor {
       cache.onChange((change) => {
         if (change.type === 'deleted') this.#forget(change.object)
         else this.#look(kind, change.object)
+      }),
+    )
+    leave.push(
+      this.#context.killSwitch.onChange(() => {
+        for (const { run } of this.#busy.values()) run?.heedSwitch()
       }),
     )
     while (!signal.aborted) {
@@ -167,6 +173,11 @@ export class Supervisor {
     const refusals = compiled.ok ? tooLarge(compiled.plan, room) : compiled.refusals
     if (!compiled.ok || refusals.length > 0)
       return this.#refuse(resource, object, refusedRun(refusals, birth))
+    const halted = context.killSwitch.reason()
+    if (halted !== null) {
+      const why = haltRefusal(halted, context.namespace)
+      return this.#refuse(resource, object, refusedRun([why], birth, 'Halted'))
+    }
     const known = wanted ? await this.#knownRun(compiled.plan) : null
     if (known?.completed)
       return this.#refuse(resource, object, refusedRun([alreadyRun(wanted)], birth))
