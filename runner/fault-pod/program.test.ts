@@ -8,6 +8,7 @@ import { readText } from './host.ts'
 import { parseGuardNotes } from './journal.ts'
 import { cannotPose, noUnified, PosedContainer, removeGroup } from './testing/container.ts'
 import { bundleProgram, exitOf, orderFor, PosedPod, until } from './testing/pod.ts'
+import { buildWrongClock, hasCompiler, WrongClock } from './testing/wrong-clock.ts'
 
 const why = cannotPose()
 let folder = ''
@@ -47,6 +48,7 @@ describe.skipIf(why !== '')(
     beforeAll(async () => {
       folder = mkdtempSync(join(tmpdir(), 'fault-pod-program-'))
       program = await bundleProgram(folder)
+      if (hasCompiler) buildWrongClock(join(folder, 'wrong-clock.so'))
     })
     afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -286,6 +288,35 @@ describe.skipIf(why !== '')(
         expect(note?.at).toBeLessThan(endsAt - 3_000_000)
       },
     )
+
+    const jumps = [
+      ['back', -3600],
+      ['forward', 3600],
+    ] as const
+    for (const [name, seconds] of hasCompiler ? jumps : [])
+      story(
+        `a wall clock that jumps an hour ${name} in mid-hold does not move its end`,
+        { holdMs: 1500 },
+        async ({ pod, container, other }) => {
+          const clock = new WrongClock(join(folder, 'wrong-clock.so'), join(pod.disk, 'clock'))
+          pod.startGuard()
+          pod.startProgram(clock.env)
+          await pod.event('injected')
+          const from = performance.now()
+          clock.jump(seconds)
+          await until(9000, () => pod.names().filter((one) => one === 'reverted').length === 2)
+          const heldMs = performance.now() - from
+          expect(heldMs).toBeGreaterThan(800)
+          expect(heldMs).toBeLessThan(3000)
+          // it did read the clock that had jumped
+          expect(clock.reads).toBeGreaterThan(0)
+          for (const event of pod.events.filter((one) => one.event === 'reverted')) {
+            expect(event).toMatchObject({ why: 'deadline' })
+            expect(Math.abs(event.heldMs ?? 0)).toBeLessThan(3000)
+          }
+          expect([container.strangers(), other.strangers()]).toEqual([[], []])
+        },
+      )
 
     story(
       'program and guard killed together: the stressor ends by its own limit',

@@ -149,8 +149,9 @@ export class PosedPod {
     )
   }
 
-  startProgram(): void {
-    this.#listen(spawn(process.execPath, [this.#program], { env: this.#env, stdio: 'pipe' }))
+  startProgram(more: Record<string, string> = {}): void {
+    const env = { ...this.#env, ...more }
+    this.#listen(spawn(process.execPath, [this.#program], { env, stdio: 'pipe' }))
   }
 
   #listen(child: ChildProcessWithoutNullStreams): void {
