@@ -76,10 +76,11 @@ type Stamp = {
 export type NodeEvent = Stamp &
   (
     | { event: 'armed'; target: string; facility: string }
-    | { event: 'refused'; target: string; code: string; reason: string }
+    /** `gone`: there is no such target any more */
+    | { event: 'refused'; target: string; code: string; reason: string; gone?: true }
     /** the effect was measured on the target; `evidence` says how. `endsAt` is the program's own deadline, unix milliseconds */
     | { event: 'injected'; target: string; evidence: string; endsAt: number }
-    | { event: 'inject-failed'; target: string; code: string; reason: string }
+    | { event: 'inject-failed'; target: string; code: string; reason: string; gone?: true }
     /** the effect ended before its time: the target restarted or the injected process died */
     | { event: 'lost'; target: string; heldMs: number; reason: string }
     /** the facility was read again and is as it was (`proof` says how), or the target no longer exists */

@@ -10,7 +10,7 @@ export function failedFact(
   { task, actor }: { task: TaskPlan; actor: Pick<Actor, 'context' | 'account'> },
   target: TargetState,
   error: unknown,
-): FactBody {
+): Extract<FactBody, { fact: 'inject-failed' }> {
   const { resource, verbs } = faultOf(actor, task).permissions[0] ?? { resource: '', verbs: [] }
   const right = { verb: verbs[0] ?? 'act on', resource, namespace: target.namespace }
   const trouble = troubleOf(explain(error, actor.account, right), 'CHAOS_INJECT_ERROR')

@@ -295,6 +295,33 @@ describe('a held fault on a real API server', () => {
     expect(await taintsOf(node)).toEqual([`${key(8)}=theirs`])
   })
 
+  it.each([
+    ['before the act', 20, 'failed'],
+    ['while it is held', 21, 'reverted'],
+    ['before it is put back', 22, 'reverted'],
+  ])('on a target that goes %s ends as no longer existing', async (when, number, end) => {
+    const node = await makeNode()
+    const remove = () =>
+      on.kube.remove(pathOf(node.name), { signal: on.signal }).catch(() => undefined)
+    // What is stored comes before the act, and before it is put back.
+    const life = lifeOf(taskOf(60_000, key(number)), stateOf([node]), {
+      gate: async () => {
+        const { undo, state } = targetOf(life.loop)
+        if (when === 'before the act' && undo && state === 'targeted') await remove()
+        if (when === 'before it is put back' && life.loop.state.abort) await remove()
+      },
+    })
+    if (end === 'reverted') await until(() => targetOf(life.loop).state === 'injected')
+    const from = Date.now()
+    if (when === 'while it is held') await remove()
+    if (when === 'before it is put back') life.loop.emit({ fact: 'aborted', by: 'me' })
+    expect(await life.ran).toBe('finished')
+    expect(Date.now() - from).toBeLessThan(5000)
+    expect(targetOf(life.loop)).toMatchObject({ state: end, outcome: 'noLongerExists' })
+    expect(targetOf(life.loop).remaining).toBeUndefined()
+    expect(await slots()).toEqual([])
+  })
+
   it('of a run whose document is gone is put back from its record alone', async () => {
     const node = await makeNode()
     const { loop, end, ran, actor } = lifeOf(taskOf(60_000, key(9)), stateOf([node]))

@@ -1,5 +1,6 @@
 import PQueue from 'p-queue'
 import { KubeError } from '../../lib/kube/errors.ts'
+import { ChaosError } from '../../model/errors.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { reach } from '../fault-pod/crash.ts'
@@ -131,10 +132,12 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
     if (error instanceof KubeError && error.status > 0) hold.sure = true
     // Ended early: whoever ended it has the target put back, and waits for us.
     if (io.signal.aborted) return
-    await putBack(target, at, io)
+    const done = await putBack(target, at, io)
     const why = limit.aborted ? notSeen(task, target, error) : error
     if (io.signal.aborted) return
-    io.emit(failedFact(at, target, why))
+    const isGone = done?.outcome === 'noLongerExists'
+    const failed = failedFact(at, target, why)
+    io.emit(isGone ? { ...failed, outcome: 'noLongerExists' } : failed)
     await giveBack(target, at)
   }
 }
@@ -159,6 +162,9 @@ async function wasThere(target: TargetState, at: At<Actor>, io: Io): Promise<boo
   return true
 }
 
+const gone = (target: TargetState, reason: string): ChaosError =>
+  new ChaosError({ code: 'TARGET_SELECTION_ERROR', reason, target: target.id })
+
 async function seen(target: TargetState, at: At, signal: AbortSignal): Promise<string> {
   const { kube } = at.actor.context
   let missing = ''
@@ -167,6 +173,7 @@ async function seen(target: TargetState, at: At, signal: AbortSignal): Promise<s
       const look = await heldFaultOf(at.task).verify(target, undoOf(target), { kube, signal })
       if ('evidence' in look) return look.evidence
       missing = look.missing
+      if (look.gone) throw gone(target, missing)
       await at.actor.clock.sleep(pauseMs, signal)
     }
   } catch (error) {

@@ -55,7 +55,14 @@ export type Fact = {
   | { fact: 'wave-sent'; task: string; wave: number }
   | { fact: 'armed'; task: string; target: string }
   | { fact: 'injected'; task: string; target: string; evidence: string; endsAt?: number }
-  | { fact: 'inject-failed'; task: string; target: string; trouble: Trouble }
+  /** `outcome`: it could not be hit, as it is no longer there */
+  | {
+      fact: 'inject-failed'
+      task: string
+      target: string
+      trouble: Trouble
+      outcome?: 'noLongerExists'
+    }
   | { fact: 'lost'; task: string; target: string; reason: string; heldMs: number }
   | {
       fact: 'reverted'

@@ -163,10 +163,12 @@ const folds: Folds = {
       ...(endsAt ? { endsAt: Math.round(endsAt) } : {}),
     }))
   },
-  'inject-failed': (task, { target, trouble }) =>
+  'inject-failed': (task, { target, trouble, outcome }) =>
     unlessMissed(
       onTarget(task, target, (t) =>
-        isEnded(t) && !isFresh(t) ? t : { ...withoutUndo(t), state: 'failed' },
+        isEnded(t) && !isFresh(t)
+          ? t
+          : { ...withoutUndo(t), state: 'failed', ...(outcome ? { outcome } : {}) },
       ),
       target,
       trouble,

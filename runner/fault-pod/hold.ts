@@ -161,6 +161,7 @@ export class Hold {
       reason: asked?.reason
         ? `${asked.reason}. It was put back: ${proven.proof}.`
         : `No effect was measured within ${this.#limitMs / 1000} s. It was put back: ${proven.proof}.`,
+      ...(proven.gone ? { gone: true } : {}),
     })
   }
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import type { NodeTarget } from '../../model/fault-pod.ts'
-import { type FoundTarget, NodeTrouble } from '../faults/node-fault.ts'
+import { type FoundTarget, NodeTrouble, TargetGone } from '../faults/node-fault.ts'
 import {
   containerDirectories,
   inContainer,
@@ -141,11 +141,13 @@ function gone(target: NodeTarget, all: Memberships): NodeTrouble {
   const podIsHere =
     processesOf(all, (text) => parseMembership(text).some(({ path }) => inPod(path, target.podUid)))
       .length > 0
+  if (podIsHere)
+    return new TargetGone(
+      `Container ${target.container} (${target.containerId.slice(0, 12)}) of ${target.namespace}/${target.pod} does not run any more: it has ended or restarted since it was selected.`,
+    )
   return new NodeTrouble(
     'TARGET_SELECTION_ERROR',
-    podIsHere
-      ? `Container ${target.container} (${target.containerId.slice(0, 12)}) of ${target.namespace}/${target.pod} does not run any more: it has ended or restarted since it was selected.`
-      : `Pod ${target.namespace}/${target.pod} has no process on this node: it has ended or moved since it was selected, or runs in a sandboxed runtime.`,
+    `Pod ${target.namespace}/${target.pod} has no process on this node: it has ended or moved since it was selected, or runs in a sandboxed runtime.`,
   )
 }
 

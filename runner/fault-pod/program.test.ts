@@ -109,6 +109,27 @@ describe.skipIf(why !== '')(
     )
 
     story(
+      'what ends between arming and go is refused as gone; the other target is hit',
+      { start: 'wait' },
+      async ({ pod, container, other }) => {
+        pod.start()
+        await until(5000, () => pod.names().length === 2)
+        container.crash()
+        await until(2000, () => readText(`/proc/${container.pid}/stat`) === null)
+        pod.send({ do: 'go', holdMs: 300 })
+        expect(await pod.event('refused')).toMatchObject({
+          target: 'demo/web-0/app',
+          code: 'TARGET_SELECTION_ERROR',
+          gone: true,
+        })
+        expect(await pod.event('injected')).toMatchObject({ target: 'demo/web-1/app' })
+        expect(await pod.event('reverted')).toMatchObject({ target: 'demo/web-1/app' })
+        expect(container.strangers()).toEqual([])
+        expect(other.strangers()).toEqual([])
+      },
+    )
+
+    story(
       'stop before go says that nothing was touched',
       { start: 'wait' },
       async ({ pod, container }) => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { HoldEnd, NodeCommand, NodeOrder, NodeTarget } from '../../model/fault-pod.ts'
-import { type FoundTarget, NodeTrouble } from '../faults/node-fault.ts'
+import { type FoundTarget, NodeTrouble, TargetGone } from '../faults/node-fault.ts'
 import type { Channel } from './channel.ts'
 import { reach } from './crash.ts'
 import { type GuardLine, openGuardLine } from './guard-line.ts'
@@ -40,9 +40,10 @@ const yieldEveryMs = 100
 const noRecord =
   'the node keeps no record of it any more: a record goes only when everything is put back, or with the disk of the node'
 
-const troubleOf = (thrown: unknown): { code: string; reason: string } => ({
+const troubleOf = (thrown: unknown): { code: string; reason: string; gone?: true } => ({
   code: thrown instanceof NodeTrouble ? thrown.code : 'HELPER_ERROR',
   reason: thrown instanceof Error ? thrown.message : String(thrown),
+  ...(thrown instanceof TargetGone ? { gone: true } : {}),
 })
 
 /** A target and what was found of it on the node, or why it cannot be hit. */
@@ -269,9 +270,8 @@ export class Program {
   /** Plans all, writes the plans down durably, then acts on all at once. */
   #go(holdMs: number, targets: readonly string[] | undefined): void {
     const { order, hands, journal, channel, now, begun } = this.#world
-    const chosen = [...this.#armed.values()].filter(({ id }) => !targets || targets.includes(id))
+    const chosen = this.#takeArmed(targets)
     if (chosen.length === 0) return
-    for (const { id } of chosen) this.#armed.delete(id)
     const fault = this.#fault
     const params = fault.params(order.params)
     // strictly increasing within the journal, also over a restart
@@ -308,6 +308,23 @@ export class Program {
     }
     // From here on the record stays whatever happens: what breaks now ends the program, and the guard undoes it.
     this.#inject(file, planned, holdMs)
+  }
+
+  /** Those that are to be hit now; what has ended since it was armed is refused. */
+  #takeArmed(targets: readonly string[] | undefined): Omit<FoundTarget, 'mark'>[] {
+    const { hands, channel } = this.#world
+    const asked = [...this.#armed.values()].filter(({ id }) => !targets || targets.includes(id))
+    for (const { id } of asked) this.#armed.delete(id)
+    return asked.filter(({ id, pid, startTicks }) => {
+      const first = hands.process(pid)
+      if (first?.startTicks === startTicks && first.state !== 'Z') return true
+      this.#settled.add(id)
+      const thrown = new TargetGone(
+        `${id} has ended or restarted since it was armed; nothing was done to it.`,
+      )
+      channel.emit({ event: 'refused', target: id, ...troubleOf(thrown) })
+      return false
+    })
   }
 
   #inject(file: string, planned: Planned[], holdMs: number): void {

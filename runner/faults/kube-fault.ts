@@ -4,7 +4,8 @@ import type { TargetOutcome, TargetState } from '../../model/state.ts'
 /** A target of an API-level fault. */
 export type KubeTarget = Pick<TargetState, 'id' | 'kind' | 'namespace' | 'name' | 'uid'>
 
-export type Seen = { evidence: string } | { missing: string }
+/** `gone`: the target itself is no longer there, so that nothing will come of waiting */
+export type Seen = { evidence: string } | { missing: string; gone?: true }
 
 /** How the effect was seen, and the version of the object from which it can be followed. */
 export type Struck = { evidence: string; since?: string }

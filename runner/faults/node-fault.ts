@@ -82,6 +82,14 @@ export class NodeTrouble extends Error {
   }
 }
 
+/** The container does not run here any more, and nothing was done to it. */
+export class TargetGone extends NodeTrouble {
+  constructor(reason: string) {
+    super('TARGET_SELECTION_ERROR', reason)
+    this.name = 'TargetGone'
+  }
+}
+
 /** The part of a fault that runs on the node. It handles one target; choosing, holding and retrying belong to the program. */
 export type NodeFault<Params, Plan> = {
   readonly id: string

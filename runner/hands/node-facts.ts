@@ -5,18 +5,21 @@ import type { FactBody } from '../engine/fact.ts'
 const codeOf = (code: string): ErrorCode =>
   errorCodes.find((c) => c === code) ?? 'CHAOS_INJECT_ERROR'
 
+const outcomeOf = (gone: true | undefined) => (gone ? { outcome: 'noLongerExists' as const } : {})
+
 type Translate = {
   [K in NodeEvent['event']]: (event: Extract<NodeEvent, { event: K }>, task: string) => FactBody
 }
 
 const translate: Translate = {
   armed: ({ target, at }, task) => ({ fact: 'armed', task, target, at }),
-  refused: ({ target, at, code, reason }, task) => ({
+  refused: ({ target, at, code, reason, gone }, task) => ({
     fact: 'inject-failed',
     task,
     target,
     at,
     trouble: { code: codeOf(code), reason, target },
+    ...outcomeOf(gone),
   }),
   injected: ({ target, at, evidence, endsAt }, task) => ({
     fact: 'injected',
@@ -26,12 +29,13 @@ const translate: Translate = {
     evidence,
     endsAt,
   }),
-  'inject-failed': ({ target, at, code, reason }, task) => ({
+  'inject-failed': ({ target, at, code, reason, gone }, task) => ({
     fact: 'inject-failed',
     task,
     target,
     at,
     trouble: { code: codeOf(code), reason, target },
+    ...outcomeOf(gone),
   }),
   lost: ({ target, at, heldMs, reason }, task) => ({
     fact: 'lost',
@@ -50,7 +54,7 @@ const translate: Translate = {
     proof,
     why,
     ...(untouched ? { untouched } : {}),
-    ...(gone ? { outcome: 'noLongerExists' as const } : {}),
+    ...outcomeOf(gone),
   }),
   'revert-failed': ({ target, at, reason, remaining }, task) => ({
     fact: 'revert-failed',

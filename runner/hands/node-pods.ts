@@ -250,13 +250,20 @@ export class NodePods {
     }
   }
 
-  /** Removes them, but for those that have ended and are to be retained. `wait`: until they are gone. */
-  async remove(wait: boolean, signal: AbortSignal): Promise<void> {
+  /**
+   * Removes them, but for those that have ended and are to be retained. `wait`: until they are gone; `force`: nobody is
+   * there to end them, so that they go from the API at once.
+   */
+  async remove(how: { wait: boolean; force: boolean }, signal: AbortSignal): Promise<void> {
     const names = new Set([...this.all().map(({ metadata }) => metadata.name), ...this.#recorded()])
-    await Promise.all([...names].map((name) => this.#removeOne(name, wait, signal)))
+    await Promise.all([...names].map((name) => this.#removeOne(name, how, signal)))
   }
 
-  async #removeOne(name: string, wait: boolean, signal: AbortSignal): Promise<void> {
+  async #removeOne(
+    name: string,
+    { wait, force }: { wait: boolean; force: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
     const { kube, cache, namespace, retain } = this.#parts
     const key = `${namespace}/${name}`
     const pod = cache.get(key)
@@ -264,7 +271,8 @@ export class NodePods {
     const path = resourcePath({ ...pods, namespace, name })
     CRASH: reach('runner/removing', this.#links.order.resource.name)
     // A program that has ended has nothing left to put back.
-    const gracePeriodSeconds = pod && isTerminal(pod) ? { gracePeriodSeconds: 0 } : {}
+    const hasEnded = pod !== undefined && isTerminal(pod)
+    const gracePeriodSeconds = force || hasEnded ? { gracePeriodSeconds: 0 } : {}
     try {
       await kube.remove(path, { signal, ...gracePeriodSeconds })
     } catch (error) {

@@ -170,6 +170,17 @@ describe('a session with a node', () => {
     expect(node.names()).toContain('lost')
   })
 
+  it('takes the pods of a node that has gone away by force: no kubelet ends them', async () => {
+    const { node, session } = begin()
+    await held(node)
+    node.isInCluster = false
+    node.breaks()
+    await over(node)
+    await session.close(AbortSignal.timeout(5000))
+    expect(node.removals).toEqual([{ name: node.created[0]?.metadata.name, gracePeriodSeconds: 0 }])
+    expect(node.store.list()).toEqual([])
+  })
+
   it('sends somebody for the journal of a pod that was lost after its last word', async () => {
     const { node, session } = begin()
     await held(node)

@@ -44,6 +44,8 @@ export class NodeSession {
   #closing = false
   /** the program that spoke last has ended in order: the journal is gone */
   #bye = false
+  /** the node is no longer in the cluster: no kubelet ends its pods any more */
+  #nodeGone = false
   /** since when a program that runs has not answered */
   #silent: { name: string; since: number } | null = null
   #toldSilence = ''
@@ -155,7 +157,7 @@ export class NodeSession {
     this.#end.abort(new Error('the task is over'))
     this.#stream.close()
     await this.#running
-    await this.#pods.remove(!isGivenUp, signal)
+    await this.#pods.remove({ wait: !isGivenUp, force: this.#nodeGone }, signal)
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */
@@ -243,7 +245,7 @@ export class NodeSession {
   async #withoutPod(error: unknown, failures: number): Promise<boolean> {
     const { log, clock } = this.#parts
     if (error instanceof NodeGone) {
-      this.#tell(factsOfGone(error, this.#concern()))
+      this.#tellOfGone(error)
       return false
     }
     if (error instanceof ChaosError) {
@@ -271,7 +273,7 @@ export class NodeSession {
       return true
     } catch (thrown) {
       if (!(thrown instanceof NodeGone)) throw thrown
-      this.#tell(factsOfGone(thrown, this.#concern()))
+      this.#tellOfGone(thrown)
       return false
     }
   }
@@ -294,6 +296,11 @@ export class NodeSession {
       })
     this.#toldSilence = name
     this.#tell(factsOfSilence(reason, this.#concern()))
+  }
+
+  #tellOfGone(gone: NodeGone): void {
+    this.#nodeGone = true
+    this.#tell(factsOfGone(gone, this.#concern()))
   }
 
   #concern() {

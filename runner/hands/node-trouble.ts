@@ -61,7 +61,7 @@ export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[]
         reason: message,
         target: target.id,
       }
-      return [{ fact: 'inject-failed', ...told, trouble }]
+      return [{ fact: 'inject-failed', ...told, trouble, outcome: 'noLongerExists' as const }]
     }
     const heldMs = Math.max(0, now - (target.injectedAt ?? now))
     const lost: FactBody[] =

@@ -5,6 +5,7 @@ import {
   type FoundTarget,
   type NodeLook,
   NodeTrouble,
+  TargetGone,
 } from '../../faults/node-fault.ts'
 import { shellQuote } from '../../faults/shell-quote.ts'
 import type { Destination } from './matches.ts'
@@ -16,8 +17,7 @@ export type PodNetwork = { netns: string; pid: number; startTicks: number }
 /** Finds the pod's network; throws NodeTrouble when it is the node's own. */
 export function podNetwork(target: FoundTarget, look: NodeLook): PodNetwork {
   const netns = look.netns(target.pid)
-  if (!netns)
-    throw new NodeTrouble('TARGET_SELECTION_ERROR', `${target.id} has ended; select a running pod.`)
+  if (!netns) throw new TargetGone(`${target.id} has ended; select a running pod.`)
   if (look.nodeNetns().includes(netns))
     throw new NodeTrouble(
       'TARGET_SELECTION_ERROR',

@@ -102,7 +102,8 @@ export const nodeDrain = defineHeldFault<NodeDrainParams, Undo>({
   },
   async verify(target, undo, io) {
     const node = await findNode(target, io)
-    if (!node || !isCordoned(node)) return { missing: `node ${target.name} is not cordoned` }
+    if (!node) return { missing: `node ${target.name} is gone`, gone: true }
+    if (!isCordoned(node)) return { missing: `node ${target.name} is not cordoned` }
     const there = await podsOn(target, io)
     const left = leftOf(there, node, undo)
     if (left.length > 0) return { missing: `still there: ${shown(left.map(podName))}` }

@@ -46,7 +46,9 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
     }),
   async verify(target, { taints }, io) {
     const named = taints.map(({ ours }) => taintText(ours)).join(', ')
-    if (!hasOurs(await findNode(target, io), { taints }))
+    const node = await findNode(target, io)
+    if (!node) return { missing: `node ${target.name} is gone`, gone: true }
+    if (!hasOurs(node, { taints }))
       return { missing: `node ${target.name} has not (all of) ${named}` }
     return { evidence: `node ${target.name} has ${named}` }
   },

@@ -130,7 +130,7 @@ export const podAutoscaler = defineHeldFault<PodAutoscalerParams, Undo>({
   },
   async verify(target, { before, wanted }, io) {
     const workload = await find<Workload>(target, io)
-    if (!workload) return { missing: `${target.id} is gone` }
+    if (!workload) return { missing: `${target.id} is gone`, gone: true }
     return seenOf(workload, { before, wanted })
   },
   async holds(target, { wanted }, io) {

@@ -30,6 +30,7 @@ export class PosedNode {
   readonly facts: FactBody[] = []
   readonly created: Made[] = []
   readonly commands: NodeCommand[] = []
+  readonly removals: { name: string; gracePeriodSeconds: number | undefined }[] = []
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
@@ -70,7 +71,8 @@ export class PosedNode {
     return {
       kube: {
         create: async (_: string, pod: Made) => this.#create(pod),
-        remove: async (path: string) => this.#remove(path.split('/').at(-1) ?? ''),
+        remove: async (path: string, { gracePeriodSeconds }: { gracePeriodSeconds?: number }) =>
+          this.#remove(path.split('/').at(-1) ?? '', gracePeriodSeconds),
         get: async (path: string) => {
           if (path.includes('/nodes/') && !this.isInCluster) throw notFound()
           return { metadata: { name: 'n' } }
@@ -115,10 +117,18 @@ export class PosedNode {
     }, 5)
   }
 
-  #remove(name: string): void {
+  /** The stream breaks, and kubelet says nothing. */
+  breaks(): void {
+    for (const stream of this.#streams.values()) stream.abort()
+  }
+
+  #remove(name: string, gracePeriodSeconds?: number): void {
+    this.removals.push({ name, gracePeriodSeconds })
     const known = this.store.get(`home/${name}`)
     if (!known) throw notFound()
     this.#streams.get(name)?.abort()
+    // A pod that is to end in peace stays until its kubelet says so.
+    if (!this.isInCluster && gracePeriodSeconds !== 0) return
     this.store.apply({ type: 'DELETED', object: known })
   }
 
