@@ -154,9 +154,36 @@ describe('the chart', () => {
       expect(metadata.annotations?.['helm.sh/resource-policy']).toBe('keep')
   })
 
+  test('tells the runner what is protected', async () => {
+    const env = async (...set: string[]) => {
+      const items = await renderChart(namespace, set)
+      const [runner] = podOf(named(items, 'Deployment', 'chaosplane-runner')).containers
+      return Object.fromEntries(
+        (runner?.env ?? []).flatMap((e) => (e.value === undefined ? [] : [[e.name, e.value]])),
+      )
+    }
+    expect(await env()).toMatchObject({
+      ALLOWED_NAMESPACES: '',
+      DENIED_NAMESPACES: 'kube-system',
+      MAX_TARGETS_PER_EXPERIMENT: '0',
+      MAX_TARGETS_PERCENT: '100',
+      MAX_TARGETS_PER_CLUSTER: '0',
+      MIN_HEALTHY: '0',
+    })
+    const lists = ['protection.namespaces.allow={demo,shop}', 'protection.namespaces.deny=null']
+    const limits = ['protection.maxTargets.perCluster=1000000', 'protection.minHealthy=50%']
+    expect(await env(...lists, ...limits)).toMatchObject({
+      ALLOWED_NAMESPACES: 'demo,shop',
+      DENIED_NAMESPACES: '',
+      MAX_TARGETS_PER_CLUSTER: '1000000',
+      MIN_HEALTHY: '50%',
+    })
+  })
+
   test.each([
     ['a misspelt value', 'runner.replica=2', 'replica'],
     ['a number that is too small', 'operator.replicas=0', 'replicas'],
+    ['a share of more than all', 'protection.minHealthy=101%', 'minHealthy'],
     ['an endpoint that is no URL', 'harness.infraServiceEndpoint=kserver', 'infraServiceEndpoint'],
   ])('refuses %s by its path', async (_, set, path) => {
     await expect(renderChart(namespace, [set])).rejects.toThrow(path)

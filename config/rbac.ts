@@ -85,7 +85,12 @@ export const runnerClusterRights: readonly Permission[] = [
     why: 'whether the node of a target still exists',
   },
   { group: '', resource: 'configmaps', verbs: ['get'], why: 'probe registry' },
-  { group: '', resource: 'namespaces', verbs: ['get'], why: "the cluster's identity" },
+  {
+    group: '',
+    resource: 'namespaces',
+    verbs: ['get', 'list', 'watch'],
+    why: "the cluster's identity; which of them are protected",
+  },
   {
     group: 'events.k8s.io',
     resource: 'events',

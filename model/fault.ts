@@ -47,6 +47,10 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   pauseMs?(params: Params): number | null
   /** which of the matching pods are taken, and in which order; absent: by chance */
   order?(params: Params): 'random' | 'alphabetical' | 'reverse'
+  /** whether pods have to leave the nodes that are hit. For `targets: nodes` */
+  evicts?(params: Params): boolean
+  /** how many pods the fault leaves of a workload. For `targets: workloads` */
+  leaves?(params: Params): number
   /** the tunables that this fault reads, beside the common ones; for the catalogue and for «did you mean» */
   tunables: readonly {
     name: string

@@ -2,6 +2,10 @@
 export const runnerPodSelector =
   'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component=runner'
 
+/** Pods of the programs that carry runs: where they are, nodes are hit by name only. */
+export const programPodSelector =
+  'app.kubernetes.io/name=chaosplane,app.kubernetes.io/component in (runner,operator)'
+
 /** Label of the Leases by which runners say that they live; the holder is one life of that runner. */
 export const runnerLeaseLabel = 'chaos.chaosplane.io/runner'
 

@@ -5,7 +5,10 @@ import { countOf, findTargets, type Look } from './selection.ts'
 
 export type FoundNode = { name: string; uid: string }
 
-type Node = { metadata: { name: string; uid?: string; deletionTimestamp?: string } }
+type Labels = Record<string, string>
+type Node = {
+  metadata: { name: string; uid?: string; deletionTimestamp?: string; labels?: Labels }
+}
 
 const refuse = (reason: string): ChaosError =>
   new ChaosError({ code: 'TARGET_SELECTION_ERROR', reason })
@@ -30,6 +33,19 @@ async function underPods(selection: Selection, look: Look, chance: () => number)
   return named(names, look)
 }
 
+/** Without those that are protected; a node that was named is refused rather than passed over. */
+function unprotected(found: Node[], isNamed: boolean, { whyNode }: Look): Node[] {
+  const seen = found.map((node) => {
+    const { name, labels } = node.metadata
+    return { node, why: whyNode?.({ name, labels }, isNamed) ?? null }
+  })
+  const open = seen.flatMap(({ node, why }) => (why === null ? [node] : []))
+  const whys = seen.flatMap(({ why }) => (why === null ? [] : [why]))
+  if (whys.length > 0 && (isNamed || open.length === 0))
+    throw refuse(`${whys.slice(0, 5).join('; ')}: choose other nodes`)
+  return open
+}
+
 /**
  * Nodes by name (all of them), else by label, else those under the selected pods, of which the share is taken.
  * Throws ChaosError with TARGET_SELECTION_ERROR.
@@ -49,6 +65,7 @@ export async function findNodes(
   const there = nodes.filter((n) => n.metadata.deletionTimestamp === undefined).sort(byName)
   if (there.length === 0)
     throw refuse(`no node has the labels ${nodeLabel}: correct NODE_LABEL, or name nodes`)
-  const taken = byNames ? there : sample(there, countOf(share, there.length), chance)
+  const open = unprotected(there, byNames, look)
+  const taken = byNames ? open : sample(open, countOf(share, open.length), chance)
   return taken.map(({ metadata: { name, uid = '' } }) => ({ name, uid }))
 }

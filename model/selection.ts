@@ -3,6 +3,7 @@ import { ChaosError } from './errors.ts'
 import { faultPodLabels } from './fault-pod-spec.ts'
 import { matches, parseSelector, selectorText } from './label-selector.ts'
 import type { Selection, WorkloadKind, WorkloadSelector } from './plan.ts'
+import type { NodeLabels } from './protection.ts'
 
 /**
  * Reads of the cluster, with the rights of the experiment's account. `kind` is the lower-case singular: pod, node,
@@ -11,6 +12,8 @@ import type { Selection, WorkloadKind, WorkloadSelector } from './plan.ts'
 export type Look = {
   get<T>(kind: string, namespace: string, name: string): Promise<T | undefined>
   list<T>(kind: string, namespace: string, labels: string): Promise<T[]>
+  /** why a node is protected, null: it is not; absent: none is */
+  whyNode?(node: NodeLabels, isNamed: boolean): string | null
   /** a later wave: pods named one by one that are gone by now are passed over */
   later?: boolean
 }

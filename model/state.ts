@@ -176,6 +176,11 @@ export const taskStateSchema = z
     wave: z.int().min(0).describe('The next wave to be sent.'),
     injections: z.int().min(0).describe('Injections so far, also those no longer in targets.'),
     targets: z.array(targetSchema).max(200).describe('At most the 200 newest targets.'),
+    capped: z
+      .string()
+      .max(512)
+      .optional()
+      .describe('Targets that came later and were not hit, and by which limit.'),
     dropped: z
       .int()
       .min(0)
@@ -198,7 +203,7 @@ export const taskStateSchema = z
 export type TaskState = z.infer<typeof taskStateSchema>
 
 /** Why a run was refused, as a word: the reason of the condition `Refused`. */
-export const refusalKinds = ['InvalidSpec', 'Halted'] as const
+export const refusalKinds = ['InvalidSpec', 'Protected', 'Halted'] as const
 export type RefusalKind = (typeof refusalKinds)[number]
 
 export const runStateSchema = z
@@ -261,7 +266,9 @@ export const runStateSchema = z
     refusedAs: z
       .enum(refusalKinds)
       .optional()
-      .describe('InvalidSpec, when absent; Halted: the kill switch was pulled.'),
+      .describe(
+        'InvalidSpec, when absent; Protected: it aims at what nothing may be done to; Halted: the kill switch was pulled.',
+      ),
     notes: z.array(z.string()).max(50).describe('Accepted but not used.'),
     tasks: z.array(taskStateSchema).max(100).describe('The tasks of the run.'),
     stopped: z.boolean().optional().describe('A probe with stopOnFailure ended the run.'),

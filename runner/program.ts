@@ -17,7 +17,8 @@ import type { KubeObject } from '../lib/kube/types.ts'
 import type { Log } from '../lib/log.ts'
 import { faultPod, type OwnerReference } from '../model/fault-pod-spec.ts'
 import { haltConfigMap } from '../model/halt.ts'
-import { runnerLeaseLabel, runnerPodSelector } from '../model/runner-life.ts'
+import { protectedLabel } from '../model/protection.ts'
+import { programPodSelector, runnerLeaseLabel } from '../model/runner-life.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'
 import type { Attach } from './hands/node-parts.ts'
 import type { Pod } from './hands/pod-cache.ts'
@@ -31,6 +32,8 @@ import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
 import { beat, freshMs, type RunnerLease } from './run/heartbeat.ts'
 import { killSwitchIn } from './run/kill-switch.ts'
+import { Ledger } from './run/ledger.ts'
+import { protectionIn } from './run/protection.ts'
 import { Pulse } from './run/pulse.ts'
 import { type Experiment, type Kind, kinds } from './run/resource.ts'
 import { userOf } from './run/rights.ts'
@@ -65,7 +68,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   const stopWatching = new AbortController()
   const watching = stopWatching.signal
   const following = follow({ kube, settings, log }, watching)
-  const { podCache, runnerPods, leaseCache, harness, followed, running } = following
+  const { podCache, programs, leaseCache, harness, followed, running } = following
   const http = createHttpSampler(() => clock.now())
   const pulse = new Pulse(systemMonotonic, freshMs)
   const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
@@ -76,7 +79,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     leaseCache.synced(signal),
     // Who cannot see whether the kill switch is pulled does not begin.
     harness.synced(signal),
-    runnerPods.synced(signal),
+    following.labelled.synced(signal),
+    programs.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])
   const world: World = {
@@ -84,7 +88,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     kube,
     clock,
     podCache,
-    harness,
+    following,
     cluster,
     owner,
     http: http.sample,
@@ -92,7 +96,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     pulse,
   }
   const context = contextOf(world, reporting)
-  const census = new Census({ leases: leaseCache, pods: runnerPods, me, clock })
+  const census = new Census({ leases: leaseCache, pods: programs, me, clock })
   const supervisor = new Supervisor(context, census, followed)
   log.info({ pod: me.pod, instance: me.instance }, 'the runner works')
   parts.onReady()
@@ -109,10 +113,13 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
 
 type Followers = {
   podCache: Cache<Pod>
-  runnerPods: Cache<Pod>
+  /** pods of runners and operators */
+  programs: Cache<Pod>
   leaseCache: Cache<RunnerLease>
   /** the ConfigMap that carries the kill switch */
   harness: Cache<KubeObject>
+  /** namespaces with the label that protects them */
+  labelled: Cache<KubeObject>
   followed: { kind: Kind; cache: Cache<Experiment> }[]
   running: Promise<unknown>
 }
@@ -135,8 +142,8 @@ function follow(
   const podReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), {
     labelSelector: 'chaos.chaosplane.io/part=fault-pod',
   })
-  const runnerReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), {
-    labelSelector: runnerPodSelector,
+  const programReflector = reflect<Pod>(resourcePath({ ...pods, namespace }), {
+    labelSelector: programPodSelector,
   })
   const leaseReflector = reflect<RunnerLease>(resourcePath({ ...leases, namespace }), {
     labelSelector: `${runnerLeaseLabel}=true`,
@@ -154,18 +161,23 @@ function follow(
       onError: (error, waitMs) => log.warn({ err: error, kind, waitMs }, 'a watch broke'),
     }),
   }))
+  const labelledReflector = reflect<KubeObject>(resourcePath(namespaces), {
+    labelSelector: `${protectedLabel},${protectedLabel}!=false`,
+  })
   const all = [
+    labelledReflector,
     podReflector,
-    runnerReflector,
+    programReflector,
     leaseReflector,
     harnessReflector,
     ...experiments.map((e) => e.reflector),
   ]
   return {
     podCache: podReflector.store,
-    runnerPods: runnerReflector.store,
+    programs: programReflector.store,
     leaseCache: leaseReflector.store,
     harness: harnessReflector.store,
+    labelled: labelledReflector.store,
     followed: experiments.map(({ kind, reflector }) => ({ kind, cache: reflector.store })),
     running: Promise.all(all.map((r) => r.run(signal))),
   }
@@ -213,7 +225,7 @@ type World = {
   kube: KubeClient
   clock: Clock
   podCache: Cache<Pod>
-  harness: Cache<KubeObject>
+  following: Followers
   cluster: string
   owner: OwnerReference | null
   http: ProbeIo['http']
@@ -225,10 +237,14 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
   const { parts, kube, clock, podCache, cluster, me, pulse } = world
   const { settings, log } = parts
   const { namespace, harness } = settings
+  const { following } = world
+  const ledger = new Ledger(following.followed.map(({ cache }) => cache))
   return {
     me,
     pulse,
-    killSwitch: killSwitchIn(world.harness, namespace),
+    killSwitch: killSwitchIn(following.harness, namespace),
+    ledger,
+    protection: protectionIn({ settings: settings.protection, namespace, ledger, ...following }),
     namespace,
     defaultAccount: settings.defaultAccount,
     kube,

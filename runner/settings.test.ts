@@ -13,6 +13,39 @@ it.each([
   ['the level', { ...pod, LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of/],
 ])('refuses %s by name', (_what, env, message) => expect(() => settingsFrom(env)).toThrow(message))
 
+it.each([
+  ['a namespace', { DENIED_NAMESPACES: 'a,B!' }, /^DENIED_NAMESPACES must be names .* got "B!"$/],
+  ['a cap', { MAX_TARGETS_PER_CLUSTER: '-1' }, /^MAX_TARGETS_PER_CLUSTER must be a whole number/],
+  ['a percentage', { MAX_TARGETS_PERCENT: '101' }, /from 0 \(no cap\) to 100, got "101"$/],
+  ['the least', { MIN_HEALTHY: 'half' }, /^MIN_HEALTHY must be .*, got "half"$/],
+  ['a share', { MIN_HEALTHY: '101%' }, /got "101%"$/],
+])('refuses %s of the protection by name', (_what, env, message) =>
+  expect(() => settingsFrom({ ...pod, ...env })).toThrow(message),
+)
+
+it('protects kube-system when nothing is said, and what is said otherwise', () => {
+  const none = { perExperiment: null, percent: null, perCluster: null }
+  expect(settingsFrom(pod).protection).toEqual({
+    allowed: [],
+    denied: ['kube-system'],
+    caps: none,
+    minHealthy: null,
+  })
+  expect(settingsFrom({ ...pod, DENIED_NAMESPACES: '' }).protection.denied).toEqual([])
+  const env = {
+    ALLOWED_NAMESPACES: 'demo, shop',
+    MAX_TARGETS_PER_EXPERIMENT: '5',
+    MAX_TARGETS_PERCENT: '50',
+    MAX_TARGETS_PER_CLUSTER: '0',
+    MIN_HEALTHY: '50%',
+  }
+  expect(settingsFrom({ ...pod, ...env }).protection).toMatchObject({
+    allowed: ['demo', 'shop'],
+    caps: { perExperiment: 5, percent: 50, perCluster: null },
+    minHealthy: { percent: 50 },
+  })
+})
+
 it('takes the keys of the runner manifest', () => {
   const { harness } = settingsFrom({
     ...pod,

@@ -1,6 +1,7 @@
 import type { ConnectionSettings } from '../lib/http.ts'
 import { type LogLevel, logLevel } from '../lib/log.ts'
 import type { Scope } from '../model/wire/kserver.ts'
+import { type ProtectionSettings, protectionFrom } from './protection-settings.ts'
 
 export type RunnerSettings = {
   pod: string
@@ -17,6 +18,7 @@ export type RunnerSettings = {
   /** kubeconfig file for a runner outside of the cluster */
   kubeconfig: string | null
   harness: HarnessSettings
+  protection: ProtectionSettings
 }
 
 /** How the control plane is reached; the keys of the runner's Secret and ConfigMap. */
@@ -93,5 +95,6 @@ export function settingsFrom(env: Env): RunnerSettings {
     port: Number(env['PORT'] ?? 8000),
     kubeconfig: env['KUBECONFIG'] || null,
     harness: harnessFrom(env),
+    protection: protectionFrom(env),
   }
 }

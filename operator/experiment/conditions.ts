@@ -81,6 +81,7 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...refused(seen.run),
     ...ignored(seen.run),
     ...dropped(seen.run),
+    ...capped(seen.run),
     ...specChanged(seen),
     ...paused(seen.run),
     ...stuck(seen),
@@ -126,6 +127,13 @@ function dropped(run: RunState | null): Saying[] {
   const counts = tasks.map((t) => `${t.name}: ${t.dropped}`).join(', ')
   const message = `status.run has no room for all records of targets that are done with; left out are, by task, ${counts}. Nothing that is still to be put back is left out.`
   return [{ type: 'RecordsDropped', status: 'True', reason: 'NoRoom', message }]
+}
+
+/** What came while a fault was held and was left alone. */
+function capped(run: RunState | null): Saying[] {
+  const lines = (run?.tasks ?? []).flatMap((t) => (t.capped ? [`${t.name}: ${t.capped}`] : []))
+  if (lines.length === 0) return []
+  return [{ type: 'Capped', status: 'True', reason: 'LimitReached', message: lines.join('\n') }]
 }
 
 /** True while a spec other than the one that is carried out stands in the resource. */

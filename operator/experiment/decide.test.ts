@@ -191,14 +191,17 @@ describe('conditions and Events', () => {
     ])
   })
 
-  test('of a refusal tell the kill switch from a wrong document', () => {
-    const refused = [{ path: 'ConfigMap', reason: 'pulled', suggestion: 'wait' }]
-    const object = experiment(finished({ refused, refusedAs: 'Halted', tasks: [] }))
-    expect(says({ object })).toMatchObject({
-      Refused: 'True Halted',
-      Available: 'False ExperimentFailed',
-    })
-  })
+  test.each(['Halted', 'Protected'] as const)(
+    'of a refusal tell %s from a wrong document',
+    (refusedAs) => {
+      const refused = [{ path: 'x', reason: 'is so', suggestion: 'wait' }]
+      const object = experiment(finished({ refused, refusedAs, tasks: [] }))
+      expect(says({ object })).toMatchObject({
+        Refused: `True ${refusedAs}`,
+        Available: 'False ExperimentFailed',
+      })
+    },
+  )
 
   test('say which records status had no room for', () => {
     const tasks = [task({ name: 'a', dropped: 7 }), task({ name: 'b' })]
@@ -206,6 +209,14 @@ describe('conditions and Events', () => {
     const condition = conditionsOf(look({ object })).find((c) => c.type === 'RecordsDropped')
     expect(condition?.message).toContain('a: 7.')
     expect(says({ object: experiment(runOf()) })['RecordsDropped']).toBeUndefined()
+  })
+
+  test('say what came later and was left alone', () => {
+    const tasks = [task({ name: 'a', capped: 'the cap is 2' }), task({ name: 'b' })]
+    const object = experiment(runOf({ tasks }))
+    const condition = conditionsOf(look({ object })).find((c) => c.type === 'Capped')
+    expect(condition).toMatchObject({ status: 'True', message: 'a: the cap is 2' })
+    expect(says({ object: experiment(runOf()) })['Capped']).toBeUndefined()
   })
 
   test('are told once per run', () => {

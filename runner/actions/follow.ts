@@ -6,6 +6,7 @@ import type { Action } from '../engine/action.ts'
 import { comparedWith, holdEnd, lateRecord, type Present } from '../engine/follow.ts'
 import { leastHoldMs } from '../engine/pause.ts'
 import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+import { lookAroundLate, roomLeft, type Sight, whyProtected, whyUnhealthy } from './guard.ts'
 
 /** Pause between two looks, milliseconds; each costs one to three reads with the account's rights. */
 const lookMs = 700
@@ -23,7 +24,10 @@ export const follow: Carry<Extract<Action, { do: 'follow' }>> = async (action, a
     if (io.signal.aborted) return
     try {
       const signal = AbortSignal.any([io.signal, AbortSignal.timeout(limitMs)])
-      add(await actor.presentTargets(task, signal), task, { actor, io })
+      const present = await actor.presentTargets(task, signal)
+      const { held } = comparedWith(stateOf(actor, task.name), present)
+      const sight = await lookAroundLate(task, { present, held }, { actor, signal })
+      add(present, task, { actor, io, sight })
     } catch (error) {
       // What cannot be looked at, or has no room, changes nothing for those that are held.
       const text = `[Target]: nobody is added: ${error instanceof Error ? error.message : error}`
@@ -35,7 +39,7 @@ export const follow: Carry<Extract<Action, { do: 'follow' }>> = async (action, a
 }
 
 /** The share is kept over the targets that are there now: those that are held count, whatever they came as. */
-function add(present: Present[], task: TaskPlan, { actor, io }: { actor: Actor; io: Io }): void {
+function add(present: Present[], task: TaskPlan, { actor, io, sight }: Adding): void {
   if (io.signal.aborted) return
   const { name, selection, durationMs } = task
   const state = stateOf(actor, name)
@@ -47,10 +51,26 @@ function add(present: Present[], task: TaskPlan, { actor, io }: { actor: Actor; 
   const missing = (isNamed ? present.length : countOf(selection.share, present.length)) - held
   if (holdMs < leastHoldMs || missing <= 0 || fresh.length === 0) return
   const chance = seededChance(actor.state().seed, `${name}/late/${state.targets.length}`)
-  const targets = sample(fresh, missing, chance).map((t) => lateRecord(t, state, { holdMs, until }))
+  const limit = roomLeft(actor, sight)
+  const cap = (reason: string): void => {
+    if (state.capped !== reason) io.emit({ fact: 'capped', task: name, why: reason })
+  }
+  const wanted = Math.min(missing, fresh.length)
+  if (wanted > limit.room) cap(`targets that came later are not hit; ${limit.why}`)
+  const targets = sample(fresh, Math.min(wanted, Math.max(0, limit.room)), chance).map((t) =>
+    lateRecord(t, state, { holdMs, until }),
+  )
+  if (targets.length === 0) return
+  const why = whyProtected(targets, actor) ?? whyUnhealthy(task, targets, { actor, sight })
+  if (why !== null) {
+    cap(`targets that came later are not hit: ${why}`)
+    return
+  }
   mustFit(actor, name, targets)
   io.emit({ fact: 'joined', task: name, targets })
 }
+
+type Adding = { actor: Actor; io: Io; sight: Sight }
 
 const isByName = ({ kind, names }: TaskPlan['selection']['workloads'][number]): boolean =>
   kind === 'pod' && names.length > 0

@@ -14,6 +14,7 @@ import {
   taskOf,
   untilAborted,
 } from './actor.ts'
+import { lookAround, mustBeAllowed } from './guard.ts'
 import { waitHealthy } from './health.ts'
 
 const fatalCodes = new Set(['MISSING_ACCOUNT', 'UNKNOWN_PROBE'])
@@ -24,12 +25,14 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
   warmProbes(task, actor)
   try {
     CRASH: reach('runner/choosing', actor.resource.name)
-    const [targets] = await Promise.all([
+    const [{ found, targets }] = await Promise.all([
       choose(task, actor, io.signal),
       actor.accountExists(io.signal),
       mayReachNodes(task, actor, io.signal),
     ])
+    const sight = await lookAround(task, found, { actor, signal: io.signal })
     // Here and not earlier: tasks that are prepared side by side share the room.
+    mustBeAllowed(task, found, { actor, sight })
     mustFit(actor, task.name, targets)
     CRASH: reach('runner/chosen', actor.resource.name)
     io.emit({ fact: 'prepared', task: task.name, targets })
@@ -69,12 +72,17 @@ async function mayReachNodes(task: TaskPlan, actor: Actor, signal: AbortSignal):
   )
 }
 
-async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<TargetState[]> {
+/** Who would be hit now, and what of that is recorded beforehand. */
+type Choice = { found: TargetState[]; targets: TargetState[] }
+
+async function choose(task: TaskPlan, actor: Actor, signal: AbortSignal): Promise<Choice> {
   const fault = faultOf(actor, task)
   const found = await actor.findTargets(task, 0, signal)
   if (task.healthCheck) await waitHealthy(found, task.healthCheck, { actor, signal })
   // What strikes chooses at its moment, among those that are there then.
-  if (fault.lasts === 'instant') return startsAtOnce(task, stateOf(actor, task.name)) ? found : []
+  if (fault.lasts === 'instant')
+    return { found, targets: startsAtOnce(task, stateOf(actor, task.name)) ? found : [] }
   // In series each target is a wave of its own.
-  return task.sequence === 'serial' ? found.map((t, wave) => ({ ...t, wave })) : found
+  const inSeries = task.sequence === 'serial'
+  return { found, targets: inSeries ? found.map((t, wave) => ({ ...t, wave })) : found }
 }

@@ -9,6 +9,7 @@ import type { InstantFault } from '../faults/kube-fault.ts'
 import { userOf } from '../run/rights.ts'
 import { type Actor, atOnce, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
 import { failedFact } from './failed.ts'
+import { lookAround, mustBeAllowed } from './guard.ts'
 
 function instantFaultOf(task: TaskPlan): InstantFault<never> {
   const fault = kubeFaults[task.fault]
@@ -40,11 +41,7 @@ async function strikeWave(
   const task = taskOf(actor, action.task)
   const recorded = (): TargetState[] =>
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
-  if (recorded().length === 0) {
-    const targets = await whoIsThere(task, action.wave, actor, io)
-    mustFit(actor, task.name, targets)
-    io.emit({ fact: 'targeted', task: task.name, wave: action.wave, targets })
-  }
+  if (recorded().length === 0) await chooseWave(task, action.wave, actor, io)
   CRASH: reach('runner/strike-chosen', actor.resource.name)
   await actor.durable(io.signal)
   CRASH: reach('runner/strike-recorded', actor.resource.name)
@@ -83,20 +80,22 @@ export const spare: Carry<Extract<Action, { do: 'spare' }>> = async (action, act
 const lookAgainMs = 500
 
 /**
- * The targets of a wave. Those of a later one may just be on their way back: they are waited for until the duration
- * is over, and a wave that finds none strikes none.
+ * Chooses the targets of a wave. Those of a later one may just be on their way back, or too few would stay ready as
+ * long as they are: they are waited for until the duration is over, and a wave that finds none strikes none.
  */
-async function whoIsThere(
-  task: TaskPlan,
-  wave: number,
-  actor: Actor,
-  io: Io,
-): Promise<TargetState[]> {
+async function chooseWave(task: TaskPlan, wave: number, actor: Actor, io: Io): Promise<void> {
   const { clock } = actor
   const end = (stateOf(actor, task.name).chaosAt ?? clock.now()) + task.durationMs
+  const record = (targets: TargetState[]): void => {
+    mustFit(actor, task.name, targets)
+    io.emit({ fact: 'targeted', task: task.name, wave, targets })
+  }
   for (let told = false; ; told = true) {
     try {
-      return await actor.findTargets(task, wave, io.signal)
+      const targets = await actor.findTargets(task, wave, io.signal)
+      const sight = await lookAround(task, targets, { actor, signal: io.signal })
+      mustBeAllowed(task, targets, { actor, sight })
+      return record(targets)
     } catch (error) {
       const none = error instanceof ChaosError && error.code === 'TARGET_SELECTION_ERROR'
       if (wave === 0 || !none || io.signal.aborted) throw error
@@ -104,7 +103,7 @@ async function whoIsThere(
         const text = `[Target]: nobody to strike now: ${error.message}`
         io.emit({ fact: 'said', task: task.name, level: 'warn', text })
       }
-      if (clock.now() + lookAgainMs >= end) return []
+      if (clock.now() + lookAgainMs >= end) return record([])
       await clock.sleep(lookAgainMs, io.signal)
     }
   }

@@ -13,18 +13,41 @@ import { carryOut } from './carry-out.ts'
 
 type Posed = Pick<Actor, 'account' | 'resource'> &
   Pick<RunnerContext, 'kube' | 'namespace'> &
-  Partial<Pick<Actor, 'durable'>> & { observe?(state: RunState): void }
+  Partial<Pick<Actor, 'durable'> & Pick<RunnerContext, 'protection'>> & {
+    observe?(state: RunState): void
+  }
+
+/** Nothing is protected and nothing is capped. */
+export const unprotected: RunnerContext['protection'] = {
+  caps: { perExperiment: null, percent: null, perCluster: null },
+  minHealthy: null,
+  namespaces: { own: '', allowed: [], denied: [], isLabelled: () => false },
+  hostsProduct: () => false,
+  othersThan: () => [],
+}
 
 /** One life of a runner: the engine with its real actions, on one task; nothing is written to a resource. */
 export function posedRun(
   task: TaskPlan,
   state: RunState,
-  { kube, namespace, account, resource, durable = async () => {}, observe = () => {} }: Posed,
+  {
+    kube,
+    namespace,
+    account,
+    resource,
+    durable = async () => {},
+    observe = () => {},
+    protection = unprotected,
+  }: Posed,
 ): { loop: RunLoop; actor: Actor; end: AbortController } {
   const end = new AbortController()
   const clock = systemClock
   const plan = planOf([task])
-  const context = { kube, clock, namespace, faults: faultCatalogue, random: () => 0.5 }
+  const context = {
+    ...{ kube, clock, namespace, protection },
+    faults: faultCatalogue,
+    random: () => 0.5,
+  }
   const actor: Actor = {
     context: context as unknown as RunnerContext,
     clock,

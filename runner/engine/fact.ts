@@ -48,6 +48,8 @@ export type Fact = {
   | { fact: 'targeted'; task: string; wave: number; targets: TargetState[] }
   /** targets that are hit after the others of their wave: again after a pause, or new */
   | { fact: 'joined'; task: string; targets: TargetState[] }
+  /** targets that came later are not hit, and by which limit */
+  | { fact: 'capped'; task: string; why: string }
   /** whose effect had ended early, and which is seen to be there no more */
   | { fact: 'gone'; task: string; target: string }
   /** how an API-level target is before it is touched: durable before the act */

@@ -46,6 +46,7 @@ const table: Table = {
     targets.length > 0
       ? info(`[Target]: round ${wave + 1}: ${targets.map((t) => t.id).join(', ')}`)
       : null,
+  capped: ({ why }) => ({ level: 'warn', text: `[Target]: ${why}` }),
   joined: ({ targets }) =>
     targets.length > 0
       ? info(

@@ -146,6 +146,7 @@ const folds: Folds = {
     const fresh = targets.filter((t) => !known.has(recordKey(t)))
     return { ...task, ...bounded([...task.targets, ...fresh], task.dropped) }
   },
+  capped: (task, { why }) => ({ ...task, capped: short(why, 500) }),
   planned: (task, { target, undo, at }) =>
     onTarget(task, target, (t) =>
       t.state === 'targeted' && t.undo === undefined ? { ...t, undo, plannedAt: at } : t,

@@ -17,6 +17,7 @@ import { seededChance } from '../../model/chance.ts'
 import { ChaosError } from '../../model/errors.ts'
 import type { FaultDefinition } from '../../model/fault.ts'
 import type { Selection, TaskPlan, WorkloadKind } from '../../model/plan.ts'
+import { whyNodeIsProtected } from '../../model/protection.ts'
 import { findNodes } from '../../model/select-nodes.ts'
 import { findWorkloads } from '../../model/select-workloads.ts'
 import { type FoundTarget, findTargets, type Look } from '../../model/selection.ts'
@@ -37,7 +38,13 @@ const kinds: Record<string, ResourceKind> = {
   deploymentconfig: deploymentConfigs,
 }
 
-type LookParts = { kube: KubeClient; account: Account; signal: AbortSignal }
+type LookParts = {
+  kube: KubeClient
+  account: Account
+  signal: AbortSignal
+  /** whether a program of the product runs there */
+  hostsProduct?: (node: string) => boolean
+}
 
 function kindOf(kind: string): ResourceKind {
   const known = kinds[kind]
@@ -46,9 +53,11 @@ function kindOf(kind: string): ResourceKind {
 }
 
 /** Reads of the cluster with the rights of the experiment's account. */
-export function lookAs({ kube, account, signal }: LookParts): Look {
+export function lookAs({ kube, account, signal, hostsProduct }: LookParts): Look {
   const as = userOf(account)
   return {
+    whyNode: (node, isNamed) =>
+      whyNodeIsProtected(node, { isNamed, hostsProduct: hostsProduct?.(node.name) ?? false }),
     async get<T>(kind: string, namespace: string, name: string): Promise<T | undefined> {
       const of = kindOf(kind)
       try {
@@ -84,6 +93,15 @@ export async function findTargetsOf(
     wave,
     state: 'targeted' as const,
   }))
+}
+
+/** How many the selection could choose, whatever its share. */
+export async function candidatesOf(task: TaskPlan, parts: LookParts): Promise<number> {
+  const all: Selection = { ...task.selection, share: 'all' }
+  const look = { ...lookAs(parts), later: true }
+  const of = faultCatalogue[task.fault]?.targets ?? 'pods'
+  const find = of === 'nodes' ? findNodes : of === 'workloads' ? findWorkloads : findTargets
+  return (await find(all, look, () => 0)).length
 }
 
 /** All pods or containers of a task's selection that run now, in the order of their names. */

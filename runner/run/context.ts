@@ -9,7 +9,9 @@ import type { ProbeIo } from '../probes/probe-io.ts'
 import type { KserverClient } from '../report/kserver.ts'
 import type { Identity } from './claim.ts'
 import type { KillSwitch } from './kill-switch.ts'
+import type { Ledger } from './ledger.ts'
 import type { Peers } from './projections.ts'
+import type { Protection } from './protection.ts'
 import type { Pulse } from './pulse.ts'
 import type { Resource } from './resource.ts'
 import type { Account } from './rights.ts'
@@ -20,6 +22,8 @@ export type RunnerContext = {
   /** whether others know that this runner lives */
   pulse: Pulse
   killSwitch: KillSwitch
+  protection: Protection
+  ledger: Ledger
   /** namespace of the product: fault pods live here */
   namespace: string
   /** account of experiments that name none */

@@ -22,6 +22,8 @@ import { StatusKeeper } from './keeper.ts'
 import { type Experiment, resourceOf } from './resource.ts'
 
 const namespace = 'record-tests'
+/** of the runner: nothing is ever hit there */
+const home = 'record-tests-runner'
 const me = { pod: 'runner-1', instance: 'life-1' }
 const call = { signal: AbortSignal.timeout(240_000) }
 const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }
@@ -78,7 +80,8 @@ async function until(look: () => Promise<boolean> | boolean, ms = 30_000): Promi
 beforeAll(async () => {
   const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
-  await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
+  for (const name of [namespace, home])
+    await kube.create(resourcePath(namespaces), { metadata: { name } }, call)
   const account = { metadata: { name: 'chaosplane-experiment' } }
   await kube.create(resourcePath({ ...serviceAccounts, namespace }), account, call)
   const binding = {
@@ -209,7 +212,7 @@ describe('the runner, when its record is refused', () => {
   function startRunner(): void {
     const stop = new AbortController()
     end.push(stop)
-    const settings = settingsFrom({ POD_NAME: 'runner-2', POD_NAMESPACE: namespace, IMAGE: 'i' })
+    const settings = settingsFrom({ POD_NAME: 'runner-2', POD_NAMESPACE: home, IMAGE: 'i' })
     const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
     const parts = { settings, config, log: silentLog(), newId: () => 'life-2', onReady: () => {} }
     void runRunner(parts, stop.signal)

@@ -128,6 +128,7 @@ export class Run {
     return { fact: 'resumed', by: `${state.paused.by} no longer set` }
   }
   #abandon: AbandonEar
+  #leaveLedger: () => void = () => {}
   #claimedAt: KubeObject | null = null
 
   /** SIGTERM: the run stays as it is, the next runner carries it on. */
@@ -195,6 +196,7 @@ export class Run {
       }
     } finally {
       this.#keeper.close('the run has ended here')
+      this.#leaveLedger()
       this.#halt.abort(new Error('the run has ended here'))
       await this.#leaveSessions()
       await this.#closeProbes()
@@ -206,6 +208,8 @@ export class Run {
     const { context, plan, state, adopted, resource } = this.#parts
     const account = { namespace: plan.namespace, name: plan.account ?? context.defaultAccount }
     const resolved = await resolveProbes(context.kube, { plan, account, signal })
+    const { hostsProduct } = context.protection
+    const looking = (s: AbortSignal) => ({ kube: context.kube, account, signal: s, hostsProduct })
     let exists: Promise<void> | null = null
     const actor: Actor = {
       context,
@@ -232,9 +236,9 @@ export class Run {
       holds: new Map(),
       sessions: new Map(),
       since: new Map(),
-      presentTargets: (task, s) => presentTargets(task, { kube: context.kube, account, signal: s }),
+      presentTargets: (task, s) => presentTargets(task, looking(s)),
       findTargets: (task, wave, s) =>
-        findTargetsOf(task, wave, { kube: context.kube, account, seed: state.seed, signal: s }),
+        findTargetsOf(task, wave, { ...looking(s), seed: state.seed }),
     }
     this.#actor = actor
     const loop: RunLoop = new RunLoop({
@@ -246,6 +250,7 @@ export class Run {
       observe: (next, fact) => this.#observe(next, fact),
     })
     this.#loop = loop
+    this.#leaveLedger = context.ledger.enter(resource.uid, () => loop.state)
     for (const fact of this.#opening(resolved, adopted, state)) loop.emitQuietly(fact)
     const emit = (fact: FactBody) => loop.emitQuietly(fact)
     if (this.#seen) this.#abandon.heed(this.#seen, { state, emit })

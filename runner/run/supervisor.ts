@@ -3,6 +3,7 @@ import type { Log } from '../../lib/log.ts'
 import { compile } from '../../model/compile/compile.ts'
 import { haltRefusal } from '../../model/halt.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
+import { protectedTargets } from '../../model/protection.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
 import { fetchRun } from '../report/kserver.ts'
@@ -178,6 +179,9 @@ export class Supervisor {
       const why = haltRefusal(halted, context.namespace)
       return this.#refuse(resource, object, refusedRun([why], birth, 'Halted'))
     }
+    const guarded = protectedTargets(compiled.plan, context.protection.namespaces)
+    if (guarded.length > 0)
+      return this.#refuse(resource, object, refusedRun(guarded, birth, 'Protected'))
     const known = wanted ? await this.#knownRun(compiled.plan) : null
     if (known?.completed)
       return this.#refuse(resource, object, refusedRun([alreadyRun(wanted)], birth))

@@ -20,6 +20,7 @@ export const nodeDrain = defineFault({
   targets: 'nodes',
   defaults: { durationMs: 60_000 },
   params,
+  evicts: () => true,
   tunables: [
     {
       name: 'DRAIN_TIMEOUT',

@@ -28,6 +28,7 @@ export const nodeTaint = defineFault({
   targets: 'nodes',
   defaults: { durationMs: 60_000 },
   params,
+  evicts: ({ taints }) => taints.some(({ effect }) => effect === 'NoExecute'),
   tunables: [
     {
       name: 'TAINTS',

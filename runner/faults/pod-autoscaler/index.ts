@@ -33,6 +33,7 @@ export const podAutoscaler = defineFault({
       text: 'Seconds until all of them must be ready; an Error and everything put back when they are not.',
     },
   ],
+  leaves: ({ replicas }) => replicas,
   fromLitmus: (tunables) => ({
     replicas: wholeNumber(tunables, { name: 'REPLICA_COUNT', min: 0, max: 10_000, unset: 5 }),
     timeoutMs: duration(tunables, { name: 'STATUS_CHECK_TIMEOUT', minMs: 1000, unset: 180_000 }),

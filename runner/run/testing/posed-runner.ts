@@ -15,6 +15,7 @@ import type { RunState } from '../../../model/state.ts'
 import type { Node } from '../../faults/nodes.ts'
 import { runRunner } from '../../program.ts'
 import { settingsFrom } from '../../settings.ts'
+import { abortAnnotation } from '../claim.ts'
 import type { Experiment } from '../resource.ts'
 
 type Parts = { kube: KubeClient; kubeconfig: string; namespace: string }
@@ -111,6 +112,13 @@ export class PosedRunner {
       resourcePath({ ...chaosExperiments, namespace, name }),
       this.call,
     )
+  }
+
+  abort(name: string): Promise<Experiment> {
+    const { namespace } = this.#parts
+    const path = resourcePath({ ...chaosExperiments, namespace, name })
+    const annotations = { [abortAnnotation]: 'true' }
+    return this.kube.mergePatch(path, { metadata: { annotations } }, this.call)
   }
 
   /** The run of an experiment as soon as it is as `look` says. */

@@ -1,0 +1,61 @@
+/** How many targets may be hit at the same time; null: any number. */
+export type Caps = {
+  perExperiment: number | null
+  /** of all that the selection could have chosen; one target is always allowed */
+  percent: number | null
+  perCluster: number | null
+}
+
+/** What counts beside the targets that are about to be chosen. */
+export type Standing = {
+  /** targets of the same experiment that are not done with */
+  ofExperiment: number
+  /** those of all others */
+  ofOthers: number
+  /** all that the selection could choose; null: it names its targets, and the percentage does not apply */
+  candidates: number | null
+  /** those of them that the same task holds already */
+  held: number
+}
+
+type Limit = { room: number; why: string }
+
+const perCluster = (caps: Caps, { ofExperiment, ofOthers }: Standing): Limit[] => {
+  const { perCluster: cap } = caps
+  if (cap === null) return []
+  const held = ofExperiment + ofOthers
+  const why = `protection.maxTargets.perCluster of the chart is ${cap}, and ${held} are taken`
+  return [{ room: cap - held, why }]
+}
+
+/** How many more may be hit, by the tightest cap. */
+export function tightest(caps: Caps, standing: Standing): Limit {
+  const { perExperiment, percent } = caps
+  const { ofExperiment, candidates, held } = standing
+  const limits: Limit[] = perCluster(caps, standing)
+  if (perExperiment !== null)
+    limits.push({
+      room: perExperiment - ofExperiment,
+      why: `protection.maxTargets.perExperiment of the chart is ${perExperiment}${ofExperiment > 0 ? `, and ${ofExperiment} are taken` : ''}`,
+    })
+  if (percent !== null && percent < 100 && candidates !== null)
+    limits.push({
+      room: Math.max(1, Math.floor((candidates * percent) / 100)) - held,
+      why: `protection.maxTargets.percent of the chart is ${percent}, of ${candidates} that could be chosen`,
+    })
+  return limits.reduce((least, limit) => (limit.room < least.room ? limit : least), {
+    room: Number.POSITIVE_INFINITY,
+    why: '',
+  })
+}
+
+/** Why so many targets are too many, with the limit and what would be right; null: they are not. */
+export function whyTooMany(count: number, caps: Caps, standing: Standing): string | null {
+  const { room, why } = tightest(caps, standing)
+  if (count <= room) return null
+  const right =
+    room >= 1
+      ? `choose at most ${room} (PODS_AFFECTED_PERC, or fewer names)`
+      : 'wait until others have ended'
+  return `${count} target${count === 1 ? '' : 's'} would be hit; ${why}: ${right}, or have the cap raised`
+}

@@ -1,0 +1,200 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
+import { loadKubeConfig } from '../../lib/kube/config.ts'
+import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
+import type { KubeObject } from '../../lib/kube/types.ts'
+import { protectedLabel } from '../../model/protection.ts'
+import type { RunState } from '../../model/state.ts'
+import { PosedRunner } from './testing/posed-runner.ts'
+
+const namespace = 'protection-tests'
+let kube: KubeClient
+let runner: PosedRunner
+
+beforeAll(async () => {
+  const kubeconfig = inject('apiKubeconfig')
+  kube = createKubeClient({
+    config: loadKubeConfig({ file: kubeconfig, env: {} }),
+    userAgent: 'tests/1',
+  })
+  runner = new PosedRunner({ kube, kubeconfig, namespace })
+  await runner.begin({
+    MAX_TARGETS_PER_EXPERIMENT: '2',
+    MAX_TARGETS_PER_CLUSTER: '3',
+    MIN_HEALTHY: '1',
+  })
+})
+afterAll(async () => {
+  await runner?.end()
+  await kube?.close()
+})
+
+const kill = (name: string, at: string, app: string) =>
+  runner.create(name, {
+    target: { kind: 'Pod', namespace: at, labelSelector: { matchLabels: { app } } },
+    action: { type: 'pod-kill', parameters: {} },
+    duration: '2s',
+  })
+
+/** Ready pods of one ReplicaSet, as far as anybody can see. */
+async function makePods(at: string, app: string, ready: boolean[]): Promise<string[]> {
+  const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `${app}-5d`, uid: app }
+  const made = ready.map(async (isReady, i) => {
+    const name = `${app}-${i}`
+    const labels = { app, 'pod-template-hash': '5d' }
+    const metadata = { name, labels, ownerReferences: [{ ...owner, controller: true }] }
+    const containers = [{ name: 'app', image: 'a' }]
+    const body = { metadata, spec: { containers, automountServiceAccountToken: false } }
+    const pod = await kube.create<KubeObject>(
+      resourcePath({ ...pods, namespace: at }),
+      body,
+      runner.call,
+    )
+    const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'False' }]
+    await kube.mergePatch(
+      resourcePath({ ...pods, namespace: at, name, subresource: 'status' }),
+      { status: { phase: 'Running', conditions } },
+      runner.call,
+    )
+    return pod.metadata.uid
+  })
+  return Promise.all(made)
+}
+async function uidsOf(at: string, app: string): Promise<string[]> {
+  const query = { labelSelector: `app=${app}` }
+  const path = resourcePath({ ...pods, namespace: at })
+  const { items } = await kube.list<KubeObject>(path, { ...runner.call, query })
+  return items.map((pod) => pod.metadata.uid)
+}
+const label = (name: string, value: string) =>
+  kube.mergePatch(
+    resourcePath({ ...namespaces, name }),
+    { metadata: { labels: { [protectedLabel]: value } } },
+    runner.call,
+  )
+const reasonOf = ({ tasks }: RunState): string => tasks[0]?.trouble?.reason ?? ''
+
+describe('a namespace that is protected', () => {
+  it.each([
+    ['kube-system', /protection.namespaces.deny of the chart is kube-system/],
+    ['chaosplane itself', /namespace of chaosplane itself/],
+  ])('%s: nothing is begun, and the field is named', async (what, why) => {
+    const at = what === 'kube-system' ? what : namespace
+    await kill(`into-${at}`, at, 'any')
+    const run = await runner.finished(`into-${at}`)
+    expect(run).toMatchObject({ refusedAs: 'Protected', tasks: [] })
+    expect(run.refused?.[0]).toMatchObject({
+      path: 'spec.target.namespace',
+      reason: expect.stringMatching(why),
+      suggestion: expect.stringContaining('aim at another namespace'),
+    })
+  })
+
+  it('by its label, until the label says false', async () => {
+    const at = 'protection-bank'
+    await kube.create(resourcePath(namespaces), { metadata: { name: at } }, runner.call)
+    const before = await makePods(at, 'vault', [true, false])
+    await label(at, 'yes')
+    await kill('robbery', at, 'vault')
+    const run = await runner.finished('robbery')
+    expect(run.refused?.[0]?.reason).toContain(`protected by its label ${protectedLabel}`)
+    expect((await uidsOf(at, 'vault')).sort()).toEqual(before.sort())
+    await label(at, 'false')
+    await kill('allowed', at, 'vault')
+    expect((await runner.finished('allowed')).refusedAs).toBeUndefined()
+  })
+})
+
+describe('caps', () => {
+  it('of one experiment: more than that are refused before anything is done', async () => {
+    const names = ['cap-1', 'cap-2', 'cap-3']
+    for (const name of names) await runner.makeNode(name, { pool: 'cap' })
+    await runner.taint('too-many', { labelSelector: { matchLabels: { pool: 'cap' } } })
+    const run = await runner.finished('too-many')
+    expect(reasonOf(run)).toMatch(
+      /3 targets would be hit; protection.maxTargets.perExperiment of the chart is 2: choose at most 2/,
+    )
+    expect(run.tasks[0]).toMatchObject({ injections: 0, targets: [] })
+    for (const name of names) expect(await runner.taints(name)).toEqual([])
+  })
+
+  it('of the cluster: what others hold counts, and no more than that is ever held', async () => {
+    const names = ['sum-1', 'sum-2', 'sum-3', 'sum-4']
+    for (const name of names) await runner.makeNode(name)
+    // At the same moment: one of the two finds room.
+    await Promise.all([
+      runner.taint('sum-a', { names: names.slice(0, 2) }),
+      runner.taint('sum-b', { names: names.slice(2) }),
+    ])
+    const [a, b] = await Promise.all(
+      ['sum-a', 'sum-b'].map((name) =>
+        runner.until(name, ({ tasks: [task] }) =>
+          Boolean(
+            task?.trouble ||
+              (task?.targets.every((t) => t.state === 'injected') && task.targets.length > 0),
+          ),
+        ),
+      ),
+    )
+    const [refused, held] = a?.tasks[0]?.trouble ? [a, b] : [b, a]
+    expect(reasonOf(refused as RunState)).toMatch(
+      /perCluster of the chart is 3, and 2 are taken: choose at most 1/,
+    )
+    expect(held?.tasks[0]?.targets.map((t) => t.state)).toEqual(['injected', 'injected'])
+    await runner.abort(held === a ? 'sum-a' : 'sum-b')
+    await runner.finished(held === a ? 'sum-a' : 'sum-b')
+    await runner.taint('sum-c', { names: names.slice(2) })
+    await runner.injected('sum-c')
+    await runner.abort('sum-c')
+    await runner.finished('sum-c')
+  })
+})
+
+describe('minimum healthy', () => {
+  const at = 'protection-shop'
+  beforeAll(() => kube.create(resourcePath(namespaces), { metadata: { name: at } }, runner.call))
+
+  it('refuses to strike when no pod of the workload would stay ready', async () => {
+    const before = await makePods(at, 'till', [true, true])
+    await kill('all-of-them', at, 'till')
+    const run = await runner.finished('all-of-them')
+    expect(reasonOf(run)).toMatch(
+      /0 of the 2 pods of Deployment\/protection-shop\/till would stay ready, 2 are now; protection.minHealthy of the chart is 1, so 1 must stay/,
+    )
+    expect((await uidsOf(at, 'till')).sort()).toEqual(before.sort())
+  })
+
+  it('strikes those that are not ready anyway', async () => {
+    const [sick] = await makePods(at, 'shelf', [false])
+    await kill('the-sick', at, 'shelf')
+    await runner.finished('the-sick')
+    expect(await uidsOf(at, 'shelf')).not.toContain(sick)
+  })
+})
+
+describe('nodes', () => {
+  it('of the control plane are hit by name, not by label; with the label they never are', async () => {
+    const role = { 'node-role.kubernetes.io/control-plane': '' }
+    await runner.makeNode('brain', { pool: 'mixed', ...role })
+    await runner.makeNode('brawn', { pool: 'mixed' })
+    await runner.makeNode('heart', { pool: 'mixed', [protectedLabel]: 'true' })
+    await runner.taint('mixed', { labelSelector: { matchLabels: { pool: 'mixed' } } })
+    const run = await runner.injected('mixed')
+    expect(run.tasks[0]?.targets.map((t) => t.name)).toEqual(['brawn'])
+    await runner.abort('mixed')
+    await runner.finished('mixed')
+
+    await runner.taint('by-name', { names: ['brain'] })
+    await runner.injected('by-name')
+    await runner.abort('by-name')
+    await runner.finished('by-name')
+    expect(await runner.taints('brain')).toEqual([])
+
+    await runner.taint('never', { names: ['heart'] })
+    expect(reasonOf(await runner.finished('never'))).toContain(
+      `node heart is protected by its label ${protectedLabel}: choose other nodes`,
+    )
+    await runner.taint('nobody', { labelSelector: { matchLabels: role } })
+    expect(reasonOf(await runner.finished('nobody'))).toContain('which is hit only by name')
+  })
+})
