@@ -49,6 +49,30 @@ export function tightest(caps: Caps, standing: Standing): Limit {
   })
 }
 
+/** The caps that are set, and where so many targets would stand. */
+export function capLines(count: number, caps: Caps, standing: Standing): string[] {
+  const { ofExperiment, ofOthers, candidates } = standing
+  const { perExperiment, percent, perCluster: ofAll } = caps
+  const place = 'protection.maxTargets'
+  const line = (name: string, cap: number | null, taken: string): string[] =>
+    cap === null ? [] : [`${place}.${name} is ${cap}: ${taken}`]
+  const share =
+    candidates === null ? 'does not count for targets that are named' : `${count} of ${candidates}`
+  return [
+    ...line(
+      'perExperiment',
+      perExperiment,
+      `${ofExperiment + count} would be hit at the same time`,
+    ),
+    ...line('percent', percent === 100 ? null : percent, share),
+    ...line(
+      'perCluster',
+      ofAll,
+      `${ofExperiment + ofOthers + count} would be hit at the same time`,
+    ),
+  ]
+}
+
 /** Why so many targets are too many, with the limit and what would be right; null: they are not. */
 export function whyTooMany(count: number, caps: Caps, standing: Standing): string | null {
   const { room, why } = tightest(caps, standing)

@@ -20,6 +20,11 @@ export class BadTunable extends Error {
 /** Environment of a task (Litmus dialect) or `action.parameters` (ChaosPlane dialect): set values only, all strings. */
 export type Tunables = Readonly<Record<string, string>>
 
+export type CommandsAt = {
+  target: { kind: string; namespace: string; name: string }
+  durationMs: number
+}
+
 /**
  * What a fault is, apart from doing it: pure, so that compilers, CRDs, RBAC and the catalogue are made from it.
  * `hands: kube` faults act through the API in the runner, `hands: node` faults in a fault pod.
@@ -51,6 +56,8 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   evicts?(params: Params): boolean
   /** how many pods the fault leaves of a workload. For `targets: workloads` */
   leaves?(params: Params): number
+  /** what would be run for one target, and what puts it back, for a reader; absent: it depends on what is found there */
+  commands?(params: Params, at: CommandsAt): { inject: string[]; undo: string[] }
   /** the tunables that this fault reads, beside the common ones; for the catalogue and for «did you mean» */
   tunables: readonly {
     name: string

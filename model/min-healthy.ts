@@ -45,7 +45,7 @@ const isReady = ({ status }: GuardedPod): boolean =>
 const leastOf = (wanted: NonNullable<MinHealthy>, pods: number): number =>
   'pods' in wanted ? wanted.pods : Math.ceil((pods * wanted.percent) / 100)
 
-const textOf = (wanted: NonNullable<MinHealthy>): string =>
+export const minHealthyText = (wanted: NonNullable<MinHealthy>): string =>
   'pods' in wanted ? String(wanted.pods) : `${wanted.percent}%`
 
 export type Guarded = {
@@ -69,7 +69,7 @@ export function whyTooFew(wanted: MinHealthy, { pods, hit, held }: Guarded): str
     const least = leastOf(wanted, all.length)
     // Who hits nobody that is well makes nothing worse.
     if (left === well.length || left >= least) continue
-    return `${left} of the ${all.length} pods of ${workload} would stay ready, ${well.length} are now; protection.minHealthy of the chart is ${textOf(wanted)}, so ${least} must stay: choose fewer targets, wait until its pods are ready, or have the limit changed`
+    return `${left} of the ${all.length} pods of ${workload} would stay ready, ${well.length} are now; protection.minHealthy of the chart is ${minHealthyText(wanted)}, so ${least} must stay: choose fewer targets, wait until its pods are ready, or have the limit changed`
   }
   return null
 }
@@ -83,5 +83,5 @@ export function whyTooSmall(
   const own = pods.filter((pod) => counts(pod) && workloadOf(pod) === workload)
   const least = leastOf(wanted, own.length)
   if (replicas >= least || replicas >= own.length) return null
-  return `${workload} has ${own.length} pods and would be scaled to ${replicas}; protection.minHealthy of the chart is ${textOf(wanted)}, so ${least} must stay: ask for more replicas, or have the limit changed`
+  return `${workload} has ${own.length} pods and would be scaled to ${replicas}; protection.minHealthy of the chart is ${minHealthyText(wanted)}, so ${least} must stay: ask for more replicas, or have the limit changed`
 }

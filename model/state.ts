@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { rehearsalSchema } from './dry-run.ts'
 import { errorCodes } from './errors.ts'
 
 /**
@@ -165,6 +166,7 @@ export const taskStateSchema = z
       .boolean()
       .optional()
       .describe('What the selection finds while the fault is held is hit too.'),
+    rehearsal: rehearsalSchema.optional(),
     prepared: z
       .boolean()
       .describe('Targets are recorded and, for node-level faults, fault pods were asked for.'),
@@ -263,6 +265,7 @@ export const runStateSchema = z
       .max(20)
       .optional()
       .describe('Why the document was refused.'),
+    dryRun: z.boolean().optional().describe('Nothing was done: the tasks say what a run would do.'),
     refusedAs: z
       .enum(refusalKinds)
       .optional()

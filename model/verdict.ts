@@ -181,6 +181,10 @@ type Outcome = { wirePhase: RunJudgement['wirePhase']; verdict: RunVerdict }
 function outcomeOf(run: RunState, tasks: readonly TaskSummary[]): Outcome {
   if (run.refused) return { wirePhase: 'Error', verdict: 'Error' }
   if (run.finishedAt === undefined) return { wirePhase: 'Running', verdict: 'Awaited' }
+  if (run.dryRun)
+    return tasks.some((t) => t.verdict === 'Error')
+      ? { wirePhase: 'Error', verdict: 'Error' }
+      : { wirePhase: 'Completed', verdict: 'N/A' }
   const has = (verdict: TaskVerdict): boolean => tasks.some((t) => t.verdict === verdict)
   const owed = run.tasks.some(isOwed)
   if (has('Error') && (owed || !run.abort)) {
@@ -213,10 +217,15 @@ function chaosExperimentPhase(run: RunState, verdict: RunVerdict): ChaosExperime
   if (run.refused) return 'Failed'
   if (run.finishedAt === undefined) return runningPhase(run)
   if (verdict === 'Error' || verdict === 'Fail') return 'Failed'
-  if (verdict === 'Pass') return 'Completed'
+  if (verdict === 'Pass' || verdict === 'N/A') return 'Completed'
   // An abort condition that asks for rollback ends the experiment as if its time were up.
   if (run.abort?.rollback) return 'Completed'
   return run.abort ? 'Aborted' : 'Failed'
+}
+
+function dryRunText({ tasks }: RunState): string {
+  const targets = tasks.reduce((sum, t) => sum + t.targets.length, 0)
+  return `dry run: ${targets} target${targets === 1 ? '' : 's'} would be hit at first; nothing was touched`
 }
 
 function messageOf(run: RunState, tasks: readonly TaskSummary[]): string {
@@ -228,6 +237,7 @@ function messageOf(run: RunState, tasks: readonly TaskSummary[]): string {
   }
   if (run.abort) return `aborted by ${run.abort.by}`
   const worst = tasks.find((t) => t.verdict === 'Error') ?? tasks.find((t) => t.failStep !== '')
+  if (run.dryRun && !worst) return dryRunText(run)
   return worst ? `${worst.name}: ${worst.failStep}` : ''
 }
 

@@ -40,10 +40,10 @@ export const taskPhases = [
 ] as const
 export type TaskPhase = (typeof taskPhases)[number]
 
-/** Verdicts of a run; one of its tasks may also be N/A (never begun) or empty (not yet begun). */
-export const runVerdicts = ['Awaited', 'Pass', 'Fail', 'Stopped', 'Error'] as const
+/** Verdicts of a run; N/A: it was a dry run, or the task was never begun. A task may also have none yet. */
+export const runVerdicts = ['Awaited', 'Pass', 'Fail', 'Stopped', 'Error', 'N/A'] as const
 export type RunVerdict = (typeof runVerdicts)[number]
-export const taskVerdicts = ['', ...runVerdicts, 'N/A'] as const
+export const taskVerdicts = ['', ...runVerdicts] as const
 export type TaskVerdict = (typeof taskVerdicts)[number]
 
 const moment = (description: string) => z.iso.datetime().optional().describe(description)

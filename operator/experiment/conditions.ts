@@ -80,6 +80,7 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...claimed(seen),
     ...refused(seen.run),
     ...ignored(seen.run),
+    ...rehearsed(seen),
     ...dropped(seen.run),
     ...capped(seen.run),
     ...specChanged(seen),
@@ -127,6 +128,13 @@ function dropped(run: RunState | null): Saying[] {
   const counts = tasks.map((t) => `${t.name}: ${t.dropped}`).join(', ')
   const message = `status.run has no room for all records of targets that are done with; left out are, by task, ${counts}. Nothing that is still to be put back is left out.`
   return [{ type: 'RecordsDropped', status: 'True', reason: 'NoRoom', message }]
+}
+
+/** A dry run says what it is, and whether a run could begin. */
+function rehearsed({ run, judged }: Seen): Saying[] {
+  if (!run?.dryRun) return []
+  const reason = judged.verdict === 'Error' ? 'WouldFail' : 'NothingTouched'
+  return [{ type: 'DryRun', status: 'True', reason, message: judged.message ?? '' }]
 }
 
 /** What came while a fault was held and was left alone. */

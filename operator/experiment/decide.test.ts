@@ -211,6 +211,24 @@ describe('conditions and Events', () => {
     expect(says({ object: experiment(runOf()) })['RecordsDropped']).toBeUndefined()
   })
 
+  test.each([
+    ['could begin', undefined, 'True NothingTouched', 'Completed'],
+    [
+      'could not',
+      { code: 'MISSING_RIGHT' as const, reason: 'may not' },
+      'True WouldFail',
+      'Failed',
+    ],
+  ])('of a dry run that %s', (_what, trouble, condition, event) => {
+    const tasks = [
+      task({ name: 'a', stage: 'done', skipped: true, ...(trouble ? { trouble } : {}) }),
+    ]
+    const { startedAt: _, chaosAt: __, ...skipped } = tasks[0] as (typeof tasks)[0]
+    const object = experiment(finished({ dryRun: true, tasks: [skipped] }))
+    expect(says({ object })['DryRun']).toBe(condition)
+    expect(tells({ object }).map(({ reason }) => reason)).toEqual([event])
+  })
+
   test('say what came later and was left alone', () => {
     const tasks = [task({ name: 'a', capped: 'the cap is 2' }), task({ name: 'b' })]
     const object = experiment(runOf({ tasks }))

@@ -1,7 +1,13 @@
 import { pods, resourcePath } from '../../lib/kube/paths.ts'
-import { type Standing, tightest, whyTooMany } from '../../model/caps.ts'
+import { capLines, type Standing, tightest, whyTooMany } from '../../model/caps.ts'
 import { ChaosError } from '../../model/errors.ts'
-import { type GuardedPod, whyTooFew, whyTooSmall, workloadOf } from '../../model/min-healthy.ts'
+import {
+  type GuardedPod,
+  minHealthyText,
+  whyTooFew,
+  whyTooSmall,
+  workloadOf,
+} from '../../model/min-healthy.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import { whyNamespaceIsProtected } from '../../model/protection.ts'
 import type { TargetState } from '../../model/state.ts'
@@ -124,6 +130,21 @@ export function whyProtected(targets: readonly Target[], { context }: Guard): st
     if (why) return `${id} is not hit: ${why.reason}; ${why.suggestion}`
   }
   return null
+}
+
+/** The limits that count for a choice, in words. */
+export function limitsOf(
+  count: number,
+  { actor, sight }: { actor: Guard; sight: Sight },
+): string[] {
+  const { caps, minHealthy, namespaces } = actor.context.protection
+  const { allowed, denied } = namespaces
+  return [
+    ...(allowed.length > 0 ? [`protection.namespaces.allow is ${allowed.join(', ')}`] : []),
+    ...(denied.length > 0 ? [`protection.namespaces.deny is ${denied.join(', ')}`] : []),
+    ...capLines(count, caps, standing(actor, sight)),
+    ...(minHealthy === null ? [] : [`protection.minHealthy is ${minHealthyText(minHealthy)}`]),
+  ]
 }
 
 /** How many more targets the caps leave room for, and why no more. */

@@ -25,12 +25,15 @@ export async function mustExist(
 
 type Review = { status?: { allowed?: boolean; reason?: string } }
 
-/** A fault on the node is as strong as exec into the target: the account must be allowed to do that. */
-export async function mayExec(
+type Asked = { group?: string; resource: string; verb: string; namespace: string }
+
+/** Whether the account may do this; an empty namespace means everywhere. */
+export async function mayDo(
   kube: KubeClient,
   account: Account,
-  { namespace, signal }: { namespace: string; signal: AbortSignal },
-): Promise<void> {
+  { group = '', resource: written, verb, namespace, signal }: Asked & { signal: AbortSignal },
+): Promise<boolean> {
+  const [resource, subresource] = written.split('/')
   const review = await kube.create<Review>(
     resourcePath(subjectAccessReviews),
     {
@@ -43,13 +46,25 @@ export async function mayExec(
           `system:serviceaccounts:${account.namespace}`,
           'system:authenticated',
         ],
-        resourceAttributes: { namespace, verb: 'create', resource: 'pods', subresource: 'exec' },
+        resourceAttributes: {
+          ...{ namespace, verb, group, resource },
+          ...(subresource ? { subresource } : {}),
+        },
       },
     },
     { signal, repeatable: true },
   )
-  if (review.status?.allowed) return
-  throw missingRight(account, { verb: 'create', resource: 'pods/exec', namespace })
+  return review.status?.allowed === true
+}
+
+/** A fault on the node is as strong as exec into the target: the account must be allowed to do that. */
+export async function mayExec(
+  kube: KubeClient,
+  account: Account,
+  { namespace, signal }: { namespace: string; signal: AbortSignal },
+): Promise<void> {
+  const right = { verb: 'create', resource: 'pods/exec', namespace }
+  if (!(await mayDo(kube, account, { ...right, signal }))) throw missingRight(account, right)
 }
 
 type Right = { verb: string; resource: string; namespace: string }

@@ -1,6 +1,7 @@
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { compile } from '../../model/compile/compile.ts'
+import { isDryRun } from '../../model/dry-run.ts'
 import { haltRefusal } from '../../model/halt.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
 import { protectedTargets } from '../../model/protection.ts'
@@ -12,6 +13,7 @@ import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import { putBackWithoutPlan } from './edited.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
+import { rehearse, tellRehearsal } from './rehearse.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
 import { endedByEdit, findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
@@ -19,6 +21,8 @@ import { endedByEdit, findingOf, isEcho, isOther, newRun, refusedRun, tooLarge }
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
 const seeds = 2 ** 31
+/** A dry run has this long, milliseconds; then it is tried again. */
+const rehearsalMs = 60_000
 /** A control plane that answers does so within this, milliseconds. */
 const kserverWaitMs = 500
 
@@ -182,6 +186,15 @@ export class Supervisor {
     const guarded = protectedTargets(compiled.plan, context.protection.namespaces)
     if (guarded.length > 0)
       return this.#refuse(resource, object, refusedRun(guarded, birth, 'Protected'))
+    if (isDryRun(object.metadata.annotations)) {
+      const signal = AbortSignal.timeout(rehearsalMs)
+      const born = newRun(compiled.plan, birth)
+      const parts = { context, plan: compiled.plan, resource, signal }
+      const state = await rehearse(born, parts)
+      await tellRehearsal(context.kube, { resource, object, state, room }, signal)
+      this.#finished.set(resource.uid, state.runId)
+      return
+    }
     const known = wanted ? await this.#knownRun(compiled.plan) : null
     if (known?.completed)
       return this.#refuse(resource, object, refusedRun([alreadyRun(wanted)], birth))

@@ -20,6 +20,18 @@ export const nodeDrain = defineFault({
   targets: 'nodes',
   defaults: { durationMs: 60_000 },
   params,
+  commands: ({ ignoreDaemonSets, deleteEmptyDirData, force, timeoutMs }, { target: { name } }) => {
+    const flags = [
+      ...(ignoreDaemonSets ? ['--ignore-daemonsets'] : []),
+      ...(deleteEmptyDirData ? ['--delete-emptydir-data'] : []),
+      ...(force ? ['--force'] : []),
+      `--timeout=${Math.ceil(timeoutMs / 1000)}s`,
+    ]
+    return {
+      inject: [`kubectl drain ${name} ${flags.join(' ')}`],
+      undo: [`kubectl uncordon ${name}  # unless it is cordoned before`],
+    }
+  },
   evicts: () => true,
   tunables: [
     {

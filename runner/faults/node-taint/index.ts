@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { BadTunable, defineFault } from '../../../model/fault.ts'
 import { textOf } from '../../../model/tunable.ts'
-import { parseTaints, taintEffects, taintOf } from './taints.ts'
+import { parseTaints, taintEffects, taintOf, taintText } from './taints.ts'
 
 const params = z.object({
   taints: z
@@ -28,6 +28,13 @@ export const nodeTaint = defineFault({
   targets: 'nodes',
   defaults: { durationMs: 60_000 },
   params,
+  commands: ({ taints }, { target: { name } }) => ({
+    inject: taints.map((taint) => `kubectl taint node ${name} ${taintText(taint)} --overwrite`),
+    undo: taints.map(
+      ({ key, effect }) =>
+        `kubectl taint node ${name} ${key}:${effect}-  # or the value that stands there before`,
+    ),
+  }),
   evicts: ({ taints }) => taints.some(({ effect }) => effect === 'NoExecute'),
   tunables: [
     {

@@ -4,7 +4,7 @@ export const taintEffects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'] as c
 export type TaintEffect = (typeof taintEffects)[number]
 
 /** As it stands in `spec.taints` of a node; key and effect together are unique there. */
-export type Taint = { key: string; value?: string; effect: string; timeAdded?: string }
+export type Taint = { key: string; value?: string | undefined; effect: string; timeAdded?: string }
 
 export const sameKey = (a: Taint, b: Taint): boolean => a.key === b.key && a.effect === b.effect
 

@@ -33,6 +33,10 @@ export const podAutoscaler = defineFault({
       text: 'Seconds until all of them must be ready; an Error and everything put back when they are not.',
     },
   ],
+  commands: ({ replicas }, { target: { kind, namespace, name } }) => ({
+    inject: [`kubectl -n ${namespace} scale ${kind.toLowerCase()}/${name} --replicas=${replicas}`],
+    undo: [`kubectl -n ${namespace} scale ${kind.toLowerCase()}/${name} --replicas=<as before>`],
+  }),
   leaves: ({ replicas }) => replicas,
   fromLitmus: (tunables) => ({
     replicas: wholeNumber(tunables, { name: 'REPLICA_COUNT', min: 0, max: 10_000, unset: 5 }),

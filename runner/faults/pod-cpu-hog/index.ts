@@ -1,6 +1,8 @@
 import * as z from 'zod'
 import { defineFault, inContainers } from '../../../model/fault.ts'
 import { wholeNumber } from '../../../model/tunable.ts'
+import { shellQuote } from '../shell-quote.ts'
+import { joinedCommand, ownTimeLimit, stressCommand, undoStress } from './commands.ts'
 
 const params = z.object({
   workers: z
@@ -12,6 +14,9 @@ const params = z.object({
 })
 export type PodCpuHogParams = z.infer<typeof params>
 
+/** As a reader would write it for a shell. */
+const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : shellQuote(text))
+
 /** Burns CPU inside the cgroup of the target container, so that its own limit counts. */
 export const podCpuHog = defineFault({
   id: 'pod-cpu-hog',
@@ -20,6 +25,15 @@ export const podCpuHog = defineFault({
   ...inContainers,
   defaults: { durationMs: 30_000 },
   params,
+  commands: ({ workers, loadPercent }, { durationMs }) => {
+    const cgroups = ['<cgroup of the container>']
+    const timeoutS = ownTimeLimit(durationMs)
+    const stress = stressCommand({ workers, loadPercent, timeoutS })
+    return {
+      inject: [joinedCommand([], cgroups, stress).map(word).join(' ')],
+      undo: [undoStress(cgroups, '<mark of the injection>').join('\n')],
+    }
+  },
   tunables: [
     {
       name: 'CPU_CORES',

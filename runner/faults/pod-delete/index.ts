@@ -93,6 +93,12 @@ export const podDelete = defineFault({
   targets: 'pods',
   defaults: { durationMs: 30_000 },
   params,
+  commands: ({ gracePeriodSeconds: grace }, { target: { namespace, name } }) => ({
+    inject: [
+      `kubectl -n ${namespace} delete pod ${name}${grace === null ? '' : ` --grace-period=${grace}`}${grace === 0 ? ' --force' : ''}`,
+    ],
+    undo: [],
+  }),
   intervalMs: ({ interval }, chance) =>
     interval === null
       ? null

@@ -106,19 +106,18 @@ export class PosedRunner {
     return this.kube.create(resourcePath({ ...chaosExperiments, namespace }), body, this.call)
   }
 
-  experiment(name: string): Promise<Experiment> {
+  pathOf(name: string): string {
     const { namespace } = this.#parts
-    return this.kube.get<Experiment>(
-      resourcePath({ ...chaosExperiments, namespace, name }),
-      this.call,
-    )
+    return resourcePath({ ...chaosExperiments, namespace, name })
+  }
+
+  experiment(name: string): Promise<Experiment> {
+    return this.kube.get<Experiment>(this.pathOf(name), this.call)
   }
 
   abort(name: string): Promise<Experiment> {
-    const { namespace } = this.#parts
-    const path = resourcePath({ ...chaosExperiments, namespace, name })
     const annotations = { [abortAnnotation]: 'true' }
-    return this.kube.mergePatch(path, { metadata: { annotations } }, this.call)
+    return this.kube.mergePatch(this.pathOf(name), { metadata: { annotations } }, this.call)
   }
 
   /** The run of an experiment as soon as it is as `look` says. */
