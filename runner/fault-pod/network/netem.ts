@@ -22,6 +22,8 @@ export type NetemPlan = {
   tc: string[]
   /** `tc -j qdisc show` of the device, as it was */
   before: string
+  /** the device had no length for a queue, as those that CNI plugins make: the first queueing discipline gives it one */
+  queueless?: boolean
 }
 
 type Qdisc = {
@@ -43,6 +45,18 @@ function qdiscs(text: string): Qdisc[] {
   } catch {
     return []
   }
+}
+
+/** What the kernel gives a device without a length when it gets a queueing discipline; it does not take it back. */
+const givenLength = 1000
+const lengthCommand = (device: string) =>
+  ['ip', 'link', 'set', 'dev', device, 'txqueuelen', '0'] as const
+
+/** The length for queues of a device, 0 for none; undefined when there is no such device. */
+function lengthOf(device: string, ask: Inside): number | undefined {
+  const answer = ask(['ip', '-o', 'link', 'show', 'dev', device])
+  if (!isThere(answer, 'does not exist')) return undefined
+  return Number(/ qlen (\d+)/.exec(answer.stdout)?.[1] ?? 0)
 }
 
 const show = (device: string, ...flags: string[]) =>
@@ -113,7 +127,8 @@ export function planNetem(
     pref: 20_000 + (hash.readUInt16BE(8) % 10_000),
     hook: !all.some(({ kind }) => kind === 'clsact'),
   }
-  const base = { means: 'netem', device, handle, turn, before } as const
+  const queueless = lengthOf(device, ask) === 0
+  const base = { means: 'netem', device, handle, turn, before, queueless } as const
   const words = `netem limit ${limit} ${netem}`
   if (isDefault(all)) {
     // without bands what finds neighbours waits like everything else
@@ -160,11 +175,13 @@ function filtersOf(device: string, side: 'egress' | 'ingress', ask: Inside): str
 }
 
 /** The commands that would remove what is left of ours; empty when nothing is. Throws when that cannot be seen. */
-function remains({ way, device, handle, turn }: NetemPlan, ask: Inside): string[] {
-  if (way === 'root')
-    return qdiscsOf(device, ask).some((q) => q.handle === `${handle}:`)
-      ? [`tc qdisc del dev ${device} root handle ${handle}:`]
-      : []
+function remains(plan: NetemPlan, ask: Inside): string[] {
+  const { way, device, handle, turn } = plan
+  if (way === 'root') {
+    const isAtWork = qdiscsOf(device, ask).some((q) => q.handle === `${handle}:`)
+    if (isAtWork) return [`tc qdisc del dev ${device} root handle ${handle}:`]
+    return hasGivenLength(plan, ask) ? [lengthCommand(device).join(' ')] : []
+  }
   const filters = filtersOf(device, 'egress', ask)
   const prefs = prefsOf(turn).filter((pref) => filters.includes(` pref ${pref} `))
   const there = isThere(ask(['ip', 'link', 'show', 'dev', turn.device]), 'does not exist')
@@ -174,6 +191,10 @@ function remains({ way, device, handle, turn }: NetemPlan, ask: Inside): string[
     ...(turn.hook && isIdleHook(device, ask) ? [`tc qdisc del dev ${device} clsact`] : []),
   ]
 }
+
+/** The device still has the length that came with ours, and nobody has made another root that may count on it. */
+const hasGivenLength = ({ queueless, device }: NetemPlan, ask: Inside): boolean =>
+  queueless === true && lengthOf(device, ask) === givenLength && isDefault(qdiscsOf(device, ask))
 
 /** The hook for filters is there and nobody uses it. */
 const isIdleHook = (device: string, ask: Inside): boolean =>
@@ -206,9 +227,11 @@ export const netem: Means<NetemPlan> = {
     return `netem ${place}, qdisc ${handle}: on ${on}; ${packetsOf(found.packets ?? 0)} so far`
   },
 
-  revert({ way, device, handle, turn }, run) {
+  revert(plan, run) {
+    const { way, device, handle, turn } = plan
     if (way === 'root') {
       run(['tc', 'qdisc', 'del', 'dev', device, 'root', 'handle', `${handle}:`])
+      if (hasGivenLength(plan, run)) run(lengthCommand(device))
       return
     }
     // the filters first: a packet that is sent to a device that is gone is lost
@@ -230,12 +253,14 @@ export const netem: Means<NetemPlan> = {
     }
   },
 
-  undo: ({ way, device, handle, turn }) =>
+  undo: ({ way, device, handle, turn, queueless }) =>
     way === 'root'
       ? [
           `in_net tc qdisc del dev ${device} root handle ${handle}: 2>/dev/null`,
           'shown=$(in_net tc qdisc show) || exit 1',
-          `! echo "$shown" | grep -q ' ${handle}: dev ${device} '`,
+          `echo "$shown" | grep -q ' ${handle}: dev ${device} ' && exit 1`,
+          ...(queueless ? undoLength(device) : []),
+          'true',
         ]
       : [
           `for pref in ${prefsOf(turn).join(' ')}; do in_net tc filter del dev ${device} egress pref "$pref" 2>/dev/null; done`,
@@ -253,6 +278,13 @@ export const netem: Means<NetemPlan> = {
           `! echo "$filters" | grep -qE ' pref (${prefsOf(turn).join('|')}) '`,
         ],
 }
+
+const undoLength = (device: string): string[] => [
+  `echo "$shown" | grep -q ' 0: dev ${device} root ' || exit 0`,
+  `length=$(in_net ip -o link show dev ${device}) || exit 1`,
+  `echo "$length" | grep -q ' qlen ${givenLength}\\b' || exit 0`,
+  `in_net ${lengthCommand(device).join(' ')} || exit 1`,
+]
 
 const kinds = (json: string): string =>
   qdiscs(json)
