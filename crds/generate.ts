@@ -126,6 +126,7 @@ async function writeCrds(): Promise<void> {
 /** Rights are made from the faults by their own part of the generator. */
 async function writeRights(faults: FaultFolder[]): Promise<void> {
   const { writeRbac } = await import('../config/rbac.ts')
+  const { writeAdmission } = await import('../config/admission.ts')
   const files = await writeRbac(
     faults.map(({ definition: { id, title, hands, permissions, restores = [], targets } }) => ({
       id,
@@ -136,7 +137,7 @@ async function writeRights(faults: FaultFolder[]): Promise<void> {
       targets,
     })),
   )
-  changed.push(...files)
+  changed.push(...files, ...(await writeAdmission(faults.map((f) => f.definition))))
 }
 
 const faults = await faultFolders()
