@@ -19,7 +19,7 @@ const stories = (name: string, include: string[]) => ({
   },
 })
 
-/** Pure tests, those against a real API server, stories on a real cluster, and stories on a node in a virtual machine. */
+/** Pure tests, those against a real API server, stories on a real cluster, the kill matrix, and stories on a node in a virtual machine. */
 export default defineConfig({
   test: {
     projects: [
@@ -28,7 +28,10 @@ export default defineConfig({
           name: 'unit',
           deps,
           include: ['**/*.test.ts'],
-          exclude: [...outside, '**/*.api.test.ts', '**/*.story.test.ts', '**/*.vm.test.ts'],
+          exclude: [
+            ...outside,
+            ...['api', 'story', 'kill', 'vm'].map((kind) => `**/*.${kind}.test.ts`),
+          ],
           testTimeout: 20_000,
           // Real processes are killed and begun here, two files at a time: once more, and the report says so.
           retry: 1,
@@ -51,6 +54,20 @@ export default defineConfig({
       stories('e2e', ['test-e2e/stories/*.story.test.ts']),
       // What is killed there is shared by all: those stories have a cluster of their own.
       stories('deaths', ['test-e2e/stories/deaths/*.story.test.ts']),
+      {
+        test: {
+          name: 'kill',
+          deps,
+          include: ['test-e2e/kill/**/*.kill.test.ts'],
+          exclude: outside,
+          testTimeout: 400_000,
+          // Bounds in real time on a machine that may be busy: once more, and the page says so.
+          retry: 1,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          globalSetup: ['test-e2e/setup/installed-crash-points.ts'],
+        },
+      },
       {
         test: {
           name: 'vm',

@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 type Result = { passed: number; failed: number; skipped: number }
 
 /** The minutes after which a project of vitest.config.ts is given up. */
-const minutes = { unit: 10, integration: 15, deaths: 30, e2e: 30, vm: 40 }
+const minutes = { unit: 10, integration: 15, deaths: 30, e2e: 30, kill: 130, vm: 40 }
 type Name = keyof typeof minutes
 
 /**
@@ -54,7 +54,12 @@ async function vitest(name: Name, report: string): Promise<number> {
   const child = spawn(
     process.execPath,
     [join(root, 'node_modules/vitest/vitest.mjs'), ...args, `--outputFile.json=${report}`],
-    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // the whole matrix writes its page
+      env: { ...process.env, ...(name === 'kill' ? { CHAOSPLANE_KILL_PAGE: 'yes' } : {}) },
+    },
   )
   const told = Promise.all([tell(name, child.stdout), tell(name, child.stderr)])
   const giveUp = setTimeout(() => {

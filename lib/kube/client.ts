@@ -4,6 +4,7 @@ import { type Clock, systemClock, systemMonotonic, systemRandom } from '../clock
 import { limit } from './deadline.ts'
 import { errorFromAnswer, isExpired, isNotFound, KubeError } from './errors.ts'
 import { linesOf } from './lines.ts'
+import { createNotYet } from './not-yet.ts'
 import { type Repeatable, repeat } from './retry.ts'
 import { createTransport, type Transport } from './transport.ts'
 import type { KubeObject, StatusBody, WatchEvent } from './types.ts'
@@ -96,7 +97,9 @@ type Sent = {
 /** A KubeClient over two shared pools of connections. */
 export function createKubeClient(settings: KubeClientSettings): KubeClient {
   const { userAgent, clock = systemClock, random = systemRandom } = settings
-  const transport = createTransport(settings.config, settings.monotonic ?? systemMonotonic)
+  const monotonic = settings.monotonic ?? systemMonotonic
+  const transport = createTransport(settings.config, monotonic)
+  const notYet = createNotYet(monotonic)
 
   const send = async (sent: Sent): Promise<string> => {
     const { call, method, path } = sent
@@ -104,7 +107,10 @@ export function createKubeClient(settings: KubeClientSettings): KubeClient {
     const ms = call.deadlineMs ?? defaultDeadlineMs
     const limited = limit(call.signal, ms, () => deadlineError(name, ms))
     try {
-      const attempt = () => once(transport, { ...sent, userAgent, signal: limited.signal })
+      const attempt = () =>
+        once(transport, { ...sent, userAgent, signal: limited.signal }).catch((error: unknown) => {
+          throw notYet(error)
+        })
       const { signal } = limited
       if (call.once) return await attempt()
       return await repeat(attempt, { repeatable: sent.repeatable, signal, clock, random })

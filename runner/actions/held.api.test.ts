@@ -322,6 +322,25 @@ describe('a held fault on a real API server', () => {
     expect(await slots()).toEqual([])
   })
 
+  it('that is gone when another runner comes after its deadline is no news: it was held, and put back', async () => {
+    const node = await makeNode()
+    const [injectedAt, endsAt] = [Date.now() - 9000, Date.now() - 4000]
+    const ours = { key: key(10), value: 'on', effect: 'NoSchedule' }
+    const held: TargetState = {
+      ...node,
+      state: 'injected',
+      undo: { taints: [{ ours, before: null }] },
+      plannedAt: injectedAt - 10,
+      injectedAt,
+      endsAt,
+    }
+    const { loop, ran } = lifeOf(taskOf(5000, key(10)), { ...stateOf([held]), adoptions: 1 })
+    expect(await ran).toBe('finished')
+    expect(loop.state.tasks[0]?.trouble).toBeUndefined()
+    expect(targetOf(loop)).toMatchObject({ state: 'reverted', outcome: 'restored', heldMs: 5000 })
+    expect(await taintsOf(node)).toEqual([])
+  })
+
   it('of a run whose document is gone is put back from its record alone', async () => {
     const node = await makeNode()
     const { loop, end, ran, actor } = lifeOf(taskOf(60_000, key(9)), stateOf([node]))

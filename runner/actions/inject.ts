@@ -3,7 +3,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import { ChaosError } from '../../model/errors.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { reach } from '../fault-pod/crash.ts'
+import { halt, reach } from '../fault-pod/crash.ts'
 import { takeSlot } from '../hands/slots.ts'
 import { type Actor, atOnce, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
 import { failedFact } from './failed.ts'
@@ -36,9 +36,9 @@ export const inject: Carry<Extract<Action, { do: 'inject' }>> = async (action, a
   const ofWave = () => stateOf(actor, action.task).targets.filter((t) => t.wave === action.wave)
   CRASH: reach('runner/planning', actor.resource.name)
   if (!(await plan(ofWave(), at, io))) return
-  CRASH: reach('runner/planned', actor.resource.name)
+  CRASH: await halt('runner/planned', actor.resource.name)
   await actor.durable(io.signal)
-  CRASH: reach('runner/plan-recorded', actor.resource.name)
+  CRASH: await halt('runner/plan-recorded', actor.resource.name)
   const pool = new PQueue({ concurrency: atOnce })
   const planned = ofWave().filter((t) => isNext(t) && t.undo)
   await pool.addAll(
@@ -117,13 +117,13 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
   try {
     if (!hold.sure && (await wasThere(target, at, io))) return
     await actor.mayAct(signal)
-    CRASH: reach('runner/injecting', actor.resource.name)
+    CRASH: await halt('runner/injecting', actor.resource.name)
     hold.sure = false
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true
     CRASH: reach('runner/injected', actor.resource.name)
     const evidence = await seen(target, at, signal)
-    CRASH: reach('runner/effect-seen', actor.resource.name)
+    CRASH: await halt('runner/effect-seen', actor.resource.name)
     const endsAt = actor.clock.now() + holdMsOf(at, target)
     tell(target, at, { io, evidence, endsAt })
     CRASH: reach('runner/holding', actor.resource.name)

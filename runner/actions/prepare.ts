@@ -2,7 +2,7 @@ import { troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { reach } from '../fault-pod/crash.ts'
+import { halt, reach } from '../fault-pod/crash.ts'
 import { mayExec } from '../run/rights.ts'
 import {
   type Actor,
@@ -34,7 +34,7 @@ export const prepare: Carry<Extract<Action, { do: 'prepare' }>> = async (action,
     // Here and not earlier: tasks that are prepared side by side share the room.
     mustBeAllowed(task, found, { actor, sight })
     mustFit(actor, task.name, targets)
-    CRASH: reach('runner/chosen', actor.resource.name)
+    CRASH: await halt('runner/chosen', actor.resource.name)
     io.emit({ fact: 'prepared', task: task.name, targets })
   } catch (error) {
     if (io.signal.aborted) return

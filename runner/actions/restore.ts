@@ -2,7 +2,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import { hurried } from '../../lib/kube/hurried.ts'
 import { isEnded, recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { reach } from '../fault-pod/crash.ts'
+import { halt, reach } from '../fault-pod/crash.ts'
 import type { OwnIo, Restored } from '../faults/kube-fault.ts'
 import { freeSlot } from '../hands/slots.ts'
 import { type Actor, type Carry, stateOf, taskOf } from './actor.ts'
@@ -42,14 +42,15 @@ export const restore: Carry<Extract<Action, { do: 'restore' }>> = async (action,
   await actor.alone(lockOf(at.task, action.target), async () => {
     const target = look()
     if (!target || isEnded(target) || io.signal.aborted) return
-    const from = await heldFrom(target, at, io)
+    const over = overBefore(target, at)
+    const from = await heldFrom(target, at, { io, over })
     await onRecord(at, io.signal)
     CRASH: reach('runner/restoring', actor.resource.name)
     const done = await putBack(target, at, io)
     if (!done || io.signal.aborted) return
-    CRASH: reach('runner/proven', actor.resource.name)
+    CRASH: await halt('runner/proven', actor.resource.name)
     const { at: endedAt, ...rest } = done
-    const heldMs = from === undefined ? 0 : endedAt - from
+    const heldMs = from === undefined ? 0 : Math.min(endedAt, from.to ?? endedAt) - from.at
     if (done.outcome === 'changedElsewhere')
       io.emit({ fact: 'said', task: action.task, level: 'warn', text: `[Revert]: ${done.proof}` })
     io.emit({ fact: 'reverted', task: action.task, target: action.target, ...rest, heldMs })
@@ -81,18 +82,38 @@ const ownIo = ({ actor }: At, until: AbortSignal): OwnIo => ({
 })
 
 /**
- * Since when the target has been held, unix milliseconds; undefined: it never was. An effect that somebody else has
- * ended before its time is told as lost.
+ * When a hold was to end that this runner has never looked after, unix milliseconds; undefined: it did look after it, or
+ * its time has not come. A runner before this one may have put it back and died before that was stored.
  */
-async function heldFrom(target: TargetState, at: At, io: Io): Promise<number | undefined> {
-  if (target.state !== 'injected' && target.state !== 'targeted') return target.injectedAt
+function overBefore(target: TargetState, { task, actor }: At): number | undefined {
+  if (actor.holds.has(lockOf(task, recordKey(target)))) return undefined
+  const { abort, paused } = actor.state()
+  const ends = [target.endsAt, abort?.at, paused?.since].filter((end) => end !== undefined)
+  const first = Math.min(...ends)
+  return first <= actor.clock.now() ? first : undefined
+}
+
+/**
+ * Since when the target has been held, and until when if that is known; unix milliseconds. Undefined: it never was. An
+ * effect that somebody else has ended before its time is told as lost.
+ */
+async function heldFrom(
+  target: TargetState,
+  at: At,
+  { io, over }: { io: Io; over: number | undefined },
+): Promise<{ at: number; to?: number } | undefined> {
+  const since = (from: number | undefined) => (from === undefined ? undefined : { at: from })
+  if (target.state !== 'injected' && target.state !== 'targeted') return since(target.injectedAt)
   // An API server that does not answer says nothing about the effect.
   const holds = await heldFaultOf(at.task)
     .holds(target, undoOf(target), ownIo(at, io.signal))
     .catch(() => null)
-  if (target.state === 'targeted') return holds ? target.plannedAt : undefined
+  if (target.state === 'targeted') return holds ? since(target.plannedAt) : undefined
+  const { injectedAt } = target
+  if (holds === false && over !== undefined && injectedAt !== undefined)
+    return { at: injectedAt, to: Math.max(injectedAt, over) }
   if (holds === false && !io.signal.aborted) tellLost(target, at, io)
-  return target.injectedAt
+  return since(injectedAt)
 }
 
 /** Somebody else has ended the effect: since when is not known, only when it was seen last. */
@@ -157,7 +178,7 @@ const patienceWith = ({ busy }: Attempt): number => (busy ? busyAfterMs : owedAf
 async function attempt(target: TargetState, at: At, until: AbortSignal): Promise<Attempt> {
   const fault = heldFaultOf(at.task)
   const world = ownIo(at, until)
-  CRASH: reach('runner/reverting', at.actor.resource.name)
+  CRASH: await halt('runner/reverting', at.actor.resource.name)
   try {
     await fault.revert(target, undoOf(target), world)
     CRASH: reach('runner/reverted', at.actor.resource.name)

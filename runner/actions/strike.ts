@@ -3,7 +3,7 @@ import { ChaosError } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { reach } from '../fault-pod/crash.ts'
+import { halt, reach } from '../fault-pod/crash.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
 import type { InstantFault } from '../faults/kube-fault.ts'
 import { userOf } from '../run/rights.ts'
@@ -42,9 +42,9 @@ async function strikeWave(
   const recorded = (): TargetState[] =>
     stateOf(actor, task.name).targets.filter((t) => t.wave === action.wave)
   if (recorded().length === 0) await chooseWave(task, action.wave, actor, io)
-  CRASH: reach('runner/strike-chosen', actor.resource.name)
+  CRASH: await halt('runner/strike-chosen', actor.resource.name)
   await actor.durable(io.signal)
-  CRASH: reach('runner/strike-recorded', actor.resource.name)
+  CRASH: await halt('runner/strike-recorded', actor.resource.name)
   const open = recorded().filter((t) => t.state === 'targeted')
   const pause = pauseOf(task, actor)
   if (pause !== null) await oneByOne(open, { pause, task, actor }, io)
@@ -150,13 +150,13 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Strike
   const signal = AbortSignal.any([actor.signal, after(io.signal, graceMs)])
   try {
     await actor.mayAct(signal)
-    CRASH: reach('runner/striking', actor.resource.name)
+    CRASH: await halt('runner/striking', actor.resource.name)
     const { evidence, since } = await instantFaultOf(task).strike(target, task.params as never, {
       kube: context.kube,
       as: userOf(account),
       signal,
     })
-    CRASH: reach('runner/struck', actor.resource.name)
+    CRASH: await halt('runner/struck', actor.resource.name)
     if (since) actor.since.set(target.uid, since)
     io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
     CRASH: reach('runner/strike-told', actor.resource.name)
@@ -186,9 +186,9 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
   const limit = AbortSignal.timeout(fault.settleMs(task.params as never))
   const signal = AbortSignal.any([io.signal, limit])
   const follow = async (target: TargetState): Promise<void> => {
-    CRASH: reach('runner/settling', actor.resource.name)
+    CRASH: await halt('runner/settling', actor.resource.name)
     const { proof, blind } = await proofOf(target, task, actor, signal)
-    CRASH: reach('runner/settled', actor.resource.name)
+    CRASH: await halt('runner/settled', actor.resource.name)
     if (proof) return io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
     if (io.signal.aborted) return
     const { code, message } = notSeen(target, fault.settleMs(task.params as never), blind)

@@ -63,6 +63,8 @@ export type Fact = {
       task: string
       target: string
       trouble: Trouble
+      /** it may have been hit before that, for no longer than this */
+      heldMs?: number
       outcome?: 'noLongerExists'
     }
   | { fact: 'lost'; task: string; target: string; reason: string; heldMs: number }

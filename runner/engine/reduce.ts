@@ -164,12 +164,17 @@ const folds: Folds = {
       ...(endsAt ? { endsAt: Math.round(endsAt) } : {}),
     }))
   },
-  'inject-failed': (task, { target, trouble, outcome }) =>
+  'inject-failed': (task, { target, trouble, outcome, heldMs }) =>
     unlessMissed(
       onTarget(task, target, (t) =>
         isEnded(t) && !isFresh(t)
           ? t
-          : { ...withoutUndo(t), state: 'failed', ...(outcome ? { outcome } : {}) },
+          : {
+              ...withoutUndo(t),
+              state: 'failed',
+              ...(outcome ? { outcome } : {}),
+              ...(heldMs === undefined ? {} : { heldMs }),
+            },
       ),
       target,
       trouble,

@@ -16,7 +16,7 @@ const uses = globSync('{lib,operator,runner,server}/**/*.ts', { cwd: root })
     readFileSync(join(root, file), 'utf8')
       .split('\n')
       .flatMap((line) => {
-        const point = /\breach\('([^']+)'/.exec(line)?.[1]
+        const point = /\b(?:reach|halt)\('([^']+)'/.exec(line)?.[1]
         return point ? [{ file, point, labelled: /^\s*CRASH: /.test(line) }] : []
       }),
   )

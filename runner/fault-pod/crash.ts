@@ -1,5 +1,6 @@
-import { readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Every place on the way plan → journal → inject → verify → hold → revert → prove → report → close at which a program
@@ -103,8 +104,10 @@ export const crashFile = (folder: string, key: string, point: CrashPoint): strin
 
 export const crashText = ({ how, time }: CrashOrder): string => `${how} ${time}`
 
-/** Ends this program here if an order says so; each order is carried out once. */
-export function reach(point: CrashPoint, key = where?.key ?? ''): void {
+type Reached = { how: CrashOrder['how']; told: string }
+
+/** Whether an order is to be carried out here and now; it is taken away then. */
+function ordered(point: CrashPoint, key: string): Reached | undefined {
   if (!where) return
   const file = crashFile(where.folder, key, point)
   let text: string
@@ -119,6 +122,27 @@ export function reach(point: CrashPoint, key = where?.key ?? ''): void {
     return
   }
   unlinkSync(file)
-  writeFileSync(`${file}.reached`, String(Date.now()))
+  const told = `${file}.reached`
+  writeFileSync(told, String(Date.now()))
+  return { how: how as CrashOrder['how'], told }
+}
+
+/** Ends this program here if an order says so; each order is carried out once. */
+export function reach(point: CrashPoint, key = where?.key ?? ''): void {
+  const order = ordered(point, key)
+  if (order) end(order.how)
+}
+
+function end(how: CrashOrder['how']): void {
   process.kill(process.pid, how === 'stop' ? 'SIGSTOP' : 'SIGKILL')
+  // The first process of a container does not hear signals of its own; who sent one from outside, it does.
+  if (process.pid === 1 && how === 'kill') (process as unknown as Exits).reallyExit(137)
+}
+type Exits = { reallyExit(code: number): never }
+
+/** As `reach`, but an order to stop holds this one way alone, until the test removes the file `.reached`. */
+export async function halt(point: CrashPoint, key = where?.key ?? ''): Promise<void> {
+  const order = ordered(point, key)
+  if (order?.how === 'kill') end('kill')
+  while (order && existsSync(order.told)) await delay(10)
 }

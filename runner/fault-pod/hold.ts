@@ -89,16 +89,15 @@ export class Hold {
     const effect = await this.#seeEffect()
     if (!effect) return this.#fail()
     CRASH: reach('program/effect-seen')
-    const endsIn =
-      Math.min(this.#effectAt, this.#actAt + latestStartMs) + this.#holdMs - this.#world.monotonic()
+    const deadline = Math.min(this.#effectAt, this.#actAt + latestStartMs) + this.#holdMs
     this.#world.emit({
       event: 'injected',
       target: this.target,
       evidence: effect.evidence,
-      endsAt: Math.round(this.#world.now() + endsIn),
+      endsAt: Math.round(this.#world.now() + deadline - this.#world.monotonic()),
     })
     CRASH: reach('program/holding')
-    const woken = await this.#rest(effect, endsIn)
+    const woken = await this.#rest(effect, deadline)
     CRASH: reach('program/ended')
     const guarded = this.#world.guardNote()
     const cut = woken.end === 'lost' || woken.end === 'term'
@@ -162,10 +161,12 @@ export class Hold {
         ? `${asked.reason}. It was put back: ${proven.proof}.`
         : `No effect was measured within ${this.#limitMs / 1000} s. It was put back: ${proven.proof}.`,
       ...(proven.gone ? { gone: true } : {}),
+      ...(asked ? {} : { heldMs: Math.round(this.#world.monotonic() - this.#actAt) }),
     })
   }
 
-  #rest(effect: Effect, ms: number): Promise<Wake> {
+  /** `until`: by the clock that never jumps, so that a program that is stopped meanwhile is not late. */
+  #rest(effect: Effect, until: number): Promise<Wake> {
     if (this.#asked) return Promise.resolve(this.#asked)
     const { fault, hands } = this.#world
     const { plan, found } = this.#planned
@@ -175,7 +176,8 @@ export class Hold {
         if (reason) this.end({ end: 'lost', reason })
       }
       const watch = setInterval(this.#look, aliveEveryMs(this.#many))
-      const deadline = setTimeout(() => this.end({ end: 'deadline' }), ms)
+      const left = Math.max(0, until - this.#world.monotonic())
+      const deadline = setTimeout(() => this.end({ end: 'deadline' }), left)
       this.#wake = (wake) => {
         clearInterval(watch)
         clearTimeout(deadline)

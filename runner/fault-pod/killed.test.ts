@@ -120,6 +120,29 @@ describe.each(Object.keys(posedFaults) as Fault[])('%s', (name) => {
   })
 })
 
+describe.skipIf(posedFaults['pod-network-loss'].cannot() !== '')('stopped in mid-hold', () => {
+  it('and continued, the program keeps the deadline that it had', { timeout: 60_000 }, async () => {
+    const world = await begin('pod-network-loss', { start: 'wait', path: 'whole' })
+    const { fault, pod, driver, containers, images } = world
+    const isClean = () => containers.every((c, i) => fault.image(c) === images[i])
+    try {
+      pod.crashAt('program/holding', { how: 'stop', time: 1 })
+      pod.start()
+      expect(await driver.life(20_000)).toBe('stopped')
+      pod.killGuard()
+      const from = Date.now()
+      await sleep(holdMs)
+      pod.program?.kill('SIGCONT')
+      await until(bound, isClean)
+      expect(Date.now() - from).toBeLessThan(2 * holdMs - 50)
+      expect(await driver.life(20_000)).toBe('exited')
+    } finally {
+      pod.remove()
+      for (const container of containers) await container.remove()
+    }
+  })
+})
+
 it('every point of the program is tried, or left out with a reason', () => {
   const points = Object.keys(crashPoints).filter((point) => point.startsWith('program/'))
   const tried = casesOf('pod-cpu-hog').map(({ point }) => point as string)

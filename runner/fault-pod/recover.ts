@@ -100,7 +100,10 @@ async function sweepTarget(
   CRASH: reach('program/sweep-proven')
   if (!injected) {
     const reason = `The fault program was ended while it injected. It was put back: ${proven.proof}.`
-    channel.emit({ event: 'inject-failed', target, code: 'CHAOS_INJECT_ERROR', reason })
+    // Nobody told when it was hit; not before the go, whose moment its undo file bears.
+    const end = note()?.at ?? (foundClean ? undefined : now())
+    const held = end === undefined ? {} : { heldMs: Math.max(0, end - begunAt(go)) }
+    channel.emit({ event: 'inject-failed', target, code: 'CHAOS_INJECT_ERROR', reason, ...held })
     return
   }
   const lost = toldOf(journal, 'lost', target)
@@ -113,6 +116,9 @@ async function sweepTarget(
   CRASH: reach('program/sweep-lost')
   channel.emit({ event: 'reverted', target, why: 'guard', heldMs, ...proven })
 }
+
+/** When the targets of a go were about to be hit, unix milliseconds. */
+const begunAt = ({ file }: OpenGo): number => Number(/^go-(\d+)\.sh$/.exec(file)?.[1] ?? 0)
 
 /** What an earlier program said of a target last. */
 function toldOf<Kind extends NodeEvent['event']>(

@@ -29,13 +29,14 @@ const translate: Translate = {
     evidence,
     endsAt,
   }),
-  'inject-failed': ({ target, at, code, reason, gone }, task) => ({
+  'inject-failed': ({ target, at, code, reason, gone, heldMs }, task) => ({
     fact: 'inject-failed',
     task,
     target,
     at,
     trouble: { code: codeOf(code), reason, target },
     ...outcomeOf(gone),
+    ...(heldMs === undefined ? {} : { heldMs }),
   }),
   lost: ({ target, at, heldMs, reason }, task) => ({
     fact: 'lost',

@@ -1,0 +1,58 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { hasNetem } from '../stories/pod-network.ts'
+import { pageOf, rowsOf, tableOf } from './report.ts'
+import { Stage } from './stage.ts'
+import { type Fault, faults, moments, nameOf, turnsOf } from './table.ts'
+import { carryOut, type Result } from './turn.ts'
+
+const known = (Object.keys(faults) as Fault[]).filter(
+  (fault) => fault !== 'pod-network-latency' || hasNetem(),
+)
+const turns = turnsOf(known)
+/** No turn is begun after so many minutes; what was not reached is said. */
+const minutes = Number(process.env['CHAOSPLANE_KILL_MINUTES'] ?? 120)
+const began = performance.now()
+const seconds = () => Math.round((performance.now() - began) / 1000)
+/** of the last try of each turn */
+const results = new Map<string, Result[]>()
+const again = new Set<string>()
+let stage: Stage
+
+beforeAll(async () => {
+  stage = await Stage.begin(moments.length)
+})
+afterAll(async () => {
+  const all = [...results.values()].flat()
+  console.log(`\n${all.length} cases in ${seconds()} s\n${tableOf(rowsOf(all))}\n`)
+  if (process.env['CHAOSPLANE_KILL_PAGE']) {
+    const whole = { seconds: seconds(), all: turns.length * moments.length, again: [...again] }
+    writeFileSync(join(import.meta.dirname, '../../docs/kill-matrix.md'), pageOf(all, whole))
+  }
+  await stage?.end()
+})
+
+describe('nothing is left behind by the death of', () => {
+  it.each(turns.map((turn, i) => [nameOf(turn), turn, i] as const))(
+    '%s',
+    async (name, turn, i) => {
+      if (seconds() > minutes * 60) return console.log(`kill ${seconds()} s  not reached: ${name}`)
+      if (results.has(name)) again.add(name)
+      const from = Date.now()
+      const own = await carryOut(turn, stage, `${i}${again.has(name) ? 'b' : 'a'}`)
+      results.set(name, own)
+      const bad = own.filter(({ judged }) => judged.wrong.length > 0)
+      const worst = Math.max(0, ...own.map(({ judged }) => judged.ms ?? 0))
+      console.log(
+        `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${worst} ms`,
+      )
+      for (const { one, judged, story } of bad)
+        console.log(`  ${one.fault}, ${one.moment}: ${judged.wrong.join('; ')}\n    ${story}`)
+      const upsets = stage.world.clock.since(from)
+      if (bad.length > 0 && upsets.length > 0)
+        console.log(`  the machine stood still or its clock was set: ${JSON.stringify(upsets)}`)
+      expect(bad.map(({ one, judged }) => [one.fault, one.moment, ...judged.wrong])).toEqual([])
+    },
+  )
+})

@@ -1,0 +1,128 @@
+import { type Case, faults } from './table.ts'
+
+/** While node and API are up; and after a controller is back. Milliseconds. */
+export const promptMs = 5000
+/** Past the fault's own deadline, while the API or the node's kubelet or containerd is away. Milliseconds. */
+export const lateMs = 2000
+/** What our own eyes are late by, and what differs between a record and what is seen from outside, milliseconds. */
+const blurMs = 250
+const recordMs = 3000
+
+/** From when to when something was not as before, seen from outside; unix milliseconds. */
+export type Span = { from: number; to: number | undefined }
+/** One target: what was seen of it, and what the record says. */
+export type SeenTarget = {
+  id: string
+  spans: readonly Span[]
+  /** the image at the end is the one from before */
+  asBefore: boolean
+  /** by the record: since when, for how long, and until when at the latest */
+  injectedAt: number | undefined
+  heldMs: number | undefined
+  endsAt: number | undefined
+}
+/** What was seen of one case from outside. */
+export type Seen = {
+  killedAt: number
+  /** how long the program was held up at its moment before that, milliseconds */
+  stoodMs: number
+  /** when API server and runner were back; the kill when they were not away */
+  backAt: number
+  holdMs: number
+  /** objects that were struck, by their uids; only for what is over at once */
+  struck: number
+  targets: readonly SeenTarget[]
+  verdicts: readonly string[]
+  failStep: string
+  injections: number
+  residue: readonly string[]
+}
+/** What is wrong, and how long it took from what starts the clock until all was as before. */
+export type Judged = { wrong: string[]; ms?: number; clock?: 'kill' | 'deadline' | 'controller' }
+
+const away = ['API server', 'kubelet', 'containerd'] as const
+const dies = ({ victims }: Case, ...some: readonly string[]): boolean =>
+  victims.some((victim) => some.includes(victim))
+
+/** The one that holds the fault on the node was killed: what it held ends early. */
+const cutShort = (one: Case): boolean => dies(one, 'program', 'fault pod')
+
+/** A program that the test held up injects late: then its guard may end the hold first, or no effect be seen in time. */
+const patienceMs = 1000
+const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
+  faults[one.fault] === 'node' &&
+  stoodMs > patienceMs &&
+  /CUT_SHORT|EFFECT_NOT_SEEN/.test(failStep)
+
+type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: number }
+
+/** When a target must be as before: what the clock starts at, and how long it may run. */
+export function dueOf(one: Case, span: Span, seen: Seen, endsAt: number | undefined): Due {
+  const deadline = Math.max(endsAt ?? 0, span.from + seen.holdMs)
+  if (faults[one.fault] !== 'node') {
+    if (seen.backAt > deadline)
+      return { clock: 'controller', from: seen.backAt, limit: promptMs }
+    return { clock: 'deadline', from: deadline, limit: promptMs }
+  }
+  const wasHeld = span.from <= seen.killedAt
+  if (wasHeld && cutShort(one) && !dies(one, ...away))
+    return { clock: 'kill', from: seen.killedAt, limit: promptMs }
+  // A program that could not report when it began has another deadline than the record: ours is later.
+  return { clock: 'deadline', from: deadline, limit: lateMs }
+}
+
+function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
+  const wrong: string[] = []
+  const { id, spans, heldMs } = target
+  if (!target.asBefore) wrong.push(`${id} is not as before`)
+  if (spans.length > 1) wrong.push(`${id} was hit ${spans.length} times`)
+  const [span] = spans
+  if (!span) {
+    if ((heldMs ?? 0) > recordMs) wrong.push(`${id} was never hit, the record says ${heldMs} ms`)
+    return { wrong }
+  }
+  if (span.to === undefined) return { wrong: [...wrong, `${id} is still held`] }
+  const { clock, from, limit } = dueOf(one, span, seen, target.endsAt)
+  const ms = span.to - from
+  if (ms > limit + blurMs) wrong.push(`${id} was clean ${ms} ms after the ${clock}, not ${limit}`)
+  const wasMs = span.to - span.from
+  // An effect that takes its time to be complete counts from then on: the record's own beginning is compared.
+  const off = (target.injectedAt ?? span.from) + (heldMs ?? 0) - span.to
+  if (Math.abs(off) > recordMs)
+    wrong.push(`${id} was held ${wasMs} ms, the record says ${heldMs ?? 'nothing'} (off by ${off})`)
+  return { wrong, ms: Math.max(0, ms), clock }
+}
+
+/** Whether what a run says of itself is what happened. */
+function judgeWord(one: Case, seen: Seen): string[] {
+  const { verdicts, failStep, targets, holdMs } = seen
+  const [verdict, ...more] = verdicts
+  if (verdict === undefined) return ['there is no verdict']
+  if (more.length > 0) return [`there are ${verdicts.length} verdicts: ${verdicts.join(', ')}`]
+  const whole = ({ spans: [s] }: SeenTarget) => (s?.to ?? 0) - (s?.from ?? 0) >= holdMs - blurMs
+  if (verdict === 'Pass' && faults[one.fault] !== 'once' && !targets.every(whole))
+    return ['the verdict is Pass, and not every target was held to the end']
+  if (verdict === 'Pass') return []
+  if (failStep === '') return [`the verdict is ${verdict}, and nothing says why`]
+  if (cutShort(one) || wasLate(one, seen, failStep)) return []
+  return [`the run was lost: ${verdict}, ${failStep}`]
+}
+
+/** What the product owes in one case, and does not give. */
+export function judge(one: Case, seen: Seen): Judged {
+  const wrong = judgeWord(one, seen)
+  wrong.push(...seen.residue.map((left) => `left: ${left}`))
+  const count = seen.targets.length
+  if (seen.injections > count) wrong.push(`${seen.injections} injections on ${count} targets`)
+  if (faults[one.fault] === 'once') {
+    if (seen.struck > count) wrong.push(`${seen.struck} objects were struck, not ${count}`)
+    if (seen.struck > seen.injections)
+      wrong.push(`${seen.struck} objects were struck, the record says ${seen.injections}`)
+    wrong.push(...seen.targets.flatMap((t) => (t.asBefore ? [] : [`${t.id} is not as before`])))
+    return { wrong }
+  }
+  const each = seen.targets.map((target) => judgeTarget(one, target, seen))
+  wrong.push(...each.flatMap((judged) => judged.wrong))
+  const worst = each.filter((j) => j.ms !== undefined).sort((a, b) => (b.ms ?? 0) - (a.ms ?? 0))[0]
+  return { ...worst, wrong }
+}

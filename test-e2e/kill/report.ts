@@ -1,0 +1,70 @@
+import { pairs } from './table.ts'
+import type { Result } from './turn.ts'
+
+/** One line of the table. */
+export type Row = {
+  victims: string
+  cases: number
+  survived: number
+  /** the longest from what starts the clock to clean, milliseconds */
+  worst: Partial<Record<'kill' | 'deadline' | 'controller', number>>
+}
+/** What is told of a run beside its table. */
+export type Whole = { seconds: number; all: number; again: readonly string[] }
+
+/** A line for each set of victims, in the order in which they died. */
+export function rowsOf(results: readonly Result[]): Row[] {
+  const groups = Map.groupBy(results, ({ one }) => one.victims.join(' and '))
+  return [...groups].map(([victims, group]) => {
+    const worst: Row['worst'] = {}
+    for (const { judged } of group)
+      if (judged.clock && judged.ms !== undefined)
+        worst[judged.clock] = Math.max(worst[judged.clock] ?? 0, judged.ms)
+    const survived = group.filter(({ judged }) => judged.wrong.length === 0).length
+    return { victims, cases: group.length, survived, worst }
+  })
+}
+
+const ms = (value: number | undefined): string => (value === undefined ? '–' : `${value} ms`)
+const heads = ['Killed', 'Cases', 'Survived', 'Kill → clean', 'Deadline → clean', 'Back → clean']
+
+/** The table as text that is also a page. */
+export function tableOf(rows: readonly Row[]): string {
+  const total = (key: 'cases' | 'survived') => rows.reduce((sum, row) => sum + row[key], 0)
+  const cells = rows.map(({ victims, cases, survived, worst }) => [
+    victims,
+    String(cases),
+    String(survived),
+    ms(worst.kill),
+    ms(worst.deadline),
+    ms(worst.controller),
+  ])
+  const sum = ['all', String(total('cases')), String(total('survived')), '', '', '']
+  return [heads, heads.map(() => '---'), ...cells, sum]
+    .map((line) => `| ${line.join(' | ')} |`)
+    .join('\n')
+}
+
+/** Cases that did not survive, one line each. */
+const failuresOf = (results: readonly Result[]): string[] =>
+  results.flatMap(({ one, judged: { wrong } }) =>
+    wrong.length === 0
+      ? []
+      : [`* ${one.victims.join(' and ')}; ${one.fault}, ${one.moment}: ${wrong.join('; ')}`],
+  )
+
+/** The page of one run. */
+export function pageOf(results: readonly Result[], { seconds, all, again }: Whole): string {
+  const failures = failuresOf(results).map((line) => line.slice(0, 400))
+  const paired = results.filter(({ one }) => one.victims.length === 2).length
+  return [
+    '# The kill matrix',
+    `Every fault is brought to each moment of its life (armed, planned, journalled, half injected over two targets, injected, reverting, reverted), and held there while its victims get a SIGKILL (a fault pod: a force delete): one alone with every fault, and all ${pairs.length} pairs with the faults in turn. Then everything is looked at from outside: processes in the target's cgroup, nftables and qdiscs of its network, taints, replicas, NetworkPolicies. \`npm run test:kill\` does it and writes this page; it fails when a target is not as before in time, was hit twice, when a run has no verdict or two, says what did not happen, or leaves a pod, a journal, a finalizer or a process.`,
+    'The columns are the longest times until all was as before: after the kill, where it ends the hold (5 s are allowed); after the end of the hold, where it goes on or nobody could end it (2 s on the node, 5 s for what is done through the API); after API server and runner are back, where the hold had ended before (5 s).',
+    `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}.` : ''}`,
+    tableOf(rowsOf(results)),
+    ...(failures.length > 0 ? ['Not survived:', failures.join('\n')] : []),
+    '',
+  ].join('\n\n')
+}
+

@@ -1,0 +1,196 @@
+import { join } from 'node:path'
+import { dirname } from 'node:path'
+import { pauseImage } from '../cluster/basic-images.ts'
+import { experiment } from '../stories/documents.ts'
+import { taintsOf } from '../stories/nodes.ts'
+import { World } from '../stories/world.ts'
+import type { Follower, Json } from '../watchers/api.ts'
+import { type Fault, faults } from './table.ts'
+import { type Watch, watchNetwork, watchObjects, watchProcesses } from './watches.ts'
+
+const account = 'kill-keeper'
+const toleration = { key: 'kill', operator: 'Exists' }
+const sides = ['a', 'b'] as const
+
+/** Targets for cases that run side by side, two for each, and what is needed to act on them. */
+export class Stage {
+  readonly world: World
+  readonly nodes: Follower
+  readonly deployments: Follower
+  readonly policies: Follower
+  #slots = 0
+
+  private constructor(world: World) {
+    this.world = world
+    this.nodes = world.api.follow('/api/v1/nodes')
+    this.deployments = world.api.follow('/apis/apps/v1/namespaces/demo/deployments')
+    this.policies = world.api.follow('/apis/networking.k8s.io/v1/namespaces/demo/networkpolicies')
+  }
+
+  static async begin(slots: number): Promise<Stage> {
+    const stage = new Stage(await World.begin())
+    stage.#slots = slots
+    const metadata = { name: account, namespace: 'v2' }
+    const rbac = 'rbac.authorization.k8s.io'
+    const items = [
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+      {
+        apiVersion: `${rbac}/v1`,
+        kind: 'ClusterRoleBinding',
+        metadata: { name: account },
+        roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: 'chaosplane-experiment' },
+        subjects: [{ kind: 'ServiceAccount', ...metadata }],
+      },
+      ...stage.#apps().map((name) => stage.#deployment(name)),
+    ]
+    await stage.world.apply({ apiVersion: 'v1', kind: 'List', items })
+    await Promise.all(stage.#apps().map((name) => stage.world.ready(name, 1, 120_000)))
+    await stage.nodes.until('two nodes', 10_000, () => stage.nodes.objects.size === 2)
+    return stage
+  }
+
+  async end(): Promise<void> {
+    for (const name of this.#apps())
+      await this.world.api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
+    for (const follower of [this.nodes, this.deployments, this.policies]) follower.close()
+    await this.world.end()
+  }
+
+  #apps(): string[] {
+    return Array.from({ length: this.#slots }, (_none, slot) => this.appsOf(slot)).flat()
+  }
+  appsOf(slot: number): string[] {
+    return sides.map((side) => `kill-${slot}${side}`)
+  }
+  get nodeNames(): string[] {
+    return this.world.installed.nodes
+  }
+  #runFolder(): string {
+    return dirname(this.world.installed.kubeconfig)
+  }
+  /** Where the runner looks for orders to end: in its own volume, which lies on this machine. */
+  crashFolders(): string[] {
+    const volume = 'volumes/kubernetes.io~empty-dir/spill'
+    return this.world
+      .program('runner')
+      .map(({ metadata, spec }) =>
+        join(this.#runFolder(), spec.nodeName, 'kubelet/pods', metadata.uid, volume, 'crash'),
+      )
+  }
+
+  /** A program that does nothing, on the second node, where all of its kind are. */
+  #deployment(name: string): Json {
+    const labels = { app: name }
+    return {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name, namespace: 'demo', labels },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: labels },
+        template: {
+          metadata: { labels },
+          spec: {
+            nodeSelector: { 'kubernetes.io/hostname': this.nodeNames[1] },
+            tolerations: [toleration],
+            automountServiceAccountToken: false,
+            terminationGracePeriodSeconds: 1,
+            containers: [{ name: 'app', image: pauseImage, imagePullPolicy: 'Never' }],
+          },
+        },
+      },
+    }
+  }
+
+  /** The experiment of one case. */
+  document(name: string, { fault, slot, holdMs }: { fault: Fault; slot: number; holdMs: number }) {
+    const seconds = holdMs / 1000
+    const own: Record<Fault, Json> = {
+      'pod-cpu-hog': { CPU_CORES: 1, CPU_LOAD: 10 },
+      'pod-network-loss': {},
+      'pod-network-partition': {},
+      'pod-network-latency': {},
+      'node-taint': {
+        TAINTS: `kill=slot-${slot}:${['NoSchedule', 'PreferNoSchedule'][slot % 2]}`,
+        TARGET_NODES: this.nodeNames.join(','),
+      },
+      'pod-autoscaler': { REPLICA_COUNT: 2, STATUS_CHECK_TIMEOUT: 60 },
+      'pod-network-policy': {},
+      'pod-delete': { CHAOS_INTERVAL: seconds },
+    }
+    if (fault === 'node-taint') own[fault].TAINTS = `kill-${slot}=on:PreferNoSchedule`
+    const share = fault === 'pod-autoscaler' || fault === 'node-taint' ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
+    const env = { TOTAL_CHAOS_DURATION: seconds, ...share, ...own[fault] }
+    const aim = fault === 'node-taint' ? {} : { target: this.appsOf(slot).join(',') }
+    return experiment(name, [{ name: 'kill', fault, ...aim, env }], { serviceAccountName: account })
+  }
+
+  /** Begins to watch the targets of a case; the key is the name by which the record knows a target. */
+  async watch(fault: Fault, slot: number): Promise<Map<string, Watch>> {
+    const apps = this.appsOf(slot)
+    if (fault === 'node-taint')
+      return new Map(this.nodeNames.map((name) => [name, this.#watchNode(name, slot)]))
+    const podOf = (app: string) => this.#podOf(app)
+    const list = await Promise.all(
+      apps.map(async (app): Promise<[string, Watch]> => {
+        if (fault === 'pod-autoscaler') return [app, this.#watchReplicas(app)]
+        if (fault === 'pod-delete') return [podOf(app).metadata.name, this.#watchPods(app)]
+        if (fault === 'pod-network-policy')
+          return [podOf(app).metadata.name, this.#watchPolicies(app)]
+        const pod = podOf(app)
+        const watch = fault === 'pod-cpu-hog' ? watchProcesses : watchNetwork
+        return [pod.metadata.name, await watch(this.nodeNames, pod)]
+      }),
+    )
+    return new Map(list)
+  }
+
+  #podOf(app: string): Json {
+    const [pod, ...more] = this.world.podsOf(app).filter((p) => !p.metadata.deletionTimestamp)
+    if (!pod || more.length > 0) throw new Error(`${app} has ${more.length + (pod ? 1 : 0)} pods`)
+    return pod
+  }
+
+  #watchNode(name: string, slot: number): Watch {
+    const image = ([node]: Json[]) =>
+      JSON.stringify([node.spec.unschedulable, taintsOf(node).filter((t) => t.startsWith(`kill-${slot}=`))])
+    return watchObjects(this.nodes, ({ metadata }) => metadata.name === name, image)
+  }
+  #watchReplicas(app: string): Watch {
+    const image = ([deployment]: Json[]) => String(deployment?.spec.replicas)
+    return watchObjects(this.deployments, ({ metadata }) => metadata.name === app, image)
+  }
+  #watchPolicies(app: string): Watch {
+    const isOurs = ({ spec }: Json) => spec.podSelector.matchLabels?.app === app
+    return watchObjects(this.policies, isOurs, (all) => JSON.stringify(all.map(({ spec }) => spec)))
+  }
+  #watchPods(app: string): Watch {
+    const isOurs = ({ metadata }: Json) => metadata.labels?.app === app
+    const ready = ({ status }: Json) =>
+      status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True')
+    const image = (all: Json[]) =>
+      String(all.filter((p) => ready(p) && !p.metadata.deletionTimestamp).length)
+    return watchObjects(this.world.pods, isOurs, image)
+  }
+
+  /** Pods of a case that were taken away since then. */
+  struck(slot: number, since: number): number {
+    const apps = this.appsOf(slot)
+    const gone = this.world.pods.history.filter(
+      ({ at, type, object }) =>
+        at >= since && type === 'DELETED' && apps.includes(object.metadata.labels?.app),
+    )
+    return new Set(gone.map(({ object }) => object.metadata.uid)).size
+  }
+
+  /** As many ready pods as there must be, and no others on their way out. */
+  async settled(slots: number[]): Promise<void> {
+    const apps = slots.flatMap((slot) => this.appsOf(slot))
+    await this.world.pods.until('one ready pod of each target', 60_000, () =>
+      apps.every((app) => this.world.podsOf(app).length === 1),
+    )
+    await Promise.all(apps.map((app) => this.world.ready(app, 1)))
+  }
+}
+
+export const isOnNode = (fault: Fault): boolean => faults[fault] === 'node'

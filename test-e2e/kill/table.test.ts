@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import { crashPoints } from '../../runner/fault-pod/crash.ts'
+import { type Fault, faults, moments, pairs, placeOf, turnsOf, victims } from './table.ts'
+
+const all = Object.keys(faults) as Fault[]
+const ofLevel = (...levels: string[]) => all.filter((fault) => levels.includes(faults[fault]))
+const cases = turnsOf(all).flatMap((turn) => turn.cases)
+const keys = new Set(cases.map((c) => [c.fault, c.moment, c.victims.join('+')].join(' ')))
+const shared = victims.slice(3)
+
+describe('the kill matrix', () => {
+  it('has every fault at every moment with every victim that it has', () => {
+    const wanted = all.flatMap((fault) =>
+      moments.flatMap((moment) =>
+        (faults[fault] === 'node' ? victims : shared).map((v) => `${fault} ${moment} ${v}`),
+      ),
+    )
+    expect(wanted.filter((key) => !keys.has(key))).toEqual([])
+  })
+
+  it('has every pair of victims at every moment, on the node and in the API', () => {
+    const wanted = pairs.flatMap(([one, other]) => {
+      const inApi = shared.includes(one as never) && shared.includes(other as never)
+      return (inApi ? ['node', 'api'] : ['node']).flatMap((level) =>
+        moments.map((moment) => ({ level, moment, pair: `${one}+${other}` })),
+      )
+    })
+    const isThere = ({ level, moment, pair }: (typeof wanted)[number]) =>
+      ofLevel(...(level === 'node' ? ['node'] : ['api', 'once'])).some((fault) =>
+        keys.has(`${fault} ${moment} ${pair}`),
+      )
+    expect(pairs.length).toBe(36)
+    expect(wanted.filter((one) => !isThere(one))).toEqual([])
+  })
+
+  it('lets every fault meet every pair that it can lose, and over the pairs every moment', () => {
+    const doubles = cases.filter((c) => c.victims.length === 2)
+    for (const fault of all) {
+      const own = doubles.filter((c) => c.fault === fault)
+      const met = new Set(own.map((c) => c.victims.join('+')))
+      expect(met.size, fault).toBe(faults[fault] === 'node' ? 36 : 15)
+      expect(new Set(own.map((c) => c.moment)).size, fault).toBe(moments.length)
+    }
+  })
+
+  it('has no case twice', () => expect(keys.size).toBe(cases.length))
+
+  it('gives a turn one set of victims and as many cases as there are moments', () => {
+    for (const { victims: dying, cases: own } of turnsOf(all)) {
+      expect(own.map(({ moment }) => moment)).toEqual(moments)
+      expect(own.every((c) => c.victims === dying)).toBe(true)
+    }
+  })
+
+  it('leaves out a fault that the machine cannot do', () => {
+    const known = all.filter((fault) => fault !== 'pod-network-latency')
+    const left = turnsOf(known).flatMap((turn) => turn.cases)
+    expect(left.some(({ fault }) => fault === 'pod-network-latency')).toBe(false)
+    expect(left.length).toBe(cases.length - 9 * moments.length)
+  })
+
+  it('names a place in the source for every moment', () => {
+    for (const fault of all)
+      for (const moment of moments) {
+        const { point } = placeOf({ fault, moment })
+        expect(crashPoints[point]).toBeTruthy()
+        expect(point.startsWith(faults[fault] === 'node' ? 'program/' : 'runner/')).toBe(true)
+      }
+  })
+})

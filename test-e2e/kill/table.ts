@@ -1,0 +1,122 @@
+import type { CrashPoint } from '../../runner/fault-pod/crash.ts'
+
+/**
+ * Where a fault is carried out: by a program on the node, by the runner and held, or by the runner and over at once.
+ */
+export type Level = 'node' | 'api' | 'once'
+export const faults = {
+  'pod-cpu-hog': 'node',
+  'pod-network-loss': 'node',
+  'pod-network-partition': 'node',
+  'pod-network-latency': 'node',
+  'node-taint': 'api',
+  'pod-autoscaler': 'api',
+  'pod-network-policy': 'api',
+  'pod-delete': 'once',
+} as const satisfies Record<string, Level>
+export type Fault = keyof typeof faults
+
+/** The moments of a fault's life, in their order. */
+export const moments = [
+  'armed',
+  'planned',
+  'journalled',
+  'half-injected',
+  'injected',
+  'reverting',
+  'reverted',
+] as const
+export type Moment = (typeof moments)[number]
+
+/** Who dies. The first three belong to one run alone; the others are shared by all. */
+export const privateVictims = ['program', 'guard', 'fault pod'] as const
+export const sharedVictims = [
+  'runner',
+  'operator',
+  'control plane',
+  'API server',
+  'kubelet',
+  'containerd',
+] as const
+export const victims = [...privateVictims, ...sharedVictims] as const
+export type Victim = (typeof victims)[number]
+
+export type Case = { fault: Fault; moment: Moment; victims: readonly Victim[] }
+/** Cases with the same victims, which die once for all of them. */
+export type Turn = { victims: readonly Victim[]; cases: readonly Case[] }
+
+type Place = { point: CrashPoint; time: number }
+const at = (point: CrashPoint, time = 1): Place => ({ point, time })
+
+/** Where a run stands at a moment; with two targets, the second time is half way. */
+const places: Record<Level, Record<Moment, Place>> = {
+  node: {
+    armed: at('program/armed', 2),
+    planned: at('program/planned'),
+    journalled: at('program/journalled'),
+    'half-injected': at('program/injecting', 2),
+    injected: at('program/holding', 2),
+    reverting: at('program/reverting', 2),
+    reverted: at('program/reported'),
+  },
+  api: {
+    armed: at('runner/chosen'),
+    planned: at('runner/planned'),
+    journalled: at('runner/plan-recorded'),
+    'half-injected': at('runner/injecting', 2),
+    injected: at('runner/effect-seen', 2),
+    reverting: at('runner/reverting', 2),
+    reverted: at('runner/proven'),
+  },
+  once: {
+    armed: at('runner/chosen'),
+    planned: at('runner/strike-chosen'),
+    journalled: at('runner/strike-recorded'),
+    'half-injected': at('runner/striking', 2),
+    injected: at('runner/struck', 2),
+    reverting: at('runner/settling', 2),
+    reverted: at('runner/settled'),
+  },
+}
+export const placeOf = ({ fault, moment }: Pick<Case, 'fault' | 'moment'>): Place =>
+  places[faults[fault]][moment]
+
+const isPrivate = (victim: Victim): boolean => (privateVictims as readonly string[]).includes(victim)
+/** A fault without a fault pod has no program, guard or pod to lose. */
+const has = (fault: Fault, all: readonly Victim[]): boolean =>
+  faults[fault] === 'node' || !all.some(isPrivate)
+
+export const pairs: readonly (readonly [Victim, Victim])[] = victims.flatMap((one, i) =>
+  victims.slice(i + 1).map((other) => [one, other] as const),
+)
+
+/** How many faults of each level; a pair meets all faults of a level in turn, one at each moment. */
+const byLevel = (known: readonly Fault[]): Fault[][] =>
+  [['node'], ['api', 'once']].map((levels) => known.filter((f) => levels.includes(faults[f])))
+
+/**
+ * Every fault at every moment with every victim that it has. Every pair of victims at every moment; the faults take
+ * turns there, so that each meets every pair and, over the pairs, every moment.
+ */
+export function turnsOf(known: readonly Fault[]): Turn[] {
+  const single = victims.flatMap((victim) =>
+    known
+      .filter((fault) => has(fault, [victim]))
+      .map((fault) => turn([victim], () => fault)),
+  )
+  const double = pairs.flatMap((pair, p) =>
+    byLevel(known)
+      .map((group) => group.filter((fault) => has(fault, pair)))
+      .filter((group) => group.length > 0)
+      .map((group) => turn(pair, (m) => group[(p + m) % group.length] as Fault)),
+  )
+  return [...single, ...double]
+}
+
+const turn = (all: readonly Victim[], faultAt: (m: number) => Fault): Turn => ({
+  victims: all,
+  cases: moments.map((moment, m) => ({ fault: faultAt(m), moment, victims: all })),
+})
+
+export const nameOf = ({ victims: all, cases }: Turn): string =>
+  `${all.join(' and ')}: ${[...new Set(cases.map(({ fault }) => fault))].join(', ')}`

@@ -1,0 +1,196 @@
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { crashFile, crashText } from '../../runner/fault-pod/crash.ts'
+import type { Story } from '../stories/world.ts'
+import type { Json } from '../watchers/api.ts'
+import { Death, pidOf } from './death.ts'
+import { type Judged, judge, type Seen, type SeenTarget } from './judge.ts'
+import { isOnNode, type Stage } from './stage.ts'
+import { type Case, faults, placeOf, type Turn } from './table.ts'
+import type { Watch } from './watches.ts'
+
+/** Where programs in fault pods look for orders. */
+const nodeFolder = '/var/lib/chaosplane-crash'
+/** All cases of a turn come to their moments within this, milliseconds. */
+const standMs = 45_000
+const finishMs = 120_000
+const residueMs = 30_000
+
+export type Result = { one: Case; judged: Judged; story: string }
+
+/** One case on its way. */
+type Act = {
+  one: Case
+  slot: number
+  holdMs: number
+  name: string
+  watches: Map<string, Watch>
+  story: Story
+  from: number
+  /** when it came to its moment */
+  stoodAt: number
+  /** why it is no case: it never came to its moment */
+  astray: string
+}
+
+/** What ends a hold early is told from its end only if that is far away. */
+function holdOf({ moment, victims, fault }: Case): number {
+  if (moment === 'reverting' || moment === 'reverted') return 4000
+  if (faults[fault] === 'once') return 4000
+  return victims.some((v) => v === 'program' || v === 'fault pod') ? 20_000 : 9000
+}
+
+function order({ one, name }: Act, stage: Stage): void {
+  const { point, time } = placeOf(one)
+  const folders = isOnNode(one.fault) ? [nodeFolder] : stage.crashFolders()
+  for (const folder of folders) {
+    mkdirSync(folder, { recursive: true })
+    chmodSync(folder, 0o777)
+    const file = crashFile(folder, name, point)
+    writeFileSync(file, crashText({ how: 'stop', time }))
+    chmodSync(file, 0o666)
+  }
+}
+
+const reachedFiles = ({ one, name }: Act, folders: string[]): string[] =>
+  (isOnNode(one.fault) ? [nodeFolder] : folders).map(
+    (folder) => `${crashFile(folder, name, placeOf(one).point)}.reached`,
+  )
+
+async function stand(act: Act, folders: string[]): Promise<void> {
+  const end = Date.now() + standMs
+  while (!reachedFiles(act, folders).some(existsSync)) {
+    if (act.story.run?.finishedAt || Date.now() > end) {
+      act.astray = `it never came to ${placeOf(act.one).point}: ${JSON.stringify(act.story.run?.tasks[0]?.trouble ?? act.story.run?.tasks[0] ?? act.story.status)}`
+      return
+    }
+    await delay(10)
+  }
+  act.stoodAt = Date.now()
+}
+
+const programOf = (act: Act, stage: Stage): Json =>
+  act.story.run && stage.world.faultPods(act.story.run.runId)[0]
+
+async function begin(one: Case, slot: number, { stage, turn }: { stage: Stage; turn: string }) {
+  const name = `kill-${turn}-${slot}`
+  const holdMs = holdOf(one)
+  const watches = await stage.watch(one.fault, slot)
+  const document = stage.document(name, { fault: one.fault, slot, holdMs })
+  const story = stage.world.follow(document)
+  const act: Act = { one, slot, holdMs, name, watches, story, from: Date.now(), stoodAt: 0, astray: '' }
+  order(act, stage)
+  return { act, document }
+}
+
+/** Kills who belongs to this case alone. */
+async function killOwn({ one, story }: Act, stage: Stage): Promise<void> {
+  const { world } = stage
+  const pod = story.run && world.faultPods(story.run.runId)[0]
+  if (one.victims.includes('guard')) world.kill(pod, 'guard.sh')
+  if (one.victims.includes('program')) world.kill(pod, 'fault-pod.cjs')
+  if (one.victims.includes('fault pod')) await world.forceDelete(pod)
+}
+
+/** Who was only held up goes on. */
+function goOn(act: Act, stage: Stage, folders: string[]): void {
+  const files = reachedFiles(act, folders)
+  if (isOnNode(act.one.fault)) {
+    const pod = programOf(act, stage)
+    const pid = pod && pidOf(stage.world, pod, 'fault-pod.cjs')
+    if (pid !== undefined) process.kill(pid, 'SIGCONT')
+  }
+  for (const file of files) rmSync(file, { force: true })
+}
+
+async function residueOf({ story }: Act): Promise<string[]> {
+  const end = Date.now() + residueMs
+  for (;;) {
+    const left = story.run ? await story.residue() : []
+    if (left.length === 0 || Date.now() > end) return left
+    await delay(200)
+  }
+}
+
+const verdictsOf = (story: Story): string[] => [
+  ...new Set(
+    story.history
+      .map(({ object }) => object.status?.verdict)
+      .filter((v) => v !== undefined && v !== '' && v !== 'Awaited'),
+  ),
+]
+
+function seenOf(act: Act, name: string, watch: Watch): SeenTarget {
+  const record = act.story.targets.find((target) => target.name === name)
+  return {
+    id: name,
+    spans: watch.spans(),
+    asBefore: watch.asBefore(),
+    injectedAt: record?.injectedAt,
+    heldMs: record?.heldMs,
+    endsAt: record?.endsAt,
+  }
+}
+
+type Times = { killedAt: number; backAt: number }
+
+async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Promise<Result> {
+  const { one, story, watches, holdMs, slot } = act
+  const told = act.astray
+    ? [act.astray]
+    : await story.finished(finishMs).then(
+        () => [],
+        (e: Error) => [`it does not end: ${e.message.slice(0, 1500)}`],
+      )
+  const residue = await residueOf(act)
+  await stage.settled([slot]).catch((e: Error) => told.push(e.message))
+  const task = story.status.tasks?.[0] ?? {}
+  const seen: Seen = {
+    killedAt,
+    stoodMs: killedAt - act.stoodAt,
+    backAt,
+    holdMs,
+    struck: stage.struck(slot, act.from),
+    targets: [...watches].map(([name, watch]) => seenOf(act, name, watch)),
+    verdicts: verdictsOf(story),
+    failStep: task.failStep ?? '',
+    injections: story.run?.tasks[0]?.injections ?? 0,
+    residue,
+  }
+  const judged = told.length > 0 ? { wrong: told } : judge(one, seen)
+  return { one, judged, story: JSON.stringify({ seen, run: story.run, status: task }) }
+}
+
+/** Lets all cases of a turn come to their moments, kills, and says what became of each. */
+export async function carryOut(turn: Turn, stage: Stage, name: string): Promise<Result[]> {
+  const { world } = stage
+  const slots = turn.cases.map((_one, slot) => slot)
+  await stage.settled(slots)
+  const death = await Death.of(world, turn.victims)
+  const folders = stage.crashFolders()
+  const all = await Promise.all(
+    turn.cases.map((one, slot) => begin(one, slot, { stage, turn: name })),
+  )
+  const acts = all.map(({ act }) => act)
+  try {
+    await Promise.all(
+      all.map(({ act, document }) =>
+        world.api.create(act.story.path.slice(0, act.story.path.lastIndexOf('/')), document),
+      ),
+    )
+    await Promise.all(acts.map((act) => stand(act, folders)))
+    const there = acts.filter(({ astray }) => astray === '')
+    const killedAt = Date.now()
+    await Promise.all(there.map((act) => killOwn(act, stage)))
+    await death.strike()
+    for (const act of acts) goOn(act, stage, folders)
+    const backAt = await death.back()
+    return await Promise.all(acts.map((act) => ending(act, stage, { killedAt, backAt })))
+  } finally {
+    for (const act of acts) {
+      for (const watch of act.watches.values()) watch.close()
+      await world.api.remove(act.story.path)
+    }
+    await death.refresh()
+  }
+}

@@ -1,0 +1,115 @@
+import { execFile, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { networkImage } from '../stories/pod-network.ts'
+import type { Follower, Json } from '../watchers/api.ts'
+import { podGroup, processesIn } from '../watchers/cgroups.ts'
+import type { Span } from './judge.ts'
+
+/** Sees from outside when one target was not as before, and whether it is in the end. */
+export type Watch = {
+  spans(): Span[]
+  asBefore(): boolean
+  close(): void
+}
+
+/** Notes when something begins and ceases to differ. */
+class Spans {
+  readonly list: Span[] = []
+  note(differs: boolean, at = Date.now()): void {
+    const last = this.list.at(-1)
+    if (differs && (!last || last.to !== undefined)) this.list.push({ from: at, to: undefined })
+    else if (!differs && last && last.to === undefined) last.to = at
+  }
+}
+
+const everyMs = 40
+
+function groupOf(nodes: string[], pod: Json): string {
+  const group = podGroup(nodes, pod.metadata.uid)
+  if (!group) throw new Error(`no cgroup of pod ${pod.metadata.name}`)
+  return group
+}
+
+/** What runs in the pod's cgroup beside its own processes. */
+export function watchProcesses(nodes: string[], pod: Json): Watch {
+  const group = groupOf(nodes, pod)
+  const own = new Set(processesIn(group).map(({ pid }) => pid))
+  const strangers = () => processesIn(group).filter(({ pid }) => !own.has(pid))
+  const spans = new Spans()
+  // A process that executes another program has no command line for a moment: twice not there is gone.
+  let gone: number | undefined
+  const timer = setInterval(() => {
+    const there = strangers().length > 0
+    if (there) spans.note(true)
+    else if (gone !== undefined) spans.note(false, gone)
+    gone = there ? undefined : (gone ?? Date.now())
+  }, everyMs)
+  return {
+    spans: () => structuredClone(spans.list),
+    asBefore: () => strangers().length === 0,
+    close: () => clearInterval(timer),
+  }
+}
+
+const inside = (pid: number, ...command: string[]): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const args = [`--net=/proc/${pid}/ns/net`, '--', ...command]
+    execFile('nsenter', args, (error, said) => (error ? reject(error) : resolve(said)))
+  })
+const rulesOf = (pid: number): Promise<string> => inside(pid, 'nft', 'list', 'ruleset')
+
+/** What is in the way of the pod's packets: the kernel tells of every change of its rules. */
+export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
+  const pid = Math.min(...processesIn(groupOf(nodes, pod)).map((process) => process.pid))
+  const before = networkImage({ pid })
+  const spans = new Spans()
+  const monitor = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, '--', 'nft', 'monitor'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const rules = await rulesOf(pid)
+  let look = Promise.resolve()
+  let heard = 0
+  createInterface({ input: monitor.stdout }).on('line', (line) => {
+    const at = Date.now()
+    if (!line.includes('new generation')) return
+    heard++
+    look = look.then(async () => spans.note((await rulesOf(pid)) !== rules, at))
+  })
+  // It does not say that it listens: it is spoken to until it answers.
+  for (const end = Date.now() + 20_000; heard === 0; await delay(50)) {
+    if (Date.now() > end) throw new Error(`nft monitor in the network of ${pid} hears nothing`)
+    await inside(pid, 'sh', '-c', 'nft add table inet eye && nft delete table inet eye')
+  }
+  await look
+  return {
+    spans: () => structuredClone(spans.list),
+    asBefore: () => networkImage({ pid }) === before,
+    close: () => void monitor.kill('SIGKILL'),
+  }
+}
+
+/** What the API says of something: `image` picks it out of an object, of which there may be none. */
+export function watchObjects(
+  follower: Follower,
+  isOurs: (object: Json) => boolean,
+  image: (objects: Json[]) => string,
+): Watch {
+  const from = follower.history.length
+  const there = new Map<string, Json>()
+  for (const object of follower.objects.values())
+    if (isOurs(object)) there.set(object.metadata.uid, object)
+  const before = image([...there.values()])
+  const look = () => {
+    const now = new Map(there)
+    const spans = new Spans()
+    for (const { at, type, object } of follower.history.slice(from)) {
+      if (!isOurs(object)) continue
+      if (type === 'DELETED') now.delete(object.metadata.uid)
+      else now.set(object.metadata.uid, object)
+      spans.note(image([...now.values()]) !== before, at)
+    }
+    return { spans: spans.list, asBefore: image([...now.values()]) === before }
+  }
+  return { spans: () => look().spans, asBefore: () => look().asBefore, close: () => {} }
+}
