@@ -40,7 +40,10 @@ describe('nothing is left behind by the death of', () => {
       if (seconds() > minutes * 60) return console.log(`kill ${seconds()} s  not reached: ${name}`)
       if (results.has(name)) again.add(name)
       const from = Date.now()
-      const own = await carryOut(turn, stage, `${i}${again.has(name) ? 'b' : 'a'}`)
+      const own = await carryOut(turn, stage, {
+        name: `${i}${again.has(name) ? 'b' : 'a'}`,
+        by: 'order',
+      })
       results.set(name, own)
       const bad = own.filter(({ judged }) => judged.wrong.length > 0)
       const worst = Math.max(0, ...own.map(({ judged }) => judged.ms ?? 0))

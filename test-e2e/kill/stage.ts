@@ -1,5 +1,4 @@
-import { join } from 'node:path'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pauseImage } from '../cluster/basic-images.ts'
 import { experiment } from '../stories/documents.ts'
 import { taintsOf } from '../stories/nodes.ts'
@@ -9,7 +8,6 @@ import { type Fault, faults } from './table.ts'
 import { type Watch, watchNetwork, watchObjects, watchProcesses } from './watches.ts'
 
 const account = 'kill-keeper'
-const toleration = { key: 'kill', operator: 'Exists' }
 const sides = ['a', 'b'] as const
 
 /** Targets for cases that run side by side, two for each, and what is needed to act on them. */
@@ -92,7 +90,6 @@ export class Stage {
           metadata: { labels },
           spec: {
             nodeSelector: { 'kubernetes.io/hostname': this.nodeNames[1] },
-            tolerations: [toleration],
             automountServiceAccountToken: false,
             terminationGracePeriodSeconds: 1,
             containers: [{ name: 'app', image: pauseImage, imagePullPolicy: 'Never' }],
@@ -103,7 +100,10 @@ export class Stage {
   }
 
   /** The experiment of one case. */
-  document(name: string, { fault, slot, holdMs }: { fault: Fault; slot: number; holdMs: number }) {
+  document(
+    name: string,
+    { fault, slot, holdMs, env: more }: { fault: Fault; slot: number; holdMs: number; env: Json },
+  ) {
     const seconds = holdMs / 1000
     const own: Record<Fault, Json> = {
       'pod-cpu-hog': { CPU_CORES: 1, CPU_LOAD: 10 },
@@ -111,16 +111,15 @@ export class Stage {
       'pod-network-partition': {},
       'pod-network-latency': {},
       'node-taint': {
-        TAINTS: `kill=slot-${slot}:${['NoSchedule', 'PreferNoSchedule'][slot % 2]}`,
+        TAINTS: `kill-${slot}=on:PreferNoSchedule`,
         TARGET_NODES: this.nodeNames.join(','),
       },
       'pod-autoscaler': { REPLICA_COUNT: 2, STATUS_CHECK_TIMEOUT: 60 },
       'pod-network-policy': {},
       'pod-delete': { CHAOS_INTERVAL: seconds },
     }
-    if (fault === 'node-taint') own[fault].TAINTS = `kill-${slot}=on:PreferNoSchedule`
     const share = fault === 'pod-autoscaler' || fault === 'node-taint' ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
-    const env = { TOTAL_CHAOS_DURATION: seconds, ...share, ...own[fault] }
+    const env = { TOTAL_CHAOS_DURATION: seconds, ...share, ...own[fault], ...more }
     const aim = fault === 'node-taint' ? {} : { target: this.appsOf(slot).join(',') }
     return experiment(name, [{ name: 'kill', fault, ...aim, env }], { serviceAccountName: account })
   }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { crashPoints } from '../../runner/fault-pod/crash.ts'
-import { type Fault, faults, moments, pairs, placeOf, turnsOf, victims } from './table.ts'
+import { type Fault, faults, moments, pairs, placeOf, privateVictims, quickTurns, turnsOf, victims } from './table.ts'
 
 const all = Object.keys(faults) as Fault[]
 const ofLevel = (...levels: string[]) => all.filter((fault) => levels.includes(faults[fault]))
 const cases = turnsOf(all).flatMap((turn) => turn.cases)
 const keys = new Set(cases.map((c) => [c.fault, c.moment, c.victims.join('+')].join(' ')))
 const shared = victims.slice(3)
+const isPrivate = (victim: string) => (privateVictims as readonly string[]).includes(victim)
 
 describe('the kill matrix', () => {
   it('has every fault at every moment with every victim that it has', () => {
@@ -57,6 +58,15 @@ describe('the kill matrix', () => {
     const left = turnsOf(known).flatMap((turn) => turn.cases)
     expect(left.some(({ fault }) => fault === 'pod-network-latency')).toBe(false)
     expect(left.length).toBe(cases.length - 9 * moments.length)
+  })
+
+  it('has a quick part in which every victim dies, with every fault', () => {
+    const part = quickTurns().flatMap((turn) => turn.cases)
+    expect(new Set(part.flatMap((c) => c.victims))).toEqual(new Set(victims))
+    const left = all.filter((fault) => !part.some((c) => c.fault === fault))
+    // not every kernel has what it needs
+    expect(left).toEqual(['pod-network-latency'])
+    expect(part.every((c) => faults[c.fault] === 'node' || !c.victims.some(isPrivate))).toBe(true)
   })
 
   it('names a place in the source for every moment', () => {

@@ -118,5 +118,57 @@ const turn = (all: readonly Victim[], faultAt: (m: number) => Fault): Turn => ({
   cases: moments.map((moment, m) => ({ fault: faultAt(m), moment, victims: all })),
 })
 
+/** What can be seen without being told to stand there, and deaths that between them take everybody once. */
+const quick: readonly { victims: readonly Victim[]; cases: readonly (readonly [Fault, Moment])[] }[] = [
+  {
+    victims: ['program'],
+    cases: [
+      ['pod-cpu-hog', 'armed'],
+      ['pod-cpu-hog', 'injected'],
+      ['pod-network-loss', 'injected'],
+    ],
+  },
+  {
+    victims: ['guard', 'fault pod'],
+    cases: [
+      ['pod-network-partition', 'armed'],
+      ['pod-cpu-hog', 'injected'],
+      ['pod-network-partition', 'injected'],
+    ],
+  },
+  {
+    victims: ['runner', 'operator'],
+    cases: [
+      ['node-taint', 'armed'],
+      ['pod-network-loss', 'injected'],
+      ['node-taint', 'injected'],
+      ['pod-autoscaler', 'injected'],
+    ],
+  },
+  {
+    victims: ['API server', 'control plane'],
+    cases: [
+      ['pod-network-partition', 'injected'],
+      ['pod-network-policy', 'injected'],
+      ['pod-delete', 'injected'],
+    ],
+  },
+  {
+    victims: ['kubelet', 'containerd'],
+    cases: [
+      ['pod-cpu-hog', 'injected'],
+      ['pod-network-loss', 'injected'],
+      ['node-taint', 'injected'],
+    ],
+  },
+]
+
+/** A few cases that need no crash points: every victim dies, and every fault is held by something that dies. */
+export const quickTurns = (): Turn[] =>
+  quick.map(({ victims: all, cases }) => ({
+    victims: all,
+    cases: cases.map(([fault, moment]) => ({ fault, moment, victims: all })),
+  }))
+
 export const nameOf = ({ victims: all, cases }: Turn): string =>
   `${all.join(' and ')}: ${[...new Set(cases.map(({ fault }) => fault))].join(', ')}`

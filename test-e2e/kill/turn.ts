@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { crashFile, crashText } from '../../runner/fault-pod/crash.ts'
-import type { Story } from '../stories/world.ts'
+import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'
 import { type Judged, judge, type Seen, type SeenTarget } from './judge.ts'
@@ -15,6 +15,8 @@ const nodeFolder = '/var/lib/chaosplane-crash'
 const standMs = 45_000
 const finishMs = 120_000
 const residueMs = 30_000
+/** How long a run is armed that is not told to stand, seconds. */
+const rampSeconds = 6
 
 export type Result = { one: Case; judged: Judged; story: string }
 
@@ -37,7 +39,8 @@ type Act = {
 function holdOf({ moment, victims, fault }: Case): number {
   if (moment === 'reverting' || moment === 'reverted') return 4000
   if (faults[fault] === 'once') return 4000
-  return victims.some((v) => v === 'program' || v === 'fault pod') ? 20_000 : 9000
+  const isCut = victims.some((v) => v === 'program' || v === 'fault pod')
+  return isCut && moment !== 'armed' && moment !== 'planned' ? 13_000 : 9000
 }
 
 function order({ one, name }: Act, stage: Stage): void {
@@ -57,9 +60,19 @@ const reachedFiles = ({ one, name }: Act, folders: string[]): string[] =>
     (folder) => `${crashFile(folder, name, placeOf(one).point)}.reached`,
   )
 
-async function stand(act: Act, folders: string[]): Promise<void> {
+/** What is seen of a run that has come to a moment, where no program can be told to stand still there. */
+function isSeenAt({ one, story }: Act, world: World): boolean {
+  if (!story.run) return false
+  if (one.moment === 'armed')
+    return isOnNode(one.fault)
+      ? world.armed(story.run.runId) >= 2
+      : story.run.tasks[0].stage === 'ramp-up'
+  return story.targets.length > 0 && story.targets.every(({ injectedAt }) => injectedAt)
+}
+
+async function stand(act: Act, is: () => boolean): Promise<void> {
   const end = Date.now() + standMs
-  while (!reachedFiles(act, folders).some(existsSync)) {
+  while (!is()) {
     if (act.story.run?.finishedAt || Date.now() > end) {
       act.astray = `it never came to ${placeOf(act.one).point}: ${JSON.stringify(act.story.run?.tasks[0]?.trouble ?? act.story.run?.tasks[0] ?? act.story.status)}`
       return
@@ -72,14 +85,15 @@ async function stand(act: Act, folders: string[]): Promise<void> {
 const programOf = (act: Act, stage: Stage): Json =>
   act.story.run && stage.world.faultPods(act.story.run.runId)[0]
 
-async function begin(one: Case, slot: number, { stage, turn }: { stage: Stage; turn: string }) {
-  const name = `kill-${turn}-${slot}`
+async function begin(one: Case, slot: number, { stage, how }: { stage: Stage; how: How }) {
+  const name = `kill-${how.name}-${slot}`
   const holdMs = holdOf(one)
   const watches = await stage.watch(one.fault, slot)
-  const document = stage.document(name, { fault: one.fault, slot, holdMs })
+  const ramp = how.by === 'sight' && one.moment === 'armed' ? { RAMP_TIME: rampSeconds } : {}
+  const document = stage.document(name, { fault: one.fault, slot, holdMs, env: ramp })
   const story = stage.world.follow(document)
   const act: Act = { one, slot, holdMs, name, watches, story, from: Date.now(), stoodAt: 0, astray: '' }
-  order(act, stage)
+  if (how.by === 'order') order(act, stage)
   return { act, document }
 }
 
@@ -132,6 +146,9 @@ function seenOf(act: Act, name: string, watch: Watch): SeenTarget {
   }
 }
 
+/** `order`: programs stand still where they are told to; `sight`: they are not, and the moment is that in which they die. */
+export type How = { name: string; by: 'order' | 'sight' }
+
 type Times = { killedAt: number; backAt: number }
 
 async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Promise<Result> {
@@ -162,14 +179,14 @@ async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Prom
 }
 
 /** Lets all cases of a turn come to their moments, kills, and says what became of each. */
-export async function carryOut(turn: Turn, stage: Stage, name: string): Promise<Result[]> {
+export async function carryOut(turn: Turn, stage: Stage, how: How): Promise<Result[]> {
   const { world } = stage
   const slots = turn.cases.map((_one, slot) => slot)
   await stage.settled(slots)
   const death = await Death.of(world, turn.victims)
   const folders = stage.crashFolders()
   const all = await Promise.all(
-    turn.cases.map((one, slot) => begin(one, slot, { stage, turn: name })),
+    turn.cases.map((one, slot) => begin(one, slot, { stage, how })),
   )
   const acts = all.map(({ act }) => act)
   try {
@@ -178,7 +195,9 @@ export async function carryOut(turn: Turn, stage: Stage, name: string): Promise<
         world.api.create(act.story.path.slice(0, act.story.path.lastIndexOf('/')), document),
       ),
     )
-    await Promise.all(acts.map((act) => stand(act, folders)))
+    const isThere = (act: Act) =>
+      how.by === 'order' ? reachedFiles(act, folders).some(existsSync) : isSeenAt(act, world)
+    await Promise.all(acts.map((act) => stand(act, () => isThere(act))))
     const there = acts.filter(({ astray }) => astray === '')
     const killedAt = Date.now()
     await Promise.all(there.map((act) => killOwn(act, stage)))
