@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Stage } from '../kill/stage.ts'
-import { nameOf, quickTurns } from '../kill/table.ts'
-import { carryOut } from '../kill/turn.ts'
+import { Stage } from '../../kill/stage.ts'
+import { nameOf, quickTurns } from '../../kill/table.ts'
+import { carryOut } from '../../kill/turn.ts'
 
 const turns = quickTurns()
 let stage: Stage
