@@ -81,7 +81,14 @@ export type NodeEvent = Stamp &
     /** the effect was measured on the target; `evidence` says how. `endsAt` is the program's own deadline, unix milliseconds */
     | { event: 'injected'; target: string; evidence: string; endsAt: number }
     /** `heldMs`: it may have been hit before it failed, and for no longer than this */
-    | { event: 'inject-failed'; target: string; code: string; reason: string; heldMs?: number; gone?: true }
+    | {
+        event: 'inject-failed'
+        target: string
+        code: string
+        reason: string
+        heldMs?: number
+        gone?: true
+      }
     /** the effect ended before its time: the target restarted or the injected process died */
     | { event: 'lost'; target: string; heldMs: number; reason: string }
     /** the facility was read again and is as it was (`proof` says how), or the target no longer exists */

@@ -27,7 +27,11 @@ async function serve(...plays: Play[]): Promise<void> {
   await new Promise<void>((listens) => server.listen(0, '127.0.0.1', listens))
   const config = new KubeConfig()
   config.loadFromClusterAndUser(
-    { name: 'c', server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, skipTLSVerify: true },
+    {
+      name: 'c',
+      server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      skipTLSVerify: true,
+    },
     { name: 'u' },
   )
   kube = createKubeClient({ config, userAgent: 'test', random: () => 0, monotonic: () => now })

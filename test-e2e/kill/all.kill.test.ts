@@ -34,28 +34,25 @@ afterAll(async () => {
 })
 
 describe('nothing is left behind by the death of', () => {
-  it.each(turns.map((turn, i) => [nameOf(turn), turn, i] as const))(
-    '%s',
-    async (name, turn, i) => {
-      if (seconds() > minutes * 60) return console.log(`kill ${seconds()} s  not reached: ${name}`)
-      if (results.has(name)) again.add(name)
-      const from = Date.now()
-      const own = await carryOut(turn, stage, {
-        name: `${i}${again.has(name) ? 'b' : 'a'}`,
-        by: 'order',
-      })
-      results.set(name, own)
-      const bad = own.filter(({ judged }) => judged.wrong.length > 0)
-      const worst = Math.max(0, ...own.map(({ judged }) => judged.ms ?? 0))
-      console.log(
-        `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${worst} ms`,
-      )
-      for (const { one, judged, story } of bad)
-        console.log(`  ${one.fault}, ${one.moment}: ${judged.wrong.join('; ')}\n    ${story}`)
-      const upsets = stage.world.clock.since(from)
-      if (bad.length > 0 && upsets.length > 0)
-        console.log(`  the machine stood still or its clock was set: ${JSON.stringify(upsets)}`)
-      expect(bad.map(({ one, judged }) => [one.fault, one.moment, ...judged.wrong])).toEqual([])
-    },
-  )
+  it.each(turns.map((turn, i) => [nameOf(turn), turn, i] as const))('%s', async (name, turn, i) => {
+    if (seconds() > minutes * 60) return console.log(`kill ${seconds()} s  not reached: ${name}`)
+    if (results.has(name)) again.add(name)
+    const from = Date.now()
+    const own = await carryOut(turn, stage, {
+      name: `${i}${again.has(name) ? 'b' : 'a'}`,
+      by: 'order',
+    })
+    results.set(name, own)
+    const bad = own.filter(({ judged }) => judged.wrong.length > 0)
+    const worst = Math.max(0, ...own.map(({ judged }) => judged.ms ?? 0))
+    console.log(
+      `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${worst} ms`,
+    )
+    for (const { one, judged, story } of bad)
+      console.log(`  ${one.fault}, ${one.moment}: ${judged.wrong.join('; ')}\n    ${story}`)
+    const upsets = stage.world.clock.since(from)
+    if (bad.length > 0 && upsets.length > 0)
+      console.log(`  the machine stood still or its clock was set: ${JSON.stringify(upsets)}`)
+    expect(bad.map(({ one, judged }) => [one.fault, one.moment, ...judged.wrong])).toEqual([])
+  })
 })

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Component } from '../cluster/cluster.ts'
+import type { World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { podGroup, processesIn } from '../watchers/cgroups.ts'
-import type { World } from '../stories/world.ts'
 import type { Victim } from './table.ts'
 
 /** How long what can be away is away, milliseconds: longer than a hold that is under way has left. */
@@ -42,7 +42,7 @@ export class Death {
     if (this.#victims.includes('control plane'))
       this.#world.recorder.control({ mode: 'closed', forMs: awayMs })
     for (const pod of this.#worn)
-      this.#world.kill(pod, pod.metadata.labels['app.kubernetes.io/component'] + '.cjs')
+      this.#world.kill(pod, `${pod.metadata.labels['app.kubernetes.io/component']}.cjs`)
     await Promise.all(this.components.map((component) => this.#world.cluster.kill(component)))
   }
 
@@ -96,11 +96,13 @@ async function freshOperator(world: World, worn: readonly Json[]): Promise<void>
     await world.api.remove(`/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`)
   const gone = old.map(({ metadata }) => metadata.uid)
   await world.pods.until('two operators', 60_000, () => {
-    const there = world.program('operator').filter(
-      ({ metadata, status }) =>
-        !gone.includes(metadata.uid) &&
-        status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
-    )
+    const there = world
+      .program('operator')
+      .filter(
+        ({ metadata, status }) =>
+          !gone.includes(metadata.uid) &&
+          status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
+      )
     return there.length === 2
   })
 }

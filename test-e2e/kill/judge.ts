@@ -50,9 +50,7 @@ const cutShort = (one: Case): boolean => dies(one, 'program', 'fault pod')
 /** A program that the test held up injects late: then its guard may end the hold first, or no effect be seen in time. */
 const patienceMs = 1000
 const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
-  faults[one.fault] === 'node' &&
-  stoodMs > patienceMs &&
-  /CUT_SHORT|EFFECT_NOT_SEEN/.test(failStep)
+  faults[one.fault] === 'node' && stoodMs > patienceMs && /CUT_SHORT|EFFECT_NOT_SEEN/.test(failStep)
 
 type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: number }
 
@@ -60,8 +58,7 @@ type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: num
 export function dueOf(one: Case, span: Span, seen: Seen, endsAt: number | undefined): Due {
   const deadline = Math.max(endsAt ?? 0, span.from + seen.holdMs)
   if (faults[one.fault] !== 'node') {
-    if (seen.backAt > deadline)
-      return { clock: 'controller', from: seen.backAt, limit: promptMs }
+    if (seen.backAt > deadline) return { clock: 'controller', from: seen.backAt, limit: promptMs }
     return { clock: 'deadline', from: deadline, limit: promptMs }
   }
   const wasHeld = span.from <= seen.killedAt

@@ -67,4 +67,3 @@ export function pageOf(results: readonly Result[], { seconds, all, again }: Whol
     '',
   ].join('\n\n')
 }
-

@@ -118,7 +118,8 @@ export class Stage {
       'pod-network-policy': {},
       'pod-delete': { CHAOS_INTERVAL: seconds },
     }
-    const share = fault === 'pod-autoscaler' || fault === 'node-taint' ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
+    const share =
+      fault === 'pod-autoscaler' || fault === 'node-taint' ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
     const env = { TOTAL_CHAOS_DURATION: seconds, ...share, ...own[fault], ...more }
     const aim = fault === 'node-taint' ? {} : { target: this.appsOf(slot).join(',') }
     return experiment(name, [{ name: 'kill', fault, ...aim, env }], { serviceAccountName: account })
@@ -152,7 +153,10 @@ export class Stage {
 
   #watchNode(name: string, slot: number): Watch {
     const image = ([node]: Json[]) =>
-      JSON.stringify([node.spec.unschedulable, taintsOf(node).filter((t) => t.startsWith(`kill-${slot}=`))])
+      JSON.stringify([
+        node.spec.unschedulable,
+        taintsOf(node).filter((t) => t.startsWith(`kill-${slot}=`)),
+      ])
     return watchObjects(this.nodes, ({ metadata }) => metadata.name === name, image)
   }
   #watchReplicas(app: string): Watch {

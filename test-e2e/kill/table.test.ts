@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { crashPoints } from '../../runner/fault-pod/crash.ts'
-import { type Fault, faults, moments, pairs, placeOf, privateVictims, quickTurns, turnsOf, victims } from './table.ts'
+import {
+  type Fault,
+  faults,
+  moments,
+  pairs,
+  placeOf,
+  privateVictims,
+  quickTurns,
+  turnsOf,
+  victims,
+} from './table.ts'
 
 const all = Object.keys(faults) as Fault[]
 const ofLevel = (...levels: string[]) => all.filter((fault) => levels.includes(faults[fault]))

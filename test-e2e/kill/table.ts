@@ -81,7 +81,8 @@ const places: Record<Level, Record<Moment, Place>> = {
 export const placeOf = ({ fault, moment }: Pick<Case, 'fault' | 'moment'>): Place =>
   places[faults[fault]][moment]
 
-const isPrivate = (victim: Victim): boolean => (privateVictims as readonly string[]).includes(victim)
+const isPrivate = (victim: Victim): boolean =>
+  (privateVictims as readonly string[]).includes(victim)
 /** A fault without a fault pod has no program, guard or pod to lose. */
 const has = (fault: Fault, all: readonly Victim[]): boolean =>
   faults[fault] === 'node' || !all.some(isPrivate)
@@ -100,9 +101,7 @@ const byLevel = (known: readonly Fault[]): Fault[][] =>
  */
 export function turnsOf(known: readonly Fault[]): Turn[] {
   const single = victims.flatMap((victim) =>
-    known
-      .filter((fault) => has(fault, [victim]))
-      .map((fault) => turn([victim], () => fault)),
+    known.filter((fault) => has(fault, [victim])).map((fault) => turn([victim], () => fault)),
   )
   const double = pairs.flatMap((pair, p) =>
     byLevel(known)
@@ -119,7 +118,10 @@ const turn = (all: readonly Victim[], faultAt: (m: number) => Fault): Turn => ({
 })
 
 /** What can be seen without being told to stand there, and deaths that between them take everybody once. */
-const quick: readonly { victims: readonly Victim[]; cases: readonly (readonly [Fault, Moment])[] }[] = [
+const quick: readonly {
+  victims: readonly Victim[]
+  cases: readonly (readonly [Fault, Moment])[]
+}[] = [
   {
     victims: ['program'],
     cases: [

@@ -92,7 +92,17 @@ async function begin(one: Case, slot: number, { stage, how }: { stage: Stage; ho
   const ramp = how.by === 'sight' && one.moment === 'armed' ? { RAMP_TIME: rampSeconds } : {}
   const document = stage.document(name, { fault: one.fault, slot, holdMs, env: ramp })
   const story = stage.world.follow(document)
-  const act: Act = { one, slot, holdMs, name, watches, story, from: Date.now(), stoodAt: 0, astray: '' }
+  const act: Act = {
+    one,
+    slot,
+    holdMs,
+    name,
+    watches,
+    story,
+    from: Date.now(),
+    stoodAt: 0,
+    astray: '',
+  }
   if (how.by === 'order') order(act, stage)
   return { act, document }
 }
@@ -185,9 +195,7 @@ export async function carryOut(turn: Turn, stage: Stage, how: How): Promise<Resu
   await stage.settled(slots)
   const death = await Death.of(world, turn.victims)
   const folders = stage.crashFolders()
-  const all = await Promise.all(
-    turn.cases.map((one, slot) => begin(one, slot, { stage, how })),
-  )
+  const all = await Promise.all(turn.cases.map((one, slot) => begin(one, slot, { stage, how })))
   const acts = all.map(({ act }) => act)
   try {
     await Promise.all(
