@@ -10,7 +10,8 @@ const total = (count: Map<string, number>): number => [...count.values()].reduce
 const said = (count: Map<string, number>): string =>
   [...count].map(([who, n]) => `${who} ${n}`).join(', ')
 
-function acceptedAt(events: AuditEvent[]): number {
+/** When the API server had stored the experiment. */
+export function acceptedAt(events: AuditEvent[]): number {
   const created = events.find(
     ({ verb, objectRef }) =>
       verb === 'create' && objectRef?.resource === 'kuberneteschaosexperiments',

@@ -130,10 +130,22 @@ export class Place {
   /** Removes a run and waits until it and its pods are gone. */
   async clear(name: string): Promise<void> {
     await this.api.remove(`${experiments}/${name}`)
-    const fault = () => this.podsOf('chaos.chaosplane.io/part', 'fault-pod')
+    const fault = () =>
+      this.podsOf('chaos.chaosplane.io/part', 'fault-pod').filter(
+        ({ metadata }) => metadata.labels['chaos.chaosplane.io/warm'] !== 'free',
+      )
     await this.runs.until(`${name} is gone`, 30_000, () => !this.runs.get('v2', name))
     await this.pods.until('fault pods are gone', 30_000, () => fault().length === 0)
     await delay(300)
+  }
+
+  /** Changes one value of the release. */
+  async upgrade(value: string): Promise<void> {
+    const where = [`--kubeconfig=${this.cluster.kubeconfig}`, '-n', 'chaosplane', '--reuse-values']
+    const how = ['--set', value, '--wait', '--timeout', '100s']
+    await run(await clientTool('helm'), ['upgrade', 'chaosplane', chart, ...where, ...how], {
+      timeoutMs: 120_000,
+    })
   }
 
   async #install(image: string, say: Say): Promise<void> {

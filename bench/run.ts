@@ -8,6 +8,7 @@ import { finished } from './finished.ts'
 import { behindProbe, cold, deletion } from './injections.ts'
 import { Place } from './place.ts'
 import { Sheet } from './sheet.ts'
+import { warm } from './warm.ts'
 
 const started = performance.now()
 const limitMs = 11 * 60_000
@@ -46,6 +47,7 @@ const families: { name: string; family: Family; once?: boolean; asked?: boolean 
   { name: 'idle', family: (place, sheet) => idle(place, sheet, 10), once: true },
   { name: 'pod-delete', family: deletion },
   { name: 'cold', family: cold },
+  { name: 'warm', family: (place, sheet) => warm(place, sheet, 5), once: true },
   { name: 'probe', family: behindProbe },
   { name: 'abort', family: abort },
   { name: 'leader', family: leaderKilled },

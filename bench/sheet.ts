@@ -2,6 +2,7 @@
 const rows = {
   delete: { what: 'pod-delete: accepted → first deletion', unit: 'ms', most: 50 },
   cold: { what: 'pod-cpu-hog, cold: accepted → CPU rises', unit: 'ms', factor: 1.15 },
+  warm: { what: 'pod-cpu-hog, warm: accepted → CPU rises (floor: cold)', unit: 'ms', factor: 0.5 },
   probe: { what: 'behind an SOT probe: its answer → CPU rises', unit: 'ms', most: 80 },
   'probe-go': { what: '  of which until the runner says go', unit: 'ms' },
   second: { what: 'second step: CPU of first back → CPU of second rises', unit: 'ms', most: 80 },

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { faultCapabilities } from '../model/fault-capabilities.generated.ts'
+import { capabilityLabel, warmLabels, warmPod } from '../model/fault-pod-spec.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { chartFolder, helm, kubectl, type Rendered, renderChart } from './testing/chart.ts'
 
@@ -53,6 +55,7 @@ describe('the chart', () => {
         'imagePullSecrets[0].name=pull',
       ],
     ],
+    ['with a warm fault pod on every node', ['runner.warm=daemonset']],
     [
       'without server, drain and priority class',
       ['server.enabled=false', 'uninstall.drain=false', 'faultPods.priorityClass.create=false'],
@@ -91,6 +94,41 @@ describe('the chart', () => {
         expect(resources.requests?.['cpu']).toBeDefined()
       }
     }
+  })
+
+  test('keeps warm fault pods that may do what those of a run may, and nothing else', async () => {
+    const items = await renderChart(namespace, ['runner.warm=daemonset', 'image=i:1'])
+    const sets = items.filter(({ kind }) => kind === 'DaemonSet')
+    const needed = new Set(Object.values(faultCapabilities).map(capabilityLabel))
+    const made = new Map(
+      sets.map((set) => {
+        const { template } = set['spec'] as { template: Rendered }
+        return [template.metadata.labels?.[warmLabels.capabilities] ?? '', template] as const
+      }),
+    )
+    expect([...made.keys()].sort()).toEqual([...needed].sort())
+    for (const [label, template] of made) {
+      const pod = warmPod({
+        name: '',
+        namespace,
+        node: 'n',
+        image: 'i:1',
+        imagePullPolicy: 'IfNotPresent',
+        capabilities: label.split('.'),
+        owner: null,
+        priorityClassName: 'chaosplane-fault-pods',
+        idleMs: 0,
+      }) as Rendered
+      // a DaemonSet chooses the node, and starts again whatever ends
+      const { nodeName, restartPolicy, ...spec } = pod['spec'] as Record<string, unknown>
+      expect({ nodeName, restartPolicy }).toEqual({ nodeName: 'n', restartPolicy: 'OnFailure' })
+      expect(template['spec']).toEqual(spec)
+      expect(template.metadata.labels).toEqual(pod.metadata.labels)
+      expect(template.metadata.annotations).toEqual(pod.metadata.annotations)
+    }
+    const others = [[], ['runner.warm=idle']]
+    for (const set of others)
+      expect((await renderChart(namespace, set)).map(({ kind }) => kind)).not.toContain('DaemonSet')
   })
 
   test('gives the runner its keys, and the same image to all', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { NodeOrder } from './fault-pod.ts'
-import { faultContainer } from './fault-pod-spec.ts'
+import { faultContainer, faultPodLabels } from './fault-pod-spec.ts'
 import { type RunState, recordKey, type TargetState, type TaskState } from './state.ts'
 
 /**
@@ -23,7 +23,7 @@ export type ContainerStatus = {
 
 /** What is read of a fault pod. */
 export type FaultPodFacts = {
-  metadata: { name: string; deletionTimestamp?: string }
+  metadata: { name: string; deletionTimestamp?: string; labels?: Record<string, string> }
   status?: {
     phase?: string
     reason?: string
@@ -58,6 +58,10 @@ export function attemptReader(owner: PodOwner): (name: string) => number {
     return /^[1-9]\d*$/.test(digits) ? Number(digits) : 0
   }
 }
+
+/** The name under which a pod is on record: a pod that was warm says for which one it stands. */
+export const servedName = ({ metadata }: Pick<FaultPodFacts, 'metadata'>): string =>
+  metadata.labels?.[faultPodLabels.serves] ?? metadata.name
 
 /** What can be expected of a pod. */
 export type Work =
@@ -175,7 +179,7 @@ export function newestOf<P extends FaultPodFacts>(
 ): { pod: P; attempt: number } | null {
   const attemptOf = attemptReader(owner)
   const own = pods
-    .map((pod) => ({ pod, attempt: attemptOf(pod.metadata.name) }))
+    .map((pod) => ({ pod, attempt: attemptOf(servedName(pod)) }))
     .filter(({ attempt }) => attempt > 0)
   return own.reduce<(typeof own)[number] | null>(
     (best, one) => (best && best.attempt > one.attempt ? best : one),

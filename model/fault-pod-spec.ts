@@ -12,6 +12,8 @@ export const faultPodLabels = {
   attempt: 'chaos.chaosplane.io/attempt',
   kind: 'chaos.chaosplane.io/kind',
   namespace: 'chaos.chaosplane.io/namespace',
+  /** on a pod that was warm: the name that a pod made for the run would have */
+  serves: 'chaos.chaosplane.io/serves',
 } as const
 
 /** The container of the fault program: orders are attached here, its output is the task's log. */
@@ -32,24 +34,30 @@ export const journalFolder = (
 
 export type OwnerReference = { apiVersion: string; kind: string; name: string; uid: string }
 
-/** What a fault pod is made from. */
-export type FaultPodParts = {
+/** What every fault pod is made from, with an order or without. */
+type PodParts = {
   name: string
   /** the product's own namespace */
   namespace: string
-  order: NodeOrder
   image: string
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
   /** of the fault, from its definition */
   capabilities: readonly string[]
-  /** what the experiment may say about the pod */
-  settings: PodSettings
-  /** whether it asks the node for CPU and memory; a node that has none to give refuses such a pod */
-  reserve: boolean
   /** the runner's Deployment: an owner in another namespace would get the pod deleted */
   owner: OwnerReference | null
   priorityClassName: string | null
+  /** whether it asks the node for CPU and memory; a node that has none to give refuses such a pod */
+  reserve: boolean
 }
+
+export type FaultPodParts = PodParts & {
+  order: NodeOrder
+  /** what the experiment may say about the pod */
+  settings: PodSettings
+}
+
+/** `idleMs`: it ends by itself when nobody claims it for so long. */
+export type WarmPodParts = Omit<PodParts, 'reserve'> & { node: string; idleMs: number }
 
 /** A label's value, as the API server accepts it. */
 export const labelValue = (text: string): string =>
@@ -85,16 +93,21 @@ const reserved = {
   [guardContainer]: { requests: { cpu: '50m', memory: '16Mi' } },
 }
 
-function containers(parts: FaultPodParts): object[] {
-  const { order, image, imagePullPolicy, capabilities, settings } = parts
+type Variable = { name: string; value: string }
+type Body = PodParts & {
+  node: string
+  settings: PodSettings
+  labels: Record<string, string>
+  /** of the program alone, and of program and guard */
+  env: { program: Variable[]; both: Variable[] }
+}
+
+function containers(body: Body): object[] {
+  const { image, imagePullPolicy, capabilities, settings, env } = body
   const resources = (name: keyof typeof reserved) => {
-    const chosen = settings.resources ?? (parts.reserve ? reserved[name] : undefined)
+    const chosen = settings.resources ?? (body.reserve ? reserved[name] : undefined)
     return chosen ? { resources: chosen } : {}
   }
-  const journal = [
-    { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) },
-    { name: 'CHAOSPLANE_ATTEMPT', value: String(order.attempt) },
-  ]
   const common = {
     image,
     imagePullPolicy,
@@ -107,7 +120,7 @@ function containers(parts: FaultPodParts): object[] {
       ...resources(faultContainer),
       name: faultContainer,
       command: ['node', '/app/fault-pod.cjs'],
-      env: [...orderVariables(order), ...journal],
+      env: [...env.program, ...env.both],
       stdin: true,
       stdinOnce: false,
     },
@@ -116,30 +129,67 @@ function containers(parts: FaultPodParts): object[] {
       ...resources(guardContainer),
       name: guardContainer,
       command: ['sh', '/app/guard.sh'],
-      env: journal,
+      env: env.both,
     },
   ]
 }
 
+/** The labels by which the fault pods of an order are found. */
+export const orderLabels = (order: NodeOrder): Record<string, string> => ({
+  [faultPodLabels.part]: 'fault-pod',
+  [faultPodLabels.run]: labelValue(order.run),
+  [faultPodLabels.task]: labelValue(order.task),
+  [faultPodLabels.uid]: labelValue(order.resource.uid),
+  [faultPodLabels.fault]: labelValue(order.fault),
+  [faultPodLabels.attempt]: String(order.attempt),
+  [faultPodLabels.kind]: labelValue(order.resource.kind),
+  [faultPodLabels.namespace]: labelValue(order.resource.namespace),
+})
+
+/** The pod that carries out one order on one node. */
+export function faultPod(parts: FaultPodParts): object {
+  const { order } = parts
+  const both = [
+    { name: 'CHAOSPLANE_JOURNAL', value: journalFolder(order) },
+    { name: 'CHAOSPLANE_ATTEMPT', value: String(order.attempt) },
+  ]
+  const env = { program: orderVariables(order), both }
+  return podOf({ ...parts, node: order.node, labels: orderLabels(order), env })
+}
+
+/** The labels of a pod that waits for a run. */
+export const warmLabels = {
+  /** `free`: nobody's; `claimed`: a run's */
+  warm: 'chaos.chaosplane.io/warm',
+  /** what the pod may do, so that a run gets no more than its fault needs */
+  capabilities: 'chaos.chaosplane.io/capabilities',
+} as const
+
+/** Capabilities as the value of a label. */
+export const capabilityLabel = (capabilities: readonly string[]): string =>
+  capabilities.toSorted().join('.')
+
+/** The same pod without an order: it gets one over the attached stream, from the run that claims it. */
+export function warmPod(parts: WarmPodParts): object {
+  const { node, capabilities } = parts
+  const both = [{ name: 'CHAOSPLANE_WARM_MS', value: String(parts.idleMs) }]
+  const labels = {
+    [faultPodLabels.part]: 'fault-pod',
+    [warmLabels.warm]: 'free',
+    [warmLabels.capabilities]: capabilityLabel(capabilities),
+  }
+  const env = { program: [], both }
+  return podOf({ ...parts, node, settings: {}, reserve: true, labels, env })
+}
+
 /**
- * The pod that carries out one order on one node.
  * No volume: each costs a quarter of a second, and the host is reached through /proc.
  * No activeDeadlineSeconds: kubelet would end the pod while something is still to be reverted; the program,
  * the guard and what is started in the target all hold the deadline themselves.
  * The node's name is set, so no scheduler is asked: a cordoned or full node is no obstacle.
  */
-export function faultPod(parts: FaultPodParts): object {
-  const { order, settings } = parts
-  const own = {
-    [faultPodLabels.part]: 'fault-pod',
-    [faultPodLabels.run]: labelValue(order.run),
-    [faultPodLabels.task]: labelValue(order.task),
-    [faultPodLabels.uid]: labelValue(order.resource.uid),
-    [faultPodLabels.fault]: labelValue(order.fault),
-    [faultPodLabels.attempt]: String(order.attempt),
-    [faultPodLabels.kind]: labelValue(order.resource.kind),
-    [faultPodLabels.namespace]: labelValue(order.resource.namespace),
-  }
+function podOf(parts: Body): object {
+  const { settings } = parts
   const pullSecrets = settings.imagePullSecrets ?? []
   return {
     apiVersion: 'v1',
@@ -147,12 +197,12 @@ export function faultPod(parts: FaultPodParts): object {
     metadata: {
       name: parts.name,
       namespace: parts.namespace,
-      labels: { ...settings.labels, ...meshOptOut.labels, ...own },
+      labels: { ...settings.labels, ...meshOptOut.labels, ...parts.labels },
       annotations: { ...settings.annotations, ...meshOptOut.annotations },
       ...(parts.owner ? { ownerReferences: [parts.owner] } : {}),
     },
     spec: {
-      nodeName: order.node,
+      nodeName: parts.node,
       hostPID: true,
       restartPolicy: 'OnFailure',
       terminationGracePeriodSeconds: 5,

@@ -17,7 +17,7 @@ export type NodeTarget = {
   touched?: true
 }
 
-/** Travels in the pod's environment (`order-env.ts`). */
+/** Travels in the pod's environment (`order-env.ts`); a pod that was warm gets it as its first command. */
 export type NodeOrder = {
   protocol: 1
   /** uid of the namespace kube-system: journals of two clusters never meet */
@@ -49,6 +49,8 @@ export type NodeOrder = {
 
 /** Runner to program. */
 export type NodeCommand =
+  /** to a warm pod, before anything else: from now on it works for this run. One that has an order does not hear it */
+  | { do: 'order'; order: NodeOrder; journal: string }
   /** first line after every attach: the last seq that the runner has stored (0: none). Answered by `hello`, then by every event after `acknowledged` */
   | { do: 'hello'; acknowledged: number }
   /** inject on these targets (all, when absent) at once, hold for holdMs, revert */

@@ -109,7 +109,8 @@ const isCandidate = ({ metadata, status }: SeenPod): boolean =>
   metadata.deletionTimestamp === undefined &&
   status?.phase !== 'Succeeded' &&
   status?.phase !== 'Failed' &&
-  metadata.labels?.[faultPodLabels.run] === undefined
+  metadata.labels?.[faultPodLabels.run] === undefined &&
+  metadata.labels?.[faultPodLabels.part] === undefined
 
 /** A pod and the workload that it was found through. */
 type Found = { pod: SeenPod; owner?: OwnerReference }

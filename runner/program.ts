@@ -17,11 +17,14 @@ import type { KubeObject } from '../lib/kube/types.ts'
 import type { Log } from '../lib/log.ts'
 import { faultPod, type OwnerReference } from '../model/fault-pod-spec.ts'
 import { haltConfigMap } from '../model/halt.ts'
+import type { TaskPlan } from '../model/plan.ts'
 import { protectedLabel } from '../model/protection.ts'
 import { programPodSelector, runnerLeaseLabel } from '../model/runner-life.ts'
+import { asksForItsOwn } from '../model/warm-pod.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'
 import type { Attach } from './hands/node-parts.ts'
 import type { Pod } from './hands/pod-cache.ts'
+import { WarmPods } from './hands/warm-pods.ts'
 import { createReporting } from './peers.ts'
 import { execAs } from './probes/command/exec.ts'
 import { createCommandPods } from './probes/command/pods.ts'
@@ -83,8 +86,20 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     programs.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])
+  const warm = new WarmPods({
+    ...podsFrom(settings, owner),
+    kube,
+    clock,
+    log,
+    cache: podCache,
+    namespace: settings.namespace,
+    mode: settings.warm,
+    newSuffix: () => parts.newId().slice(0, 8),
+  })
   const world: World = {
     parts,
+    warm,
+    watching,
     kube,
     clock,
     podCache,
@@ -95,6 +110,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     me,
     pulse,
   }
+  const tending = warm.tend(watching).catch(() => {})
   const context = contextOf(world, reporting)
   const census = new Census({ leases: leaseCache, pods: programs, me, clock })
   const supervisor = new Supervisor(context, census, followed)
@@ -104,7 +120,7 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     await supervisor.run(signal)
   } finally {
     stopWatching.abort(new Error('the runner ends'))
-    await Promise.all([beating, running])
+    await Promise.all([beating, running, tending])
     await reporting.stop(AbortSignal.timeout(farewellMs))
     await http.close()
     await kube.close()
@@ -222,6 +238,9 @@ async function ownerOf(
 
 type World = {
   parts: ProgramParts
+  warm: WarmPods
+  /** ends with the runner */
+  watching: AbortSignal
   kube: KubeClient
   clock: Clock
   podCache: Cache<Pod>
@@ -260,6 +279,7 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
     faults: faultCatalogue,
     sessions: { kube, cache: podCache, attach: attachWith(parts.config), clock, log, namespace },
     pods: podMaker(world),
+    warm: warmDoor(world),
     probeIo: (place) => probeIoOf(world, place),
     peers: {
       reporter: reporting.reporter,
@@ -288,22 +308,40 @@ const attachWith =
 const pullPolicyOf = (policy: string): 'Always' | 'IfNotPresent' | 'Never' =>
   policy === 'Always' || policy === 'Never' ? policy : 'IfNotPresent'
 
+/** What all our pods on nodes have in common. */
+const podsFrom = (settings: RunnerSettings, owner: OwnerReference | null) => ({
+  image: settings.image,
+  imagePullPolicy: pullPolicyOf(settings.imagePullPolicy),
+  owner,
+  priorityClassName: settings.priorityClass || null,
+})
+
+const capabilitiesOf = ({ fault }: TaskPlan): readonly string[] =>
+  faultCatalogue[fault]?.capabilities ?? []
+
 const podMaker =
   ({ parts: { settings }, owner }: World): RunnerContext['pods'] =>
   (task) =>
   (order, name, { reserve }) =>
     faultPod({
+      ...podsFrom(settings, owner),
       name,
       namespace: settings.namespace,
       order,
-      image: settings.image,
-      imagePullPolicy: pullPolicyOf(settings.imagePullPolicy),
-      capabilities: faultCatalogue[task.fault]?.capabilities ?? [],
+      capabilities: capabilitiesOf(task),
       settings: task.pods,
       reserve,
-      owner,
-      priorityClassName: settings.priorityClass || null,
     })
+
+const warmDoor =
+  ({ warm, watching, parts: { settings } }: World): RunnerContext['warm'] =>
+  (task) =>
+    settings.warm === 'none' || asksForItsOwn(task.pods)
+      ? null
+      : {
+          claim: (order, signal) => warm.claim(order, capabilitiesOf(task), signal),
+          replace: (node) => warm.leave(node, capabilitiesOf(task), watching),
+        }
 
 /** Probe pods end by themselves after this, whatever became of the runner. */
 const probePodLifeSeconds = 24 * 3600

@@ -10,6 +10,7 @@ it.each([
     { ...pod, KUBERNETES_INFRA_SERVICE_ENDPOINT: 'kserver' },
     /must be an http or https URL, got "kserver"$/,
   ],
+  ['the mode of warm pods', { ...pod, WARM: 'hot' }, /^WARM must be one of none, idle, daemonset/],
   ['the level', { ...pod, LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of/],
 ])('refuses %s by name', (_what, env, message) => expect(() => settingsFrom(env)).toThrow(message))
 

@@ -1,5 +1,6 @@
 import type { ConnectionSettings } from '../lib/http.ts'
 import { type LogLevel, logLevel } from '../lib/log.ts'
+import { type WarmMode, warmModes } from '../model/warm-pod.ts'
 import type { Scope } from '../model/wire/kserver.ts'
 import { type ProtectionSettings, protectionFrom } from './protection-settings.ts'
 
@@ -12,6 +13,7 @@ export type RunnerSettings = {
   deployment: string
   defaultAccount: string
   priorityClass: string
+  warm: WarmMode
   logLevel: LogLevel
   spillDir: string | null
   port: number
@@ -80,6 +82,12 @@ function harnessFrom(env: Env): HarnessSettings {
   }
 }
 
+function warmMode(text = ''): WarmMode {
+  const mode = text === '' ? 'none' : warmModes.find((one) => one === text)
+  if (mode) return mode
+  throw new Error(`WARM must be one of ${warmModes.join(', ')}, got "${text}"`)
+}
+
 /** Settings of the runner out of its environment; a wrong one is refused by name. */
 export function settingsFrom(env: Env): RunnerSettings {
   return {
@@ -90,6 +98,7 @@ export function settingsFrom(env: Env): RunnerSettings {
     deployment: env['RUNNER_DEPLOYMENT'] ?? '',
     defaultAccount: env['DEFAULT_SERVICE_ACCOUNT'] || 'chaosplane-experiment',
     priorityClass: env['PRIORITY_CLASS'] ?? '',
+    warm: warmMode(env['WARM']),
     logLevel: logLevel(env['LOG_LEVEL']),
     spillDir: env['SPILL_DIR'] || null,
     port: Number(env['PORT'] ?? 8000),

@@ -69,9 +69,11 @@ function sessionOf(
   { actor, name, emit }: { actor: Actor; name: string; emit: Emit },
 ): NodeSession {
   const task = taskOf(actor, name)
-  const { sessions: parts, pods } = actor.context
+  const { sessions: parts, pods, warm } = actor.context
+  const retain = actor.plan.cleanup === 'retain'
   return new NodeSession(
-    { ...parts, podOf: pods(task), retain: actor.plan.cleanup === 'retain' },
+    // A pod that is to be retained is the run's own from the beginning.
+    { ...parts, podOf: pods(task), retain, warm: retain ? null : warm(task) },
     {
       order: orderOf(node, targets, task, actor),
       task: () => stateOf(actor, name),

@@ -6,6 +6,26 @@
 # The program of another pod may look after the journal by then: what that one holds is left alone.
 # CHAOSPLANE_JOURNAL: the journal's folder on the host. CHAOSPLANE_HOST_ROOT: where the host's files begin.
 # CHAOSPLANE_ATTEMPT: which pod of this node and task we belong to.
+# CHAOSPLANE_WARM_MS: set in a pod that has no order yet. Both come from its program then, by way of the pod's shared
+# memory (warm.ts); until they are there nothing of the host is looked at.
+umask 077
+
+if [ -n "${CHAOSPLANE_WARM_MS+set}" ]; then
+  memory=${CHAOSPLANE_SHM:-/dev/shm}/chaosplane
+  # Where kubelet starts whatever ends again: this one was sent home.
+  if [ -e "$memory-guard-ended" ]; then
+    trap 'exit 0' TERM INT
+    while :; do sleep 3600 & wait; done
+  fi
+  trap 'exit 0' TERM INT
+  [ -p "$memory-bell" ] || mkfifo -m 600 "$memory-bell"
+  until [ -e "$memory-claim" ]; do
+    if command exec 3<"$memory-bell" 2>/dev/null; then exec 3<&-; else sleep 0.2; fi
+  done
+  read -r CHAOSPLANE_JOURNAL CHAOSPLANE_ATTEMPT <"$memory-claim"
+  [ "$CHAOSPLANE_JOURNAL" != none ] || exit 0
+  trap - TERM INT
+fi
 
 if [ -z "${CHAOSPLANE_HOST_ROOT+set}" ]; then
   for p in 1 "$PPID"; do
@@ -21,7 +41,6 @@ attempt=${CHAOSPLANE_ATTEMPT:-1}
 # of our own: each pod's guard hears its own program
 fifo=$J/guard-$attempt
 alarm=
-umask 077
 
 # $1: why, then undo files. Tries for ten seconds: a process may need a moment to die, and a shell
 # may be just about to move into the target, so three rounds without a rest are needed.
@@ -104,6 +123,7 @@ undo_absent() {
 }
 
 leave() {
+  [ -z "${CHAOSPLANE_WARM_MS+set}" ] || : >"$memory-guard-ended"
   [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
   # a journal without events is only what this guard made while it waited for a program
   [ -e "$J/events.jsonl" ] || { rm -f "$fifo" && rmdir -p "$J"; } 2>/dev/null

@@ -1,6 +1,6 @@
 import { existsSync, readlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import type { NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import { Channel } from './channel.ts'
 import { crashIn } from './crash.ts'
 import { openGuardLine } from './guard-line.ts'
@@ -13,12 +13,20 @@ import { orderText } from './order-text.ts'
 import { type Owner, own, wantedBy } from './ownership.ts'
 import { Program, type World } from './program.ts'
 import { sweepClosed } from './sweep-old.ts'
+import { Inbox, untilOrdered, WarmPlace } from './warm.ts'
 
 const env = process.env
 const minute = 60_000
 const guardMs = Number(env['CHAOSPLANE_GUARD_LIMIT_MS'] ?? 10_000)
 /** What could not even begin to put back is begun anew after this. */
 const againMs = 5000
+const memory = env['CHAOSPLANE_SHM'] ?? '/dev/shm'
+/** absent: the pod was made for its order */
+const warmMs = env['CHAOSPLANE_WARM_MS']
+const warm = warmMs === undefined ? null : new WarmPlace(memory, guardMs)
+const inbox = new Inbox()
+/** the journal's folder on the host */
+let folder = env['CHAOSPLANE_JOURNAL']
 
 /** Standard output is for the runner and the container log; what it does not take is in the journal. */
 function print(line: NodeLine): void {
@@ -34,12 +42,41 @@ function print(line: NodeLine): void {
   }
 }
 
-function readOrder(): NodeOrder {
-  const order = JSON.parse(orderText(env) ?? 'null') as NodeOrder | null
+function checked(order: NodeOrder | null): NodeOrder {
   if (order?.protocol === 1 && Array.isArray(order.targets)) return order
   throw new Error(
-    'CHAOSPLANE_ORDER is not an order of protocol 1: runner and fault pod image must be of one version.',
+    'The order is not one of protocol 1: runner and fault pod image must be of one version.',
   )
+}
+
+/** The order out of the pod's environment, or the one that comes to a warm pod; null when none comes in time. */
+async function nextOrder(): Promise<NodeOrder | null> {
+  if (!warm) return checked(JSON.parse(orderText(env) ?? 'null') as NodeOrder | null)
+  process.on('SIGTERM', leaveIdle)
+  const given = await untilOrdered(inbox, warm, Number(warmMs))
+  process.off('SIGTERM', leaveIdle)
+  if (!given) return null
+  folder = given.journal
+  warm.tellGuard(given)
+  return checked(given.order)
+}
+
+const leaveIdle = (): never => process.exit(0)
+
+/** The program's end. `false`: where kubelet starts whatever ends again, the next one is to go on. */
+function leave(code: 0 | 1, isDone = code === 0): never {
+  if (isDone) warm?.end()
+  process.exit(code)
+}
+
+/** In a pod whose containers kubelet starts again, after its work is done: nothing, until the pod is taken away. */
+function linger(): void {
+  process.on('SIGTERM', leaveIdle)
+  inbox.hear((command) => {
+    if (command.do === 'hello') print({ hello: 1, last: command.acknowledged })
+    if (command.do === 'quit') print({ bye: 1 })
+  })
+  setInterval(() => {}, minute)
 }
 
 const sameCgroupNamespace = (host: Host): boolean =>
@@ -60,43 +97,20 @@ function refuseAll(order: NodeOrder, reason: string): void {
   const told = order.targets.map(({ id, touched }, index): NodeEvent => {
     const stamp = { seq: order.after + index + 1, at: Date.now(), target: id }
     if (!touched) return { ...stamp, event: 'refused', code: 'HELPER_ERROR', reason }
-    const remaining = [`sh ${env['CHAOSPLANE_JOURNAL']}/undo.sh`]
+    const remaining = [`sh ${folder}/undo.sh`]
     return { ...stamp, event: 'revert-failed', reason, remaining }
   })
   for (const event of told) print(event)
   const owed = order.start === 'sweep' || order.targets.some(({ touched }) => touched)
   // stays so that the runner reads it by attach as well as from the log
-  setTimeout(() => process.exit(owed ? 1 : 0), owed ? againMs : order.armedForMs)
-  listen((command) => {
-    if (command.do === 'quit') process.exit(0)
+  setTimeout(() => leave(owed ? 1 : 0), owed ? againMs : order.armedForMs)
+  inbox.hear((command) => {
+    if (command.do === 'quit') leave(0)
     if (command.do !== 'hello') return
     print({ hello: 1, last: told.at(-1)?.seq ?? order.after })
     for (const event of told) if (event.seq > command.acknowledged) print(event)
   })
   process.on('SIGTERM', () => process.exit(0))
-}
-
-function listen(onCommand: (command: NodeCommand) => void): void {
-  let rest = ''
-  process.stdin.setEncoding('utf8')
-  process.stdin.on('error', () => {})
-  process.stdin.on('data', (text) => {
-    const lines = `${rest}${text}`.split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
-      const command = parseCommand(line)
-      if (command) onCommand(command)
-    }
-  })
-}
-
-function parseCommand(line: string): NodeCommand | null {
-  try {
-    const command = JSON.parse(line) as NodeCommand
-    return typeof command?.do === 'string' ? command : null
-  } catch {
-    return null
-  }
 }
 
 const faultOf = (id: string): AnyNodeFault | undefined =>
@@ -115,7 +129,6 @@ function faultFor({ start, fault: id }: NodeOrder): AnyNodeFault | null {
 type Place = ReturnType<typeof hostHere> & { dir: string }
 
 function placeHere(): Place {
-  const folder = env['CHAOSPLANE_JOURNAL']
   if (!folder)
     throw new Error('CHAOSPLANE_JOURNAL is not set: the fault pod was not made by this version.')
   const here = hostHere()
@@ -126,8 +139,8 @@ function placeHere(): Place {
  * The pod's shared memory belongs to its sandbox. A program that is killed when its journal is gone already is started
  * again in place, and must not take itself for the first one.
  */
-function begunIn(folder: string): World['begun'] {
-  const file = join(folder, 'chaosplane-begun')
+function begunIn(place: string): World['begun'] {
+  const file = join(place, 'chaosplane-begun')
   return {
     is: () => existsSync(file),
     mark() {
@@ -166,7 +179,7 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     now,
     monotonic: () => performance.now(),
     wantedBy: () => wantedBy(dir),
-    begun: begunIn(env['CHAOSPLANE_SHM'] ?? '/dev/shm'),
+    begun: begunIn(memory),
     limits: {
       guardMs,
       retentionMs: Number(env['CHAOSPLANE_RETENTION_MS'] ?? 10 * minute),
@@ -180,7 +193,7 @@ async function openJournal(dir: string, me: Owner): Promise<Journal | null> {
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new Error(
-      `The journal ${env['CHAOSPLANE_JOURNAL']} cannot be written on this node (${why}): make room on the disk under it. Without a journal nothing is injected.`,
+      `The journal ${folder} cannot be written on this node (${why}): make room on the disk under it. Without a journal nothing is injected.`,
     )
   }
 }
@@ -196,15 +209,16 @@ async function run(order: NodeOrder, program: Program): Promise<void> {
   process.on('SIGINT', () => program.term())
   // setting up stdin costs milliseconds: what begins at once hears its first order after the injection
   const late = order.start === 'now' && program.isFresh
-  if (!late) listen((command) => program.command(command))
+  if (!late) inbox.hear((command) => program.command(command))
   const started = program.start()
   if (late) {
     await started
-    listen((command) => program.command(command))
+    inbox.hear((command) => program.command(command))
   }
   const ending = await program.ended
   if (ending === 'removed') print({ bye: 1 })
-  process.exit(ending === 'owed' ? 1 : 0)
+  // what is kept waits for a runner that reads it
+  leave(ending === 'owed' ? 1 : 0, ending === 'removed' || ending === 'yielded')
 }
 
 function sweepOthersLater(): void {
@@ -212,7 +226,12 @@ function sweepOthersLater(): void {
 }
 
 async function main(): Promise<void> {
-  const order = readOrder()
+  if (warm?.hasEnded) return linger()
+  const order = await nextOrder()
+  if (!order) {
+    await warm?.sendGuardHome()
+    process.exit(0)
+  }
   let program: Program | null
   try {
     program = await prepare(order)
@@ -221,7 +240,7 @@ async function main(): Promise<void> {
   }
   if (!program) {
     await dismissGuard(order).catch(() => {})
-    process.exit(0)
+    leave(0)
   }
   void run(order, program)
   sweepOthersLater()

@@ -18,6 +18,14 @@ export type Attach = (
   signal: AbortSignal,
 ) => Promise<Attached>
 
+/** The warm pods, as one task may use them. */
+export type WarmDoor = {
+  /** Makes a warm pod of the order's node ours; gives its name, null when there is none that fits. */
+  claim(order: NodeOrder, signal: AbortSignal): Promise<string | null>
+  /** the pod of this node has done its work: another one may wait in its place */
+  replace(node: string): void
+}
+
 /** What sessions with fault pods work with. */
 export type SessionParts = {
   kube: KubeClient
@@ -30,6 +38,8 @@ export type SessionParts = {
   podOf(order: NodeOrder, name: string, how: { reserve: boolean }): object
   /** cleanupPolicy */
   retain: boolean
+  /** null: every run gets a pod of its own */
+  warm: WarmDoor | null
 }
 
 /** What one session has to do with its run. */

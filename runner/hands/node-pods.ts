@@ -11,6 +11,7 @@ import {
   nextPod,
   nodeTarget,
   podName,
+  servedName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
 import { isTerminal, nodeIsFull } from '../../model/pod-life.ts'
@@ -46,6 +47,7 @@ export class NodePods {
   /** pods that the API server did not take */
   #refused = new Set<string>()
   #ran = false
+  #isOrderSent = false
 
   constructor(parts: SessionParts, links: SessionLinks) {
     this.#parts = parts
@@ -63,14 +65,14 @@ export class NodePods {
     const mine = cache
       .list()
       .filter(({ metadata }) => metadata.namespace === namespace)
-      .filter(({ metadata }) => this.#attemptOf(metadata.name) > 0)
+      .filter((pod) => this.#attemptOf(servedName(pod)) > 0)
     this.#ran ||= mine.some(hasRun)
     return mine
   }
 
   /** Whether a program of this task may have run on the node; false is certain. */
   get mayHaveRun(): boolean {
-    const shown = new Set(this.all().map(({ metadata }) => metadata.name))
+    const shown = new Set(this.all().map(servedName))
     const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#refused.has(name))
     return this.#ran || gone.length > 0
   }
@@ -154,7 +156,7 @@ export class NodePods {
   async change(ms: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<true>()
     const leave = this.#parts.cache.onChange(({ object }) => {
-      if (this.#attemptOf(object.metadata.name) > 0) resolve(true)
+      if (this.#attemptOf(servedName(object)) > 0) resolve(true)
     })
     const over = new AbortController()
     try {
@@ -168,12 +170,17 @@ export class NodePods {
   }
 
   async #create(name: string, attempt: number, signal: AbortSignal): Promise<void> {
-    const { kube, namespace, cache, clock } = this.#parts
+    const { kube, namespace } = this.#parts
     const { order, emit, durable } = this.#links
     if (attempt > 1) await this.#takePlace(name, signal)
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
+    const warm = attempt === 1 ? await this.#parts.warm?.claim(order, signal) : undefined
+    if (warm) {
+      await this.#seen(warm, attempt, signal)
+      return
+    }
     const pod = this.#parts.podOf(this.#orderFor(attempt), name, { reserve: this.#reserve })
     try {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
@@ -186,12 +193,29 @@ export class NodePods {
       if (!isAlreadyExists(error)) throw error
     }
     CRASH: reach('runner/pod-created', this.#links.order.resource.name)
+    await this.#seen(name, attempt, signal)
+  }
+
+  /** Waits until the pod that was made, or claimed, shows as ours. */
+  async #seen(name: string, attempt: number, signal: AbortSignal): Promise<void> {
+    const { namespace, cache, clock } = this.#parts
     this.#made = { attempt, at: clock.now() }
     const key = `${namespace}/${name}`
-    const shown = await within(showMs, signal, (s) =>
-      podWhen(cache, key, (p) => p !== undefined, s),
-    )
+    const isOurs = (pod: Pod | undefined): boolean =>
+      pod !== undefined && this.#attemptOf(servedName(pod)) === attempt
+    const shown = await within(showMs, signal, (s) => podWhen(cache, key, isOurs, s))
     if (shown) this.#made = { attempt }
+  }
+
+  /** The order that this pod is still to be given; null for one that was made with it. */
+  orderOf(name: string): NodeOrder | null {
+    const pod = this.all().find(({ metadata }) => metadata.name === name)
+    if (!pod || servedName(pod) === name) return null
+    const order = this.#orderFor(1)
+    // Told again, it finds a program that has it, or one that is to be told what to do.
+    const start = this.#isOrderSent ? 'wait' : order.start
+    this.#isOrderSent = true
+    return { ...order, start }
   }
 
   /** Before a pod takes another one's place. */
@@ -255,7 +279,10 @@ export class NodePods {
    * there to end them, so that they go from the API at once.
    */
   async remove(how: { wait: boolean; force: boolean }, signal: AbortSignal): Promise<void> {
-    const names = new Set([...this.all().map(({ metadata }) => metadata.name), ...this.#recorded()])
+    const shown = this.all()
+    const stoodFor = new Set(shown.map(servedName))
+    const gone = this.#recorded().filter((name) => !stoodFor.has(name))
+    const names = new Set([...shown.map(({ metadata }) => metadata.name), ...gone])
     await Promise.all([...names].map((name) => this.#removeOne(name, how, signal)))
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
+import { podName } from '../../model/fault-pod-recovery.ts'
 import type { TargetState } from '../../model/state.ts'
 import { targetState } from '../../model/testing.ts'
 import { until } from '../fault-pod/testing/pod.ts'
@@ -195,5 +196,76 @@ describe('a session with a node', () => {
       'quit',
     ])
     expect(node.store.list()).toEqual([])
+  })
+})
+
+describe('a session with a warm pod on its node', () => {
+  function beginWarm() {
+    const node = new PosedNode([target('targeted')], usual)
+    const parts = { ...node.parts(), warm: node.warm('warm-1') }
+    const session = new NodeSession(parts, node.links(order))
+    sessions.push(session)
+    session.begin()
+    return { node, session, parts }
+  }
+  const orders = (node: PosedNode) =>
+    node.commands.flatMap((command) => (command.do === 'order' ? [command] : []))
+
+  it('makes none, gives it its order first, and has another one made at the end', async () => {
+    const { node, session } = beginWarm()
+    await held(node)
+    expect(node.created.map(({ metadata }) => metadata.name)).toEqual(['warm-1'])
+    // on record under the name that a pod made for it would have
+    expect(node.task.pods).toEqual([podName(order, 1)])
+    expect(node.commands.map((command) => command.do).slice(0, 2)).toEqual(['order', 'hello'])
+    expect(orders(node)).toEqual([
+      { do: 'order', order, journal: '/var/lib/chaosplane/c/n1/r1/hog' },
+    ])
+    node.links(order).emit({ fact: 'reverted', task: 'hog', target: 'demo/a', proof: 'p' })
+    await session.close(AbortSignal.timeout(20_000))
+    expect(node.store.list()).toEqual([])
+    expect(node.replaced).toEqual(['n1'])
+  })
+
+  it('whose stream breaks says the order again, but not to begin by itself', async () => {
+    const { node } = beginWarm()
+    await held(node)
+    node.says({ terminated: { exitCode: 137 } })
+    node.says({ running: {} })
+    await until(3000, () => orders(node).length === 2)
+    expect(orders(node)[1]?.order).toMatchObject({ start: 'wait', after: 1, attempt: 1 })
+  })
+
+  it('that is lost is followed by a pod of the run’s own', async () => {
+    const { node } = beginWarm()
+    await held(node)
+    node.says(undefined)
+    await over(node)
+    expect(node.created.map(({ metadata }) => metadata.name)).toEqual(['warm-1', podName(order, 2)])
+    expect(node.created[1]?.order).toMatchObject({ start: 'wait', targets: [{ touched: true }] })
+  })
+
+  it('that another run has claimed gets a pod of its own', async () => {
+    const node = new PosedNode([target('targeted')], usual)
+    const parts = { ...node.parts(), warm: node.warm('warm-1') }
+    await parts.warm.claim({ ...order, run: 'r2' }, AbortSignal.timeout(1000))
+    const session = new NodeSession(parts, node.links(order))
+    sessions.push(session)
+    session.begin()
+    await held(node)
+    expect(node.created[1]?.metadata.name).toBe(podName(order, 1))
+    expect(orders(node)).toEqual([])
+  })
+
+  it('that a runner before us has claimed is given its order by us', async () => {
+    const { node, session, parts } = beginWarm()
+    await held(node)
+    await session.leave()
+    const heir = new NodeSession({ ...parts, warm: null }, node.links({ ...order, start: 'wait' }))
+    sessions.push(heir)
+    heir.begin()
+    await until(3000, () => orders(node).length === 2)
+    expect(orders(node)[1]?.order).toMatchObject({ start: 'wait', after: 1 })
+    expect(node.created).toHaveLength(1)
   })
 })

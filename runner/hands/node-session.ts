@@ -60,6 +60,7 @@ export class NodeSession {
         this.#bye = true
       },
       onEvent: (event) => this.#onEvent(event),
+      orderOf: (pod) => this.#pods.orderOf(pod),
       signal: this.#end.signal,
     })
     this.#adopted = this.#pods.mayHaveRun
@@ -158,6 +159,7 @@ export class NodeSession {
     this.#stream.close()
     await this.#running
     await this.#pods.remove({ wait: !isGivenUp, force: this.#nodeGone }, signal)
+    if (!isGivenUp && !this.#nodeGone) this.#parts.warm?.replace(this.node)
   }
 
   /** Lets go of the stream without ending the pod: another runner will take over. */

@@ -1,5 +1,5 @@
-import type { NodeCommand, NodeEvent, NodeLine } from '../../model/fault-pod.ts'
-import { faultContainer } from '../../model/fault-pod-spec.ts'
+import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { factOf } from './node-facts.ts'
 import type { Attached, SessionLinks, SessionParts } from './node-parts.ts'
@@ -22,6 +22,8 @@ type Ends = {
   /** the program has ended in order, and its journal is gone */
   onBye(): void
   onEvent(event: NodeEvent): void
+  /** what a pod that was warm is to be told first */
+  orderOf(pod: string): NodeOrder | null
   signal: AbortSignal
 }
 
@@ -76,6 +78,7 @@ export class NodeStream {
   async #listen(attached: Attached, pod: string, onHeard: () => void): Promise<void> {
     const watch = setInterval(() => this.#ping(attached), answerMs / 5)
     try {
+      await this.#order(attached, pod)
       await this.#hello(attached)
       for await (const text of attached.lines) {
         const line = parseLine(text)
@@ -85,6 +88,13 @@ export class NodeStream {
     } finally {
       clearInterval(watch)
     }
+  }
+
+  async #order(attached: Attached, pod: string): Promise<void> {
+    const order = this.#ends.orderOf(pod)
+    if (!order) return
+    const command: NodeCommand = { do: 'order', order, journal: journalFolder(order) }
+    await attached.send(JSON.stringify(command))
   }
 
   async #hello(attached: Attached): Promise<void> {

@@ -3,7 +3,7 @@ import type { KubeObject } from '../../lib/kube/types.ts'
 import type { FaultPodFacts } from '../../model/fault-pod-recovery.ts'
 
 export type Pod = KubeObject &
-  FaultPodFacts & { spec?: { nodeName?: string; containers?: { name: string }[] } }
+  FaultPodFacts & { spec?: { nodeName?: string; containers?: { name: string; image?: string }[] } }
 
 /** Waits until the pod (undefined: it is not there) satisfies `ready`, as the cache sees it. */
 export function podWhen(

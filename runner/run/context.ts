@@ -36,9 +36,11 @@ export type RunnerContext = {
   /** uid of kube-system: journals of two clusters never meet */
   cluster: string
   faults: FaultCatalogue
-  sessions: Omit<SessionParts, 'retain' | 'podOf'>
+  sessions: Omit<SessionParts, 'retain' | 'podOf' | 'warm'>
   /** makes fault pods with the settings of one task */
   pods(task: TaskPlan): SessionParts['podOf']
+  /** warm pods, for tasks that may use them */
+  warm(task: TaskPlan): SessionParts['warm']
   probeIo(place: ProbePlace): ProbeIo
   peers: Peers
   /** absent: no control plane is told */

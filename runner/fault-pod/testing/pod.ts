@@ -72,21 +72,26 @@ export class PosedPod {
   /** shared memory of its sandbox */
   readonly #memory = mkdtempSync(join(tmpdir(), 'fault-pod-shm-'))
   readonly #program: string
+  readonly #order: NodeOrder
   readonly #env: Record<string, string>
   guard: ChildProcess | null = null
   program: ChildProcess | null = null
 
-  /** `disk`: of another pod of the same node, whose journal this one shares */
-  constructor(program: string, order: NodeOrder, disk?: string) {
+  /** `disk`: of another pod of the same node, whose journal this one shares. `warmMs`: it has no order yet */
+  constructor(program: string, order: NodeOrder, disk?: string, warmMs?: number) {
+    this.#order = order
     this.#program = program
     this.#shares = disk !== undefined
     this.disk = disk ?? mkdtempSync(join(tmpdir(), 'fault-pod-'))
     this.journal = join(this.disk, 'run', 'task')
-    this.#env = {
-      PATH: process.env['PATH'] ?? '',
+    const given = {
       ...Object.fromEntries(orderVariables(order).map(({ name, value }) => [name, value])),
       CHAOSPLANE_JOURNAL: this.journal,
       CHAOSPLANE_ATTEMPT: String(order.attempt),
+    }
+    this.#env = {
+      PATH: process.env['PATH'] ?? '',
+      ...(warmMs === undefined ? given : { CHAOSPLANE_WARM_MS: String(warmMs) }),
       CHAOSPLANE_HOST_ROOT: '',
       CHAOSPLANE_GUARD_LIMIT_MS: '3000',
       CHAOSPLANE_CRASH: this.disk,
@@ -104,8 +109,7 @@ export class PosedPod {
   }
 
   #crashFile(point: CrashPoint): string {
-    const { resource } = JSON.parse(this.#env['CHAOSPLANE_ORDER'] ?? '') as NodeOrder
-    return crashFile(this.disk, resource.name, point)
+    return crashFile(this.disk, this.#order.resource.name, point)
   }
 
   /** Stopped by a signal: it lives and does nothing. */
@@ -172,6 +176,19 @@ export class PosedPod {
   start(): void {
     this.startGuard()
     this.startProgram()
+  }
+
+  /** Gives a warm pod its order, as the run that has claimed it does on every stream. */
+  sendOrder(more: Partial<NodeOrder> = {}): void {
+    this.send(
+      { do: 'order', order: { ...this.#order, ...more }, journal: this.journal },
+      { do: 'hello', acknowledged: 0 },
+    )
+  }
+
+  /** Files in the shared memory of its sandbox. */
+  remembered(): string[] {
+    return readdirSync(this.#memory)
   }
 
   /** Several commands are heard in one breath. */

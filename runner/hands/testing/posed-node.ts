@@ -6,10 +6,11 @@ import { silentLog } from '../../../lib/log.ts'
 import type { NodeCommand, NodeEvent, NodeOrder } from '../../../model/fault-pod.ts'
 import type { ContainerStatus } from '../../../model/fault-pod-recovery.ts'
 import type { TargetState, TaskState } from '../../../model/state.ts'
+import { claimLabels } from '../../../model/warm-pod.ts'
 import type { Fact, FactBody } from '../../engine/fact.ts'
 import { reduce } from '../../engine/reduce.ts'
 import { runState, taskState } from '../../engine/testing.ts'
-import type { Attached, SessionLinks, SessionParts } from '../node-parts.ts'
+import type { Attached, SessionLinks, SessionParts, WarmDoor } from '../node-parts.ts'
 import type { Pod } from '../pod-cache.ts'
 
 type Made = Pod & { order: NodeOrder }
@@ -18,6 +19,10 @@ export type Script = (
   order: NodeOrder,
   say: (event: Omit<NodeEvent, 'seq' | 'at'>) => void,
 ) => ((command: NodeCommand) => void) | undefined
+
+/** Of a warm pod that nobody has claimed. */
+const noOrder = { run: '', attempt: 0 } as NodeOrder
+const isWaiting = ({ order }: Made): boolean => order === noOrder
 
 const notFound = () => new KubeError({ status: 404, reason: 'NotFound', message: 'not found' })
 
@@ -31,6 +36,8 @@ export class PosedNode {
   readonly created: Made[] = []
   readonly commands: NodeCommand[] = []
   readonly removals: { name: string; gracePeriodSeconds: number | undefined }[] = []
+  /** nodes on which another warm pod was asked for */
+  readonly replaced: string[] = []
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
@@ -86,6 +93,7 @@ export class PosedNode {
       namespace: 'home',
       podOf: (order, name) => ({ metadata: { name, namespace: 'home' }, order }),
       retain: false,
+      warm: null,
     }
   }
 
@@ -100,6 +108,26 @@ export class PosedNode {
       },
       durable: async () => {},
       stored: async () => {},
+    }
+  }
+
+  /** A pod that waits for an order, and the door to it. */
+  warm(name: string): WarmDoor {
+    const metadata = { name, namespace: 'home', uid: name, resourceVersion: '1', labels: {} }
+    this.created.push({ metadata, order: noOrder })
+    this.store.apply({ type: 'ADDED', object: { metadata } })
+    this.says({ running: {} })
+    let isTaken = false
+    return {
+      claim: async (order) => {
+        const pod = this.created.find((one) => one.metadata.name === name)
+        if (!pod || isTaken) return null
+        isTaken = true
+        pod.metadata.labels = claimLabels(order)
+        this.says({ running: {} })
+        return name
+      },
+      replace: (node) => this.replaced.push(node),
     }
   }
 
@@ -149,7 +177,7 @@ export class PosedNode {
     }
     const say = (event: Omit<NodeEvent, 'seq' | 'at'>) =>
       print({ seq: ++this.#seq, at: Date.now(), ...event })
-    const hear = this.#script(pod.order, say)
+    let hear = isWaiting(pod) ? undefined : this.#script(pod.order, say)
     async function* read() {
       while (!both.aborted || lines.length > 0) {
         const line = lines.shift()
@@ -160,6 +188,10 @@ export class PosedNode {
     const send = async (text: string) => {
       const command = JSON.parse(text) as NodeCommand
       if (!both.aborted) this.commands.push(command)
+      if (command.do === 'order' && isWaiting(pod)) {
+        pod.order = command.order
+        hear = this.#script(pod.order, say)
+      }
       if (command.do === 'hello') print({ hello: 1, last: this.#seq })
       if (command.do === 'quit' && !both.aborted) {
         print({ bye: 1 })
