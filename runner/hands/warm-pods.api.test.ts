@@ -15,7 +15,7 @@ import { WarmPods } from './warm-pods.ts'
 const namespace = 'warm-tests'
 const capabilities = ['SYS_ADMIN', 'SYS_PTRACE']
 const call = { signal: AbortSignal.timeout(240_000) }
-const end = new AbortController()
+let end = new AbortController()
 const image = 'i:1'
 let kube: KubeClient
 let made = 0
@@ -87,8 +87,13 @@ const sees = async ({ cache }: ReturnType<typeof runner>, pod: Pod): Promise<voi
   const version = () => cache.get(`${namespace}/${pod.metadata.name}`)?.metadata.resourceVersion
   await expect.poll(version, { timeout: 10_000 }).toBe(pod.metadata.resourceVersion)
 }
+const list = async (): Promise<Pod[]> => (await kube.list<Pod>(place(), call)).items
+/** Those that nobody has told to go: there is no kubelet here that would end them. */
 const all = async (): Promise<string[]> =>
-  (await kube.list<Pod>(place(), call)).items.map(({ metadata }) => metadata.name).sort()
+  (await list())
+    .filter(({ metadata }) => !metadata.deletionTimestamp)
+    .map(({ metadata }) => metadata.name)
+    .sort()
 
 beforeAll(async () => {
   const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
@@ -96,10 +101,13 @@ beforeAll(async () => {
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
 })
 afterEach(async () => {
-  for (const name of await all()) await kube.remove(place(name), { ...call, gracePeriodSeconds: 0 })
+  // with them go those that tend the pods
+  end.abort()
+  end = new AbortController()
+  for (const { metadata } of await list())
+    await kube.remove(place(metadata.name), { ...call, gracePeriodSeconds: 0 })
 })
 afterAll(async () => {
-  end.abort()
   await kube.close()
 })
 
