@@ -178,6 +178,7 @@ export class NodePods {
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
     const warm = attempt === 1 ? await this.#parts.warm?.claim(order, signal) : undefined
     if (warm) {
+      CRASH: reach('runner/pod-created', this.#links.order.resource.name)
       await this.#seen(warm, attempt, signal)
       return
     }
