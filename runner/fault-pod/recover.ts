@@ -4,7 +4,7 @@ import type { Channel } from './channel.ts'
 import { reach } from './crash.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, isClean, revertUntilProven } from './hold.ts'
-import { bootId } from './host.ts'
+import { bootId, bootMs } from './host.ts'
 import type { Journal, OpenGo, Planned } from './journal.ts'
 
 const terminal = new Set<NodeEvent['event']>(['reverted', 'refused', 'inject-failed'])
@@ -93,10 +93,10 @@ async function sweepTarget(
   const foundClean = isClean(fault, planned.plan, hands)
   const emit = (event: Parameters<Channel['emit']>[0]) => void channel.emit(event)
   CRASH: reach('program/sweeping')
-  const proven: Proven =
-    planned.found.bootId === bootId()
-      ? await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
-      : { proof: 'the node has booted since: no process of that time is left', gone: true }
+  const hasBooted = planned.found.bootId !== bootId()
+  const proven: Proven = hasBooted
+    ? { proof: 'the node has booted since: no process of that time is left', gone: true }
+    : await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
   CRASH: reach('program/sweep-proven')
   if (!injected) {
     const reason = `The fault program was ended while it injected. It was put back: ${proven.proof}.`
@@ -108,10 +108,16 @@ async function sweepTarget(
   }
   const lost = toldOf(journal, 'lost', target)
   // what was clean already when we came ended at its own limit, if not before
-  const end = note()?.at ?? (foundClean ? Math.min(now(), injected.endsAt) : now())
-  const heldMs = lost?.heldMs ?? Math.max(0, end - injected.at)
+  const ended = note()?.at ?? (foundClean ? Math.min(now(), injected.endsAt) : now())
+  const bootedAt = now() - bootMs()
+  const wentDown = hasBooted && ended > bootedAt
+  // a boot ends whatever there was, and what a guard has noted after it was nothing
+  const end = wentDown ? Math.min(bootedAt, injected.endsAt) : ended
+  const heldMs = lost?.heldMs ?? Math.max(0, Math.round(end - injected.at))
   const who = note() ? 'the guard' : 'the next one'
-  const reason = `the fault program was ended from outside; ${who} undid its injection`
+  const reason = wentDown
+    ? 'the node went down while the fault was held, and has booted since'
+    : `the fault program was ended from outside; ${who} undid its injection`
   if (!lost) channel.emit({ event: 'lost', target, heldMs, reason })
   CRASH: reach('program/sweep-lost')
   channel.emit({ event: 'reverted', target, why: 'guard', heldMs, ...proven })
