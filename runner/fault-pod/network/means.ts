@@ -42,3 +42,21 @@ export function isThere(answer: Answer, absent: string): boolean {
     `The pod's network cannot be looked at: ${complaint(answer) || 'no answer in time'}`,
   )
 }
+
+/** What this process lacks to try anything in a network of its own; null: the kernel itself says no. */
+function missingCapability(look: NodeLook): 'SYS_ADMIN' | 'NET_ADMIN' | null {
+  const inNew = (...command: string[]) => look.ask(['unshare', '--net', '--', ...command]).ok
+  if (!inNew('true')) return 'SYS_ADMIN'
+  return inNew('ip', 'link', 'set', 'lo', 'up') ? null : 'NET_ADMIN'
+}
+
+/** The refusal when no means was found. What a program may not try looks like what the kernel does not have. */
+export function noMeans(look: NodeLook, reason: string): NodeTrouble {
+  const missing = missingCapability(look)
+  return new NodeTrouble(
+    'HELPER_ERROR',
+    missing === null
+      ? reason
+      : `Networks cannot be changed from here: the fault pod needs the capability ${missing} (with SYS_ADMIN, NET_ADMIN and SYS_PTRACE a network fault has all that it needs), and no AppArmor, SELinux or seccomp profile that takes it away.`,
+  )
+}

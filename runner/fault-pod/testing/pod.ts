@@ -153,6 +153,19 @@ export class PosedPod {
     )
   }
 
+  /** As the runtime starts it: root with these capabilities alone; `cgroup`: in a cgroup namespace of its own. */
+  startProgramWith(capabilities: readonly string[], cgroup?: string): void {
+    const { CHAOSPLANE_HOST_ROOT: _found, ...env } = this.#env
+    const kept = ['-all', ...capabilities.map((one) => `+${one.toLowerCase()}`)].join(',')
+    const limited = ['setpriv', '--inh-caps=-all', `--bounding-set=${kept}`]
+    const script = 'if [ "$1" ]; then echo 0 >"$1/cgroup.procs"; fi; shift; exec "$@"'
+    const enter = cgroup === undefined ? [] : ['unshare', '-C']
+    const command = [...enter, ...limited, process.execPath, this.#program]
+    this.#listen(
+      spawn('sh', ['-c', script, 'sh', cgroup ?? '', ...command], { env, stdio: 'pipe' }),
+    )
+  }
+
   startProgram(more: Record<string, string> = {}): void {
     const env = { ...this.#env, ...more }
     this.#listen(spawn(process.execPath, [this.#program], { env, stdio: 'pipe' }))

@@ -1,6 +1,7 @@
 import type { NetworkFilter } from '../../../model/network.ts'
 import { asking, type NetworkPlan, networkActs } from '../../fault-pod/network/acts.ts'
 import { matchesOf } from '../../fault-pod/network/matches.ts'
+import { noMeans } from '../../fault-pod/network/means.ts'
 import { destinationsOf, isAimed, mustHave, podNetwork } from '../../fault-pod/network/namespace.ts'
 import { netemTrouble, planNetem } from '../../fault-pod/network/netem.ts'
 import { defineNodeFault, NodeTrouble } from '../node-fault.ts'
@@ -42,8 +43,8 @@ export const podNetworkLatencyNode = defineNodeFault<Params, NetworkPlan>({
     const place = { device: filter.interface, aimed: isAimed(filter), ask: asking(pid, look) }
     const trouble = netemTrouble(place, look)
     if (trouble === null) return 'netem'
-    throw new NodeTrouble(
-      'HELPER_ERROR',
+    throw noMeans(
+      look,
       `This node cannot delay packets: ${trouble}. Load what is missing on the node; some distributions have it in a package of its own (kernel-modules-extra, linux-modules-extra).`,
     )
   },

@@ -2,7 +2,7 @@ import type { NetworkFilter } from '../../../model/network.ts'
 import { asking, type NetworkPlan, nameFor, networkActs } from '../../fault-pod/network/acts.ts'
 import { findIptables, planIptables } from '../../fault-pod/network/iptables.ts'
 import { matchesOf } from '../../fault-pod/network/matches.ts'
-import type { Inside } from '../../fault-pod/network/means.ts'
+import { type Inside, noMeans } from '../../fault-pod/network/means.ts'
 import { destinationsOf, isAimed, mustHave, podNetwork } from '../../fault-pod/network/namespace.ts'
 import { netemTrouble, planNetem } from '../../fault-pod/network/netem.ts'
 import { chainLines, egressTable, egressTrouble, lose } from '../../fault-pod/network/ruleset.ts'
@@ -28,8 +28,8 @@ function choose({ correlationPercent, filter }: Params, ask: Inside, look: NodeL
   if (correlationPercent > 0) {
     const trouble = netemTrouble(place, look)
     if (trouble === null) return { means: 'netem' }
-    throw new NodeTrouble(
-      'HELPER_ERROR',
+    throw noMeans(
+      look,
       `This node cannot make losses depend on each other: ${trouble}. Load what is missing, or leave CORRELATION out.`,
     )
   }
@@ -39,8 +39,8 @@ function choose({ correlationPercent, filter }: Params, ask: Inside, look: NodeL
   if (netem === null) return { means: 'netem' }
   const iptables = findIptables(look)
   if ('make' in iptables) return { means: 'iptables', make: iptables.make }
-  throw new NodeTrouble(
-    'HELPER_ERROR',
+  throw noMeans(
+    look,
     `This node cannot lose packets: ${egress}; or ${netem}; or iptables with the match statistic, but ${iptables.trouble}. Any one of the three is enough.`,
   )
 }

@@ -7,7 +7,7 @@ import {
   type Hooks,
   listeningPorts,
 } from '../../fault-pod/network/cut.ts'
-import type { Inside } from '../../fault-pod/network/means.ts'
+import { type Inside, noMeans } from '../../fault-pod/network/means.ts'
 import {
   destinationsOf,
   interfacesOf,
@@ -34,8 +34,8 @@ function hooksOf(devices: readonly string[], look: NodeLook): Hooks {
   if (egress === null) return { family: 'netdev', devices }
   const within = tableTrouble(cutTable('chaosplane_trial', { family: 'inet' }, trialCut), look)
   if (within === null) return { family: 'inet' }
-  throw new NodeTrouble(
-    'HELPER_ERROR',
+  throw noMeans(
+    look,
     `This node cannot cut connections: ${egress}; or nf_tables for the family inet, but ${within}.`,
   )
 }
