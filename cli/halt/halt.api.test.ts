@@ -1,17 +1,23 @@
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { PosedRunner } from '../../runner/run/testing/posed-runner.ts'
+import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
+import { applyCrds } from '../../test-e2e/setup/api-server.ts'
 import { halt } from './halt.ts'
 
 const namespace = 'halt-tests'
 let kube: KubeClient
 let runner: PosedRunner
+let plane: ControlPlane
 const said: string[] = []
 
 beforeAll(async () => {
-  const kubeconfig = inject('apiKubeconfig')
+  // Its own API server: this runner would take every experiment of the common one for its own.
+  plane = await startControlPlane()
+  const { kubeconfig } = plane
+  await applyCrds(kubeconfig)
   kube = createKubeClient({
     config: loadKubeConfig({ file: kubeconfig, env: {} }),
     userAgent: 'tests/1',
@@ -22,6 +28,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await runner?.end()
   await kube?.close()
+  await plane?.down()
 })
 
 const turn = (reason: string | null, at = namespace) =>

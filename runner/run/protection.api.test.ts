@@ -1,18 +1,30 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { protectedLabel } from '../../model/protection.ts'
 import type { RunState } from '../../model/state.ts'
+import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
+import { applyCrds } from '../../test-e2e/setup/api-server.ts'
+import { lookAround, mustBeAllowed } from '../actions/guard.ts'
+import { unprotected } from '../actions/testing.ts'
+import { runState, target, taskPlan } from '../engine/testing.ts'
+import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import type { RunnerContext } from './context.ts'
+import type { Resource } from './resource.ts'
 import { PosedRunner } from './testing/posed-runner.ts'
 
 const namespace = 'protection-tests'
 let kube: KubeClient
 let runner: PosedRunner
+let plane: ControlPlane
 
 beforeAll(async () => {
-  const kubeconfig = inject('apiKubeconfig')
+  // Its own API server: this runner would take every experiment of the common one for its own.
+  plane = await startControlPlane()
+  const { kubeconfig } = plane
+  await applyCrds(kubeconfig)
   kube = createKubeClient({
     config: loadKubeConfig({ file: kubeconfig, env: {} }),
     userAgent: 'tests/1',
@@ -27,6 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await runner?.end()
   await kube?.close()
+  await plane?.down()
 })
 
 const kill = (name: string, at: string, app: string) =>
@@ -37,14 +50,22 @@ const kill = (name: string, at: string, app: string) =>
   })
 
 /** Ready pods of one ReplicaSet, as far as anybody can see. */
-async function makePods(at: string, app: string, ready: boolean[]): Promise<string[]> {
+async function makePods(
+  at: string,
+  app: string,
+  ready: boolean[],
+  nodeName?: string,
+): Promise<string[]> {
   const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `${app}-5d`, uid: app }
   const made = ready.map(async (isReady, i) => {
     const name = `${app}-${i}`
     const labels = { app, 'pod-template-hash': '5d' }
     const metadata = { name, labels, ownerReferences: [{ ...owner, controller: true }] }
     const containers = [{ name: 'app', image: 'a' }]
-    const body = { metadata, spec: { containers, automountServiceAccountToken: false } }
+    const body = {
+      metadata,
+      spec: { containers, automountServiceAccountToken: false, ...(nodeName ? { nodeName } : {}) },
+    }
     const pod = await kube.create<KubeObject>(
       resourcePath({ ...pods, namespace: at }),
       body,
@@ -164,11 +185,80 @@ describe('minimum healthy', () => {
     expect((await uidsOf(at, 'till')).sort()).toEqual(before.sort())
   })
 
+  it('counts the pods that a drain would drive out', async () => {
+    await runner.makeNode('full-house')
+    const before = await makePods(at, 'lodge', [true], 'full-house')
+    await runner.create('drain', {
+      target: { kind: 'Node', names: ['full-house'] },
+      action: { type: 'node-drain', parameters: {} },
+    })
+    expect(reasonOf(await runner.finished('drain'))).toMatch(
+      /0 of the 1 pods of Deployment\/protection-shop\/lodge would stay ready/,
+    )
+    expect(await uidsOf(at, 'lodge')).toEqual(before)
+    // What leaves nobody out is done: nothing has to go for the sake of this taint.
+    await runner.taint('no-new-ones', { names: ['full-house'] })
+    await runner.injected('no-new-ones')
+    await runner.abort('no-new-ones')
+    await runner.finished('no-new-ones')
+  })
+
   it('strikes those that are not ready anyway', async () => {
     const [sick] = await makePods(at, 'shelf', [false])
     await kill('the-sick', at, 'shelf')
     await runner.finished('the-sick')
     expect(await uidsOf(at, 'shelf')).not.toContain(sick)
+  })
+})
+
+describe('the share of what could be chosen', () => {
+  const at = 'protection-mall'
+  const account = { namespace, name: 'chaosplane-experiment' }
+  const guard = () => ({
+    account,
+    resource: { uid: 'u' } as Resource,
+    state: () => runState([]),
+    context: {
+      kube,
+      faults: faultCatalogue,
+      protection: { ...unprotected, caps: { ...unprotected.caps, percent: 50 } },
+    } as unknown as RunnerContext,
+  })
+  const taskOf = (names: string[]) =>
+    taskPlan('t', {
+      fault: 'pod-delete',
+      selection: {
+        ...taskPlan('t').selection,
+        workloads: [
+          names.length > 0
+            ? { kind: 'pod', namespace: at, names, labels: '' }
+            : { kind: 'any', namespace: at, names: [], labels: 'app=stall' },
+        ],
+      },
+    })
+  const targets = (uids: string[]) =>
+    uids.map((uid, i) => target(`${at}/stall-${i}`, { namespace: at, name: `stall-${i}`, uid }))
+
+  it.each([
+    ['by labels: of those that match', []],
+    ['by name: of all pods of their workloads', ['stall-0', 'stall-1', 'stall-2']],
+  ])('%s', async (_what, names) => {
+    await kube
+      .create(resourcePath(namespaces), { metadata: { name: at } }, runner.call)
+      .catch(() => {})
+    const known = await uidsOf(at, 'stall')
+    const uids = known.length > 0 ? known : await makePods(at, 'stall', [true, true, true, true])
+    const actor = guard()
+    const sight = await lookAround(taskOf(names), targets(uids.slice(0, 3)), {
+      ...{ actor, signal: runner.call.signal },
+    })
+    expect(sight.candidates).toBe(4)
+    const choose = (n: number) =>
+      mustBeAllowed(taskOf(names), targets(uids.slice(0, n)), { actor, sight })
+    expect(() => choose(2)).not.toThrow()
+    expect(() => choose(3)).toThrow(
+      'task t: 3 targets would be hit; protection.maxTargets.percent of the chart is 50, of 4 that could be chosen: choose at most 2',
+    )
   })
 })
 

@@ -1,19 +1,25 @@
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { leases, nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { dryRunAnnotation } from '../../model/dry-run.ts'
 import { judgeRun } from '../../model/verdict.ts'
+import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
+import { applyCrds } from '../../test-e2e/setup/api-server.ts'
 import { PosedRunner } from './testing/posed-runner.ts'
 
 const namespace = 'rehearsal-tests'
 const annotations = { [dryRunAnnotation]: 'true' }
 let kube: KubeClient
 let runner: PosedRunner
+let plane: ControlPlane
 
 beforeAll(async () => {
-  const kubeconfig = inject('apiKubeconfig')
+  // Its own API server: this runner would take every experiment of the common one for its own.
+  plane = await startControlPlane()
+  const { kubeconfig } = plane
+  await applyCrds(kubeconfig)
   kube = createKubeClient({
     config: loadKubeConfig({ file: kubeconfig, env: {} }),
     userAgent: 'tests/1',
@@ -24,6 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await runner?.end()
   await kube?.close()
+  await plane?.down()
 })
 
 const versionOf = async (path: string): Promise<string> =>
