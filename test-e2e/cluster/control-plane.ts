@@ -135,11 +135,18 @@ async function compact(etcdUrl: string): Promise<number> {
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(10_000),
     })
-    if (!answer.ok) throw new Error(`etcd ${path}: ${answer.status} ${await answer.text()}`)
-    return (await answer.json()) as { header: { revision: string } }
+    return { status: answer.status, text: await answer.text() }
   }
-  const { header } = await post('/v3/kv/range', { key: Buffer.from('/').toString('base64') })
-  await post('/v3/kv/compaction', { revision: header.revision, physical: true })
+  const range = await post('/v3/kv/range', { key: Buffer.from('/').toString('base64') })
+  if (range.status !== 200) throw new Error(`etcd range: ${range.status} ${range.text}`)
+  const { header } = JSON.parse(range.text) as { header: { revision: string } }
+  const { status, text } = await post('/v3/kv/compaction', {
+    revision: header.revision,
+    physical: true,
+  })
+  // nothing was written since the last time
+  const isCompacted = text.includes('required revision has been compacted')
+  if (status !== 200 && !isCompacted) throw new Error(`etcd compaction: ${status} ${text}`)
   return Number(header.revision)
 }
 
