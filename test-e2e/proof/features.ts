@@ -162,8 +162,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/hold.ts',
-        from: '+ this.#holdMs - this.#world.monotonic()',
-        to: '+ this.#holdMs / 2 - this.#world.monotonic()',
+        from: 'this.#actAt + latestStartMs) + this.#holdMs\n',
+        to: 'this.#actAt + latestStartMs) + this.#holdMs / 2\n',
       },
     ],
     stories: [
@@ -446,8 +446,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/hold.ts',
-        from: "setTimeout(() => this.end({ end: 'deadline' }), ms)",
-        to: "setTimeout(() => this.end({ end: 'deadline' }), ms + 60_000)",
+        from: "setTimeout(() => this.end({ end: 'deadline' }), left)",
+        to: "setTimeout(() => this.end({ end: 'deadline' }), left + 60_000)",
       },
     ],
     stories: [
