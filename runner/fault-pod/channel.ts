@@ -15,7 +15,16 @@ type Store = {
   acknowledge(seq: number): void
 }
 
-type Ends = { print(line: NodeLine): void; now(): number; after: number }
+type Ends = {
+  print(line: NodeLine): void
+  now(): number
+  after: number
+  /** events may have been told that the store has lost: their numbers are never used again */
+  hasLost?: boolean
+}
+
+/** More than one go on a full node tells between two writes of the kernel. */
+const lostAtMost = 10_000
 
 /** The events of one journal: numbered, journalled, then printed; replayed to a runner that comes back. */
 export class Channel {
@@ -27,13 +36,14 @@ export class Channel {
   #acknowledged: number
 
   /** `after`: what the runner has stored; a journal that was lost begins above it. */
-  constructor(store: Store, { print, now, after }: Ends) {
+  constructor(store: Store, { print, now, after, hasLost = false }: Ends) {
     this.#store = store
     this.#print = print
     this.#now = now
     this.#events = [...store.earlier]
     this.#acknowledged = store.acknowledged
-    this.#last = Math.max(after, this.#acknowledged, ...this.#events.map(({ seq }) => seq))
+    const known = Math.max(after, this.#acknowledged, ...this.#events.map(({ seq }) => seq))
+    this.#last = hasLost ? known + lostAtMost : known
   }
 
   /** Journal first: what was printed can be printed again. */

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  fdatasync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -104,6 +105,8 @@ export class Journal {
   /** the last line is cut off: the next one begins on a line of its own */
   #torn: boolean
   #foldersDurable = false
+  #syncing = false
+  #unsynced = false
 
   /** Makes the folder; throws when the disk does not take it. */
   constructor(dir: string) {
@@ -122,12 +125,27 @@ export class Journal {
   }
 
   /**
-   * Survives a kill of the program; a crash of the node ends what was injected anyway.
+   * Survives a kill of the program. A crash of the node ends what was injected anyway, but that it was injected is to be
+   * known afterwards: it is brought to the disk at once, without anybody waiting for it.
    * A disk that is full does not keep the program from reverting: what it does not take is told, not journalled.
    */
   append(event: NodeEvent): void {
     const line = Buffer.from(`${JSON.stringify(event)}\n`)
-    if (this.#write(line) || (giveUpReserve(this.dir) && this.#write(line))) return
+    const isWritten = this.#write(line) || (giveUpReserve(this.dir) && this.#write(line))
+    if (isWritten && event.event === 'injected') this.#sync()
+  }
+
+  /** Many targets are reported in one breath: one is under way at a time, and one more if something came meanwhile. */
+  #sync(): void {
+    this.#unsynced = true
+    if (this.#syncing) return
+    this.#syncing = true
+    this.#unsynced = false
+    // a disk that fails here fails the next write, too
+    fdatasync(this.#events, () => {
+      this.#syncing = false
+      if (this.#unsynced) this.#sync()
+    })
   }
 
   #write(line: Buffer): boolean {
@@ -165,6 +183,11 @@ export class Journal {
     // state folder, cluster, node, run, task: whoever made them, guard or we
     for (let at = dirname(this.dir), up = 0; up < 4; at = dirname(at), up++) syncFolder(at)
     this.#foldersDurable = true
+  }
+
+  /** The node has gone down since something was injected: the last events may never have come to the disk. */
+  hasCrashed(boot: string): boolean {
+    return this.openGos().some(({ planned }) => planned.some(({ found }) => found.bootId !== boot))
   }
 
   /** All of this go is proven to be reverted. */

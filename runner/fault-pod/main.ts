@@ -174,7 +174,10 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     faultOf,
     hands,
     journal,
-    channel: new Channel(journal, { print, now, after: order.after }),
+    channel: new Channel(journal, {
+      ...{ print, now, after: order.after },
+      hasLost: journal.hasCrashed(bootId()),
+    }),
     find: createFind(host, enter),
     now,
     monotonic: () => performance.now(),

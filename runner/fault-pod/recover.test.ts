@@ -7,7 +7,7 @@ import { podCpuHogNode } from '../faults/pod-cpu-hog/node.ts'
 import { Channel } from './channel.ts'
 import { Hands } from './hands.ts'
 import type { AnyNodeFault } from './hold.ts'
-import { bootMs } from './host.ts'
+import { bootId, bootMs } from './host.ts'
 import { Journal, undoScript } from './journal.ts'
 import { pastOf, sweepOwn } from './recover.ts'
 
@@ -32,7 +32,8 @@ async function sweptAfterBoot(at: number, noted = ''): Promise<NodeEvent[]> {
   journal.open('go-1.sh', undoScript({ fault: 'pod-cpu-hog', guardAt: 0, planned }, 'x', []))
   const told: NodeEvent[] = []
   const print = (line: unknown) => void told.push(line as NodeEvent)
-  const channel = new Channel(journal, { print, now: Date.now, after: 0 })
+  const hasLost = journal.hasCrashed(bootId())
+  const channel = new Channel(journal, { print, now: Date.now, after: 0, hasLost })
   const hands = new Hands('', process.env, [process.pid])
   const faultOf = () => podCpuHogNode as unknown as AnyNodeFault
   const clock = { now: Date.now, monotonic: () => performance.now() }
@@ -70,4 +71,9 @@ it('what a guard has put back before the boot ended then', async () => {
   expect(told[0]).toMatchObject({ event: 'lost', reason: expect.stringContaining('the guard') })
   const { heldMs } = told[0] as { heldMs: number }
   expect(Math.abs(heldMs - 20_000)).toBeLessThan(100)
+})
+
+it('events after a boot have numbers that none had which came to the runner and never to the disk', async () => {
+  const told = await sweptAfterBoot(Date.now() - 1000)
+  expect(told.map(({ seq }) => seq)).toEqual([10_002, 10_003])
 })
