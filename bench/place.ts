@@ -13,7 +13,7 @@ import { run, type Say } from '../test-e2e/cluster/shell.ts'
 import { clientTool, throwAwayCluster } from '../test-e2e/cluster/throw-away.ts'
 import { Recorder } from '../test-e2e/recorder/recorder.ts'
 import { Api, type Follower, type Json } from '../test-e2e/watchers/api.ts'
-import { AuditTrace, CpuTrace, now } from './traces.ts'
+import { AuditTrace, CpuTrace, now, ProcessTrace } from './traces.ts'
 
 const chart = join(import.meta.dirname, '../config/chart')
 export const experiments = '/apis/litmuschaos.io/v1alpha1/namespaces/v2/kuberneteschaosexperiments'
@@ -29,6 +29,8 @@ export class Place {
   readonly pods: Follower
   readonly runs: Follower
   readonly archive: string
+  /** the image of all programs */
+  readonly image: string
   /** when the probe's answers were sent */
   readonly answers: number[] = []
   readonly #probed: Server
@@ -36,13 +38,14 @@ export class Place {
   #ended: Promise<void> | undefined
   probeUrl = ''
 
-  private constructor(cluster: Cluster, archive: string) {
+  private constructor(cluster: Cluster, image: { name: string; archive: string }) {
     if (!cluster.auditLog || cluster.provider !== 'local')
       throw new Error(
         'cgroups and the audit log are read: end docker, so that a local cluster is made',
       )
     this.cluster = cluster
-    this.archive = archive
+    this.archive = image.archive
+    this.image = image.name
     this.api = new Api(cluster.kubeconfig)
     this.#folder = mkdtempSync(join(tmpdir(), 'chaosplane-bench-'))
     this.recorder = new Recorder(this.#folder)
@@ -61,9 +64,9 @@ export class Place {
     const image = await chaosplaneImage(say)
     const cluster = await throwAwayCluster({ nodes: 2, images: [image.archive], say })
     try {
-      const place = new Place(cluster, image.archive)
-      await place.#install(image.name, say)
-      await place.#targets()
+      const place = new Place(cluster, image)
+      await place.#install(say)
+      await place.#demo()
       return place
     } catch (e) {
       await cluster.down()
@@ -96,9 +99,18 @@ export class Place {
 
   /** The only ready pod of a target deployment, and a trace of its CPU. */
   async traced(app: string): Promise<CpuTrace> {
+    return new CpuTrace(this.cluster.nodes, await this.#container(app))
+  }
+
+  /** The only ready pod of a target deployment, and a trace of the processes in it. */
+  async processes(app: string): Promise<ProcessTrace> {
+    return new ProcessTrace(this.cluster.nodes, await this.#container(app))
+  }
+
+  async #container(app: string): Promise<{ uid: string; containerId: string }> {
     const [pod] = await this.ready(app, 1)
     const containerId = pod.status.containerStatuses[0].containerID.split('//')[1]
-    return new CpuTrace(this.cluster.nodes, { uid: pod.metadata.uid, containerId })
+    return { uid: pod.metadata.uid, containerId }
   }
 
   ready(app: string, count: number): Promise<Json[]> {
@@ -148,7 +160,7 @@ export class Place {
     })
   }
 
-  async #install(image: string, say: Say): Promise<void> {
+  async #install(say: Say): Promise<void> {
     say('installing the chart')
     const host = new URL(this.cluster.apiUrl).hostname
     const url = `http://${host}:${await this.recorder.listen(0, host)}`
@@ -161,7 +173,7 @@ export class Place {
       '--create-namespace',
     ]
     const values = [
-      `image=${image}`,
+      `image=${this.image}`,
       `harness.infraServiceEndpoint=${url}/chaos/kserver/api`,
       `harness.logService.endpoint=${url}/log-service`,
       'harness.accessKey=bench',
@@ -177,20 +189,25 @@ export class Place {
     )
   }
 
-  async #targets(): Promise<void> {
+  async #demo(): Promise<void> {
     const wanted = ['Namespace', 'ServiceAccount', 'RoleBinding']
     const demo = demoDocuments({ image: busyboxImage, pullPolicy: 'Never' }).map(({ body }) => body)
-    const items = [
-      ...demo.filter(({ kind }) => wanted.includes(kind)),
-      target('bench-delete', 2),
-      target('bench-one', 1),
-      target('bench-two', 1),
-    ]
+    const items = demo.filter(({ kind }) => wanted.includes(kind))
+    await this.#apply(items)
+    await this.targets({ 'bench-delete': 2, 'bench-one': 1, 'bench-two': 1 })
+  }
+
+  /** Deployments that idle, by name and number of replicas; resolves when all are ready. */
+  async targets(wanted: Record<string, number>): Promise<void> {
+    const all = Object.entries(wanted)
+    await this.#apply(all.map(([name, replicas]) => target(name, replicas)))
+    await Promise.all(all.map(([name, replicas]) => this.ready(name, replicas)))
+  }
+
+  async #apply(items: object[]): Promise<void> {
     const kubectl = [`--kubeconfig=${this.cluster.kubeconfig}`, 'apply', '-f', '-']
     const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
     await run(await clientTool('kubectl'), kubectl, { input })
-    await this.ready('bench-delete', 2)
-    await Promise.all([this.ready('bench-one', 1), this.ready('bench-two', 1)])
   }
 }
 
@@ -211,7 +228,13 @@ const target = (name: string, replicas: number): object => ({
   },
 })
 
-type Task = { fault: string; target: string; env: Record<string, number>; probeUrl?: string }
+type Task = {
+  fault: string
+  /** deployment in namespace demo; none for what is aimed at nodes */
+  target?: string
+  env: Record<string, string | number>
+  probeUrl?: string
+}
 
 /** An experiment with one task after the other. */
 export const experiment = (name: string, tasks: Task[]): object => ({
@@ -228,7 +251,13 @@ export const experiment = (name: string, tasks: Task[]): object => ({
 })
 
 const definition = ({ fault, target, env, probeUrl }: Task): object => ({
-  targets: { selectors: { workloads: [{ kind: 'deployment', namespace: 'demo', names: target }] } },
+  ...(target === undefined
+    ? {}
+    : {
+        targets: {
+          selectors: { workloads: [{ kind: 'deployment', namespace: 'demo', names: target }] },
+        },
+      }),
   chaos: {
     experiment: fault,
     env: Object.entries(env).map(([name, value]) => ({ name, value: String(value) })),

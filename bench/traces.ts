@@ -1,10 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
-import { cpuMs, podGroup, processesIn } from '../test-e2e/watchers/cgroups.ts'
+import { cpuMs, podGroup, processCount, processesIn } from '../test-e2e/watchers/cgroups.ts'
 
 /** Unix milliseconds with fractions. */
 export const now = (): number => performance.timeOrigin + performance.now()
+
+type Container = { uid: string; containerId: string }
+
+function groupOf(nodes: string[], { uid, containerId }: Container): string {
+  const pod = podGroup(nodes, uid)
+  const name = pod && readdirSync(pod).find((folder) => folder.includes(containerId))
+  if (!pod || !name) throw new Error(`container ${containerId} of pod ${uid} has no cgroup here`)
+  return join(pod, name)
+}
 
 type Sample = { at: number; cpu: number }
 
@@ -13,11 +22,8 @@ export class CpuTrace {
   readonly #samples: Sample[] = []
   readonly #timer: NodeJS.Timeout
 
-  constructor(nodes: string[], { uid, containerId }: { uid: string; containerId: string }) {
-    const pod = podGroup(nodes, uid)
-    const name = pod && readdirSync(pod).find((folder) => folder.includes(containerId))
-    if (!pod || !name) throw new Error(`container ${containerId} of pod ${uid} has no cgroup here`)
-    const group = join(pod, name)
+  constructor(nodes: string[], container: Container) {
+    const group = groupOf(nodes, container)
     const look = () => this.#samples.push({ at: now(), cpu: cpuMs(group) })
     look()
     this.#timer = setInterval(look, 2)
@@ -35,6 +41,40 @@ export class CpuTrace {
     const still = this.#samples.findLastIndex(({ cpu }) => last && last.cpu - cpu > 0.05)
     const at = this.#samples[still + 1]?.at
     return last && at !== undefined && last.at - at > 200 ? at : undefined
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+}
+
+/** Processes in one container of a pod, looked at every 2 ms from outside. */
+export class ProcessTrace {
+  readonly #samples: { at: number; count: number }[] = []
+  readonly #timer: NodeJS.Timeout
+
+  constructor(nodes: string[], container: Container) {
+    const group = groupOf(nodes, container)
+    const look = () => this.#samples.push({ at: now(), count: processCount(group) })
+    look()
+    this.#timer = setInterval(look, 2)
+  }
+
+  /** When there were first more after `after` than at the beginning; undefined while there are not. */
+  rise(after: number): number | undefined {
+    return this.#samples.find(({ at, count }) => at > after && count > this.#own)?.at
+  }
+
+  /** Since when there are no more than at the beginning; undefined while there are. */
+  fall(): number | undefined {
+    const last = this.#samples.at(-1)
+    const more = this.#samples.findLastIndex(({ count }) => count > this.#own)
+    const at = this.#samples[more + 1]?.at
+    return more >= 0 && last && at !== undefined && last.at - at > 200 ? at : undefined
+  }
+
+  get #own(): number {
+    return this.#samples[0]?.count ?? 0
   }
 
   close(): void {

@@ -41,6 +41,9 @@ const pidsIn = (group: string): number[] =>
     .filter((pid) => pid !== '')
     .map(Number)
 
+/** How many processes are in a cgroup and below it. */
+export const processCount = (group: string): number => pidsIn(group).length
+
 /** Processes in a cgroup and below it, with their command lines. */
 export function processesIn(group: string): { pid: number; command: string }[] {
   return pidsIn(group)
