@@ -81,18 +81,33 @@ export const missingRight = (
     reason: `service account ${account.namespace}/${account.name} may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; bind a role that allows it (${hint})`,
   })
 
-/** The API server names the right itself; not every proxy in front of it lets that through. */
-function refusedRight({ message }: KubeError): Right | null {
-  const [, verb, resource] = /cannot (\S+) resource "([^"]+)"/.exec(message) ?? []
+/** What the product may not do itself: the chart gives it that. */
+const ownRight = (user: string, { verb, resource, namespace }: Right): ChaosError =>
+  new ChaosError({
+    code: 'MISSING_RIGHT',
+    reason: `the product itself (${user}) may not ${verb} ${resource}${namespace ? ` in namespace ${namespace}` : ''}; its role in the chart has this right: install the chart again (helm upgrade), and see who took it away`,
+  })
+
+/** The API server names user and right itself; not every proxy in front of it lets that through. */
+function refusedRight({ message }: KubeError): (Right & { user: string }) | null {
+  const [, user = '', verb, resource] =
+    /User "([^"]+)" cannot (\S+) resource "([^"]+)"/.exec(message) ?? []
   const [, namespace = ''] = /in the namespace "([^"]+)"/.exec(message) ?? []
-  return verb && resource ? { verb, resource, namespace } : null
+  return verb && resource ? { user, verb, resource, namespace } : null
 }
 
-/** A refusal of the API server becomes the right that is missing, as it says itself, else `right`; everything else stays what it is. */
+/**
+ * A refusal of the API server becomes the right that is missing, and whose, as it says itself, else `right` of the
+ * account; everything else stays what it is.
+ */
 export function explain(error: unknown, account: Account, right: Right): unknown {
   if (!isForbidden(error)) return error
   const cause = error as KubeError
-  const explained = missingRight(account, refusedRight(cause) ?? right)
+  const refused = refusedRight(cause)
+  const explained =
+    refused && refused.user !== userOf(account)
+      ? ownRight(refused.user, refused)
+      : missingRight(account, refused ?? right)
   explained.cause = cause
   return explained
 }
