@@ -1,20 +1,16 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { attachMachine } from '../cluster/vm/machine.ts'
 import { cpuHog, experiment } from '../stories/documents.ts'
-import { World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Guest } from './guest.ts'
 
-let world: World
 let guest: Guest
 let pod: Json
 
 beforeAll(async () => {
-  world = await World.begin()
-  guest = new Guest(world, attachMachine(world.installed))
+  guest = await Guest.begin()
   pod = await guest.target('burnt')
 })
-afterAll(() => world?.end())
+afterAll(() => guest?.end())
 
 it('the machine has what the stories are about: version 2 alone, nsdelegate, a kernel of its own', async () => {
   const mounts = await guest.machine.run('grep cgroup /proc/mounts')
@@ -25,7 +21,7 @@ it('the machine has what the stories are about: version 2 alone, nsdelegate, a k
 it('pod-cpu-hog burns in the cgroup of its target, for as long as was asked', async () => {
   const before = await guest.state(pod)
   const watch = guest.watchStress(pod)
-  const story = await world.run(experiment('hog-v2', [cpuHog('burnt', 10)]))
+  const story = await guest.world.run(experiment('hog-v2', [cpuHog('burnt', 10)]))
   await story.injected(90_000)
   const cgroup = await guest.machine.run('cat /proc/$(pgrep -o stress-ng)/cgroup')
   expect(cgroup).toContain(`pod${pod.metadata.uid}/`)

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest'
-import type { Machine } from '../cluster/vm/machine.ts'
-import type { Story, World } from '../stories/world.ts'
+import { attachMachine, type Machine } from '../cluster/vm/machine.ts'
+import { type Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { SilenceWatch, StressWatch } from '../watchers/machine.ts'
 
@@ -17,7 +17,7 @@ ${inGroup(uid)}
 echo '# processes'
 for pid in $(cat */cgroup.procs); do tr '\\0' ' ' </proc/$pid/cmdline; echo; done | sort
 for pid in $(cat */cgroup.procs); do in="nsenter --net=/proc/$pid/ns/net --"; break; done
-for look in 'nft list ruleset' 'tc qdisc show' 'tc filter show' iptables-save ip6tables-save; do
+for look in 'ip -o link show' 'nft list ruleset' 'tc qdisc show' 'tc filter show' 'tc filter show dev eth0 egress' iptables-save ip6tables-save; do
   echo "# $look"
   $in $look 2>&1 | sed 's/^\\(# .*\\) on .*/\\1/'
 done`
@@ -35,18 +35,35 @@ true`
 
 /** What the stories do on the machine, and how they see what is done there. */
 export class Guest {
+  readonly world: World
   readonly machine: Machine
-  readonly #world: World
+  readonly #targets: string[] = []
 
-  constructor(world: World, machine: Machine) {
-    this.#world = world
-    this.machine = machine
+  private constructor(world: World) {
+    this.world = world
+    this.machine = attachMachine(world.installed)
+  }
+
+  static async begin(): Promise<Guest> {
+    return new Guest(await World.begin())
+  }
+
+  /** Takes its targets away: the machine has room for a handful of pods. */
+  async end(): Promise<void> {
+    const { api, pods } = this.world
+    for (const name of this.#targets)
+      await api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
+    await pods.until('no pod of the targets', podWithinMs, () =>
+      this.#targets.every((name) => this.world.podsOf(name).length === 0),
+    )
+    await this.world.end()
   }
 
   /** A deployment of one pod on the machine; `container` adds to a shell that sleeps. */
   async target(name: string, container: Json = {}): Promise<Json> {
     const labels = { app: name }
-    await this.#world.apply({
+    this.#targets.push(name)
+    await this.world.apply({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
       metadata: { name, namespace: 'demo', labels },
@@ -77,8 +94,22 @@ export class Guest {
 
   /** The deployment's pod, once it is Ready. */
   async pod(name: string): Promise<Json> {
-    const [pod] = await this.#world.ready(name, 1, podWithinMs)
+    const [pod] = await this.world.ready(name, 1, podWithinMs)
     return pod
+  }
+
+  /** Runs a script in the network of a pod; its first process is the sandbox's own, which outlives containers. */
+  inNetwork(pod: Json, script: string): Promise<string> {
+    const pid = `$(cat */cgroup.procs | sort -n | head -n 1)`
+    const enter = `nsenter --net=/proc/${pid}/ns/net -- sh -euc '${script}'`
+    return this.machine.run(`${inGroup(pod.metadata.uid)}\n${enter}`)
+  }
+
+  /** Echoes of the machine to an address, five a second: milliseconds of each that was answered. */
+  async echoes(address: string, count: number): Promise<number[]> {
+    const ping = `busybox ping -c ${count} -i 0.2 -W 3 ${address} || true`
+    const said = await this.machine.run(ping, { timeoutMs: 30_000 + count * 300 })
+    return [...said.matchAll(/ time=([\d.]+) ms/g)].map(([, ms]) => Number(ms))
   }
 
   /** Everything that a fault may have done to a pod, as the machine's own tools tell it. */

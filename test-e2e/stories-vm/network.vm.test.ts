@@ -1,26 +1,40 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { attachMachine } from '../cluster/vm/machine.ts'
-import { experiment, networkLoss } from '../stories/documents.ts'
-import { World } from '../stories/world.ts'
+import { experiment, networkLatency, networkLoss } from '../stories/documents.ts'
+import type { Json } from '../watchers/api.ts'
 import { Guest } from './guest.ts'
 
-let world: World
 let guest: Guest
+let pod: Json
+
+/** The pod's second family: the cluster gives addresses of version 4 only. */
+const v6 = 'fd00:c0a5::2'
+const soonMs = 90_000
 
 beforeAll(async () => {
-  world = await World.begin()
-  guest = new Guest(world, attachMachine(world.installed))
+  guest = await Guest.begin()
+  pod = await guest.target('mute')
+  await guest.inNetwork(pod, `ip -6 addr add ${v6}/64 dev eth0 nodad`)
+  await guest.machine.run('ip -6 addr replace fd00:c0a5::1/64 dev cni0 nodad')
 })
-afterAll(() => world?.end())
+afterAll(() => guest?.end())
+
+const median = (all: number[]): number => all.toSorted((a, b) => a - b)[all.length >> 1] ?? 0
+
+/** Round trips to the pod, by both families. */
+async function trips(count = 15): Promise<{ four: number[]; six: number[] }> {
+  return {
+    four: await guest.echoes(pod.status.podIP, count),
+    six: await guest.echoes(v6, count),
+  }
+}
 
 it('pod-network-loss loses what the pod sends, for as long as was asked, and leaves its network as it was', async () => {
-  const pod = await guest.target('mute')
   const before = await guest.state(pod)
   const silence = guest.watchSilence(pod)
-  const story = await world.run(experiment('lose-vm', [networkLoss('mute', 10)]))
-  await story.injected(90_000)
+  const story = await guest.world.run(experiment('lose-vm', [networkLoss('mute', 10)]))
+  await story.injected(soonMs)
   expect(await guest.state(pod)).toContain('table netdev chaosplane_')
-  const status = await story.finished(90_000)
+  const status = await story.finished(soonMs)
   expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
   const [span, ...more] = silence.silences()
   expect(more).toEqual([])
@@ -30,3 +44,65 @@ it('pod-network-loss loses what the pod sends, for as long as was asked, and lea
   expect(await guest.state(pod)).toBe(before)
   expect(await guest.residue(story)).toEqual([])
 })
+
+it('pod-network-latency delays packets of both families, and the default of the kernel is back after it', async () => {
+  const before = await guest.state(pod)
+  const quick = await trips()
+  const env = { NETWORK_LATENCY: '200ms' }
+  const story = await guest.world.run(experiment('delay-vm', [networkLatency('mute', 60, { env })]))
+  await story.injected(soonMs)
+  expect(await guest.state(pod)).toMatch(/qdisc netem .* delay 200ms/)
+  const slow = await trips()
+  for (const family of ['four', 'six'] as const) {
+    const [without, by] = [median(quick[family]), median(slow[family])]
+    console.log(`delay of 200 ms, ${family}: ${without} ms, then ${by} ms`)
+    expect(slow[family]).toHaveLength(15)
+    expect(without).toBeLessThan(100)
+    expect(Math.min(...slow[family])).toBeGreaterThanOrEqual(200)
+    expect(by).toBeLessThan(300)
+  }
+  await story.abort()
+  expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
+  expect(await guest.state(pod)).toBe(before)
+  expect(median((await trips()).four)).toBeLessThan(100)
+  expect(await guest.residue(story)).toEqual([])
+})
+
+it('pod-network-latency that is aimed at an address of version 6 delays nothing else', async () => {
+  const before = await guest.state(pod)
+  const env = { NETWORK_LATENCY: '200ms', DESTINATION_IPS: 'fd00:c0a5::1' }
+  const story = await guest.world.run(
+    experiment('delay-six', [networkLatency('mute', 60, { env })]),
+  )
+  await story.injected(soonMs)
+  const { four, six } = await trips()
+  expect(median(four)).toBeLessThan(100)
+  expect(Math.min(...six)).toBeGreaterThanOrEqual(200)
+  await story.abort()
+  await story.finished(soonMs)
+  expect(await guest.state(pod)).toBe(before)
+  expect(await guest.residue(story)).toEqual([])
+})
+
+it.for(['tbf rate 10mbit burst 32kb latency 50ms'])(
+  'pod-network-latency beside a root that somebody made, %s: it works during and is untouched after',
+  async (root) => {
+    await guest.inNetwork(pod, `tc qdisc add dev eth0 root handle 7: ${root}`)
+    const before = await guest.state(pod)
+    expect(before).toContain(`qdisc ${root.split(' ')[0]} 7:`)
+    const env = { NETWORK_LATENCY: '150ms' }
+    const document = experiment('delay-beside', [networkLatency('mute', 60, { env })])
+    const story = await guest.world.run(document)
+    await story.injected(soonMs)
+    const { four, six } = await trips()
+    for (const family of [four, six]) {
+      expect(family).toHaveLength(15)
+      expect(Math.min(...family)).toBeGreaterThanOrEqual(150)
+    }
+    await story.abort()
+    expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
+    expect(await guest.state(pod)).toBe(before)
+    await guest.inNetwork(pod, 'tc qdisc del dev eth0 root handle 7:')
+    expect(await guest.residue(story)).toEqual([])
+  },
+)
