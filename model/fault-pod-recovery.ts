@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { NodeOrder } from './fault-pod.ts'
 import { faultContainer, faultPodLabels } from './fault-pod-spec.ts'
+import { lastWord } from './last-word.ts'
 import { type RunState, recordKey, type TargetState, type TaskState } from './state.ts'
 
 /**
@@ -16,7 +17,7 @@ export type ContainerStatus = {
   state?: {
     running?: { startedAt?: string }
     waiting?: { reason?: string; message?: string }
-    terminated?: { exitCode: number; reason?: string }
+    terminated?: { exitCode: number; reason?: string; message?: string }
   }
   lastState?: { terminated?: { exitCode: number; reason?: string } }
 }
@@ -115,6 +116,12 @@ export const hasRun = ({ status }: FaultPodFacts): boolean =>
     ({ name, state, lastState, restartCount }) =>
       name === faultContainer &&
       (state?.running || state?.terminated || lastState?.terminated || restartCount > 0),
+  )
+
+/** Its program has ended in order, and its journal is gone. */
+export const saidBye = ({ status }: FaultPodFacts): boolean =>
+  (status?.containerStatuses ?? []).some(
+    ({ name, state }) => name === faultContainer && state?.terminated?.message === lastWord,
   )
 
 /** kubelet starts a container that ended for the first time again at once; so long it is waited for, milliseconds. */

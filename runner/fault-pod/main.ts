@@ -1,6 +1,7 @@
 import { existsSync, readlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import type { LastWord } from '../../model/last-word.ts'
 import { Channel } from './channel.ts'
 import { crashIn } from './crash.ts'
 import { openGuardLine } from './guard-line.ts'
@@ -39,6 +40,18 @@ function print(line: NodeLine): void {
       stuck++
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
     }
+  }
+}
+
+const lastWord: LastWord = 'all is put back and reported; the journal is gone'
+
+/** Said twice: on the stream, which may break, and in the status of the container. */
+function sayBye(): void {
+  print({ bye: 1 })
+  try {
+    writeFileSync(env['CHAOSPLANE_LAST_WORD'] ?? '/dev/termination-log', lastWord)
+  } catch {
+    // the stream, or the program that is sent for the journal, tells
   }
 }
 
@@ -105,7 +118,11 @@ function refuseAll(order: NodeOrder, reason: string): void {
   // stays so that the runner reads it by attach as well as from the log
   setTimeout(() => leave(owed ? 1 : 0), owed ? againMs : order.armedForMs)
   inbox.hear((command) => {
-    if (command.do === 'quit') leave(0)
+    if (command.do === 'quit') {
+      // no program before this one can have left a journal
+      if (order.attempt === 1) sayBye()
+      leave(0)
+    }
     if (command.do !== 'hello') return
     print({ hello: 1, last: told.at(-1)?.seq ?? order.after })
     for (const event of told) if (event.seq > command.acknowledged) print(event)
@@ -219,7 +236,7 @@ async function run(order: NodeOrder, program: Program): Promise<void> {
     inbox.hear((command) => program.command(command))
   }
   const ending = await program.ended
-  if (ending === 'removed') print({ bye: 1 })
+  if (ending === 'removed') sayBye()
   // what is kept waits for a runner that reads it
   leave(ending === 'owed' ? 1 : 0, ending === 'removed' || ending === 'yielded')
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { NodeOrder } from '../../model/fault-pod.ts'
+import { lastWord } from '../../model/last-word.ts'
 import { readText } from './host.ts'
 import { parseGuardNotes } from './journal.ts'
 import { cannotPose, noUnified, PosedContainer, removeGroup } from './testing/container.ts'
@@ -78,8 +79,10 @@ describe.skipIf(why !== '')(
           why: 'deadline',
           proof: "no stressor is left in the container's cgroup",
         })
+        expect(pod.lastWord).toBeNull()
         pod.send({ do: 'quit' })
         expect(await exitOf(pod.program)).toBe(0)
+        expect(pod.lastWord).toBe(lastWord)
         expect(await exitOf(pod.guard)).toBe(0)
         expect(existsSync(pod.journal)).toBe(false)
         expect(pod.stray).toBe('')

@@ -11,6 +11,7 @@ import {
   nextPod,
   nodeTarget,
   podName,
+  saidBye,
   servedName,
   workOf,
 } from '../../model/fault-pod-recovery.ts'
@@ -26,6 +27,8 @@ const goneMs = 60_000
 /** A pod that was made shows in the cache within this, milliseconds. */
 const showMs = 5000
 const askMs = 5000
+/** kubelet lets go of a pod that it has not started within this, milliseconds. */
+const withdrawMs = 10_000
 
 type Node = KubeObject & {
   status?: { conditions?: { type: string; status: string; message?: string }[] }
@@ -38,14 +41,14 @@ export class NodePods {
   #attemptOf: (name: string) => number
   #reserve = true
   /** the attempt that we made last; `at` until it shows */
-  #made: { attempt: number; at?: number } | null = null
+  #last: { attempt: number; at?: number } | null = null
   #idleSince: number | null = null
   /** the pod that is starting, and since when */
   #starting = { name: '', since: 0 }
   /** pods of which trouble was told */
   #told = new Set<string>()
-  /** pods that the API server did not take */
-  #refused = new Set<string>()
+  /** pods in which nothing has run: the API server did not take them, or they were taken away before their start */
+  #unborn = new Set<string>()
   #ran = false
   #isOrderSent = false
 
@@ -73,8 +76,25 @@ export class NodePods {
   /** Whether a program of this task may have run on the node; false is certain. */
   get mayHaveRun(): boolean {
     const shown = new Set(this.all().map(servedName))
-    const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#refused.has(name))
+    const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#unborn.has(name))
     return this.#ran || gone.length > 0
+  }
+
+  /** A program of this task is known to have run on the node. */
+  get hasRun(): boolean {
+    this.all()
+    return this.#ran
+  }
+
+  /** There is a pod, and it is certain that no program of this task has run on the node yet. */
+  get isStarting(): boolean {
+    return this.all().length > 0 && !this.mayHaveRun
+  }
+
+  /** Whether the program of the newest pod has ended in order, as its container's status says. */
+  get saidBye(): boolean {
+    const newest = newestOf(this.#order, this.all())
+    return newest !== null && newest.attempt >= this.#made && saidBye(newest.pod)
   }
 
   /** Whether a program is there that could be spoken to. */
@@ -86,16 +106,21 @@ export class NodePods {
     return this.#links.task().pods.filter((name) => this.#attemptOf(name) > 0)
   }
 
+  /** The highest attempt that may have been made, whoever made it. */
+  get #made(): number {
+    const recorded = this.#recorded().map((name) => this.#attemptOf(name))
+    return Math.max(0, this.#last?.attempt ?? 0, ...recorded)
+  }
+
   #next(): NextPod {
     const now = this.#parts.clock.now()
-    const recorded = this.#recorded().map((name) => this.#attemptOf(name))
-    const made = Math.max(0, this.#made?.attempt ?? 0, ...recorded)
+    const made = this.#made
     return nextPod({
       owner: this.#order,
       pods: this.all(),
       made,
-      ...(this.#made?.at !== undefined && this.#made.attempt === made
-        ? { madeAgoMs: now - this.#made.at }
+      ...(this.#last?.at !== undefined && this.#last.attempt === made
+        ? { madeAgoMs: now - this.#last.at }
         : {}),
       idleMs: this.#idleSince === null ? 0 : now - this.#idleSince,
       until: 'report',
@@ -126,7 +151,7 @@ export class NodePods {
   #patience(next: NextPod): number {
     if (next.do === 'wait') return next.inMs
     const { first, later } = startMs
-    return this.#made?.attempt === 1 ? first : later
+    return this.#last?.attempt === 1 ? first : later
   }
 
   /** Says once of each pod why it does not start. */
@@ -187,7 +212,7 @@ export class NodePods {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
     } catch (error) {
       if (isRefusal(error)) {
-        this.#refused.add(name)
+        this.#unborn.add(name)
         throw refusalOf(error, namespace)
       }
       // another creator was quicker: it is the same pod
@@ -200,12 +225,12 @@ export class NodePods {
   /** Waits until the pod that was made, or claimed, shows as ours. */
   async #seen(name: string, attempt: number, signal: AbortSignal): Promise<void> {
     const { namespace, cache, clock } = this.#parts
-    this.#made = { attempt, at: clock.now() }
+    this.#last = { attempt, at: clock.now() }
     const key = `${namespace}/${name}`
     const isOurs = (pod: Pod | undefined): boolean =>
       pod !== undefined && this.#attemptOf(servedName(pod)) === attempt
     const shown = await within(showMs, signal, (s) => podWhen(cache, key, isOurs, s))
-    if (shown) this.#made = { attempt }
+    if (shown) this.#last = { attempt }
   }
 
   /** The order that this pod is still to be given; null for one that was made with it. */
@@ -307,6 +332,32 @@ export class NodePods {
       if (!isNotFound(error)) throw error
     }
     if (wait) await within(goneMs, signal, (s) => podWhen(cache, key, (p) => !p, s))
+  }
+
+  /** Takes the pods away before their start; false when a program has started after all, or nobody can tell. */
+  async withdraw(signal: AbortSignal): Promise<boolean> {
+    const { kube, cache, namespace } = this.#parts
+    const mine = this.all()
+    const names = mine.map(({ metadata }) => metadata.name)
+    // What became of them is told by their last state.
+    const leave = cache.onChange(({ object }) => {
+      if (names.includes(object.metadata.name)) this.#ran ||= hasRun(object)
+    })
+    try {
+      for (const name of names)
+        await kube.remove(resourcePath({ ...pods, namespace, name }), { signal }).catch((error) => {
+          if (!isNotFound(error)) throw error
+        })
+      const isGone = await within(withdrawMs, signal, async (s) => {
+        for (const name of names) await podWhen(cache, `${namespace}/${name}`, (p) => !p, s)
+        return true
+      })
+      if (!isGone || this.#ran) return false
+      for (const pod of mine) this.#unborn.add(servedName(pod))
+      return !this.mayHaveRun
+    } finally {
+      leave()
+    }
   }
 
   /** Resolves when the pod runs nothing any more, or the time is up. */

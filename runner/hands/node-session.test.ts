@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
+import { lastWord } from '../../model/last-word.ts'
 import type { TargetState } from '../../model/state.ts'
 import { targetState } from '../../model/testing.ts'
 import { until } from '../fault-pod/testing/pod.ts'
@@ -180,6 +181,66 @@ describe('a session with a node', () => {
     await session.close(AbortSignal.timeout(5000))
     expect(node.removals).toEqual([{ name: node.created[0]?.metadata.name, gracePeriodSeconds: 0 }])
     expect(node.store.list()).toEqual([])
+  })
+
+  it('reads in the status of the pod what a stream that broke did not bring: no other pod comes', async () => {
+    const { node, session } = begin()
+    await held(node)
+    node.links(order).emit({ fact: 'reverted', task: 'hog', target: 'demo/a', proof: 'p' })
+    node.losesBye = true
+    const from = performance.now()
+    const closed = session.close(AbortSignal.timeout(20_000))
+    await until(2000, () => node.commands.some((command) => command.do === 'quit'))
+    setTimeout(() => node.says({ terminated: { exitCode: 0, message: lastWord } }), 300)
+    await closed
+    expect(performance.now() - from).toBeLessThan(2000)
+    expect(attempts(node)).toEqual([1])
+    expect(node.store.list()).toEqual([])
+  })
+
+  describe('told to stop while its pod does not start', () => {
+    const notYet = async () => {
+      const node = new PosedNode([target('targeted')], usual)
+      node.birth = null
+      const session = new NodeSession(node.parts(), node.links(order))
+      sessions.push(session)
+      session.begin()
+      await until(2000, () => node.store.list().length === 1)
+      return { node, session }
+    }
+
+    it('takes it away: nothing was done to the target, and no other pod comes', async () => {
+      const { node, session } = await notYet()
+      const from = performance.now()
+      void session.stop('aborted')
+      await until(3000, () => node.task.targets[0]?.state === 'untouched')
+      await session.close(AbortSignal.timeout(5000))
+      expect(performance.now() - from).toBeLessThan(3000)
+      expect(attempts(node)).toEqual([1])
+      expect(node.store.list()).toEqual([])
+    })
+
+    it('and starts after all before it goes, sends another one to look', async () => {
+      const { node, session } = await notYet()
+      node.death = { terminated: { exitCode: 0 } }
+      void session.stop('aborted')
+      await until(3000, () => node.removals.length === 1)
+      node.death = null
+      node.birth = { running: {} }
+      await over(node, 3000)
+      expect(attempts(node)).toEqual([1, 2])
+      expect(node.created[1]?.order).toMatchObject({ start: 'wait' })
+      expect(node.commands.map((command) => command.do)).toContain('stop')
+    })
+
+    it('and starts in time, hears it', async () => {
+      const { node, session } = await notYet()
+      void session.stop('aborted')
+      setTimeout(() => node.says({ running: {} }), 500)
+      await until(3000, () => node.commands.some((command) => command.do === 'stop'))
+      expect(node.removals).toEqual([])
+      expect(attempts(node)).toEqual([1])
+    })
   })
 
   it('sends somebody for the journal of a pod that was lost after its last word', async () => {

@@ -9,15 +9,24 @@ import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodePods } from './node-pods.ts'
 import { NodeStream, type Talk } from './node-stream.ts'
-import { factsOfGone, factsOfSilence, factsOfTrouble, NodeGone, openOn } from './node-trouble.ts'
+import {
+  factsOfGone,
+  factsOfNothing,
+  factsOfSilence,
+  factsOfTrouble,
+  NodeGone,
+  openOn,
+} from './node-trouble.ts'
 
 const reattachMs = 100
 const reattachMaxMs = 2000
 /** A program that runs and cannot be spoken to for so long is told of. */
 const silenceMs = 30_000
 const quitMs = 2000
-/** A program that is just starting is waited for before it is told to end: cut off, it would leave its journal. */
+/** A program that has run is spoken to before its pod goes: cut off, it would leave its journal. */
 const reachMs = 15_000
+/** One that is just starting is given so long before its pod is taken away unheard. */
+const startMs = 1500
 const firstRetryMs = 500
 const slowestRetryMs = 30_000
 
@@ -40,6 +49,8 @@ export class NodeSession {
   #armedWaiters: (() => void)[] = []
   /** a runner before us began this: its program has told it what is armed */
   #adopted: boolean
+  /** its pod, in which nothing has ever run, is being taken away: no other one is to come */
+  #callingOff = false
   /** all is reported: the journal is to go */
   #closing = false
   /** the program that spoke last has ended in order: the journal is gone */
@@ -134,6 +145,23 @@ export class NodeSession {
   async stop(reason: string, targets?: string[]): Promise<void> {
     this.#stopping = { do: 'stop', reason, ...(targets ? { targets } : {}) }
     await this.#sayStop(this.#stopping)
+    if (!targets) await this.#callOff(this.#end.signal)
+  }
+
+  /** A pod that does not start, and in which nothing has ever run, keeps nobody waiting. */
+  async #callOff(signal: AbortSignal): Promise<void> {
+    const pods = this.#pods
+    await within(startMs, signal, async (s) => {
+      while (!this.#stream.attached && !pods.hasRun) await pods.change(startMs, s)
+    })
+    if (this.#stream.attached || !pods.isStarting || this.#callingOff) return
+    this.#callingOff = true
+    try {
+      if (await pods.withdraw(signal)) this.#tell(factsOfNothing(this.#concern()))
+    } finally {
+      this.#callingOff = false
+    }
+    if (this.#isNeeded()) this.begin()
   }
 
   async #sayStop(stop: Stop): Promise<void> {
@@ -151,6 +179,7 @@ export class NodeSession {
     this.#closing = true
     // What was given up keeps its record on the node, and nobody is waited for.
     const isGivenUp = this.#mine().some((t) => t.state === 'abandoned')
+    if (!isGivenUp && this.#pods.isStarting) await this.#callOff(signal)
     if (!isGivenUp && (this.#pods.isAnyAlive || this.#isJournalLeft)) {
       this.begin()
       await this.#quit(signal)
@@ -175,9 +204,9 @@ export class NodeSession {
    */
   async #quit(signal: AbortSignal): Promise<void> {
     await within(reachMs, signal, async (s) => {
-      while (!this.#bye && (await this.#whenAttached(s))) await this.#sayQuit(s)
+      while (!this.#isOver && (await this.#whenAttached(s))) await this.#sayQuit(s)
     })
-    if (this.#bye && this.#parts.retain) await this.#pods.untilOver(signal)
+    if (this.#isOver && this.#parts.retain) await this.#pods.untilOver(signal)
   }
 
   async #sayQuit(signal: AbortSignal): Promise<void> {
@@ -187,7 +216,7 @@ export class NodeSession {
     await this.#stream.send({ do: 'quit' })
     CRASH: reach('runner/quit-sent', this.#links.order.resource.name)
     await within(quitMs, signal, async (s) => {
-      while (!this.#bye && this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)
+      while (!this.#isOver && this.#stream.attached === stream) await this.#parts.clock.sleep(10, s)
     })
   }
 
@@ -199,7 +228,12 @@ export class NodeSession {
 
   /** A program that was killed has left its record on the node. */
   get #isJournalLeft(): boolean {
-    return !this.#bye && this.#pods.mayHaveRun
+    return !this.#isOver && this.#pods.mayHaveRun
+  }
+
+  /** The program has ended in order; when its stream broke before it said so, the pod's status does. */
+  get #isOver(): boolean {
+    return this.#bye || (this.#closing && this.#pods.saidBye)
   }
 
   #mine(): TargetState[] {
@@ -211,6 +245,7 @@ export class NodeSession {
   }
 
   #isNeeded(): boolean {
+    if (this.#callingOff) return false
     return this.#open().length > 0 || (this.#closing && this.#isJournalLeft)
   }
 

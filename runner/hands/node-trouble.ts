@@ -73,6 +73,17 @@ export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[]
   })
 }
 
+/** No program of the task has ever run on the node: nothing was done there. */
+export const factsOfNothing = ({ order, task }: Concern): FactBody[] =>
+  openOn(order.node, task).map((target) => ({
+    fact: 'reverted',
+    task: task.name,
+    target: recordKey(target),
+    proof: 'nothing was injected: its fault pod never started',
+    heldMs: 0,
+    untouched: true,
+  }))
+
 /** The API server answered that it will not take the pod: it certainly was not made. */
 export const isRefusal = (error: unknown): boolean =>
   error instanceof KubeError && [400, 403, 404, 413, 422].includes(error.status)

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { demoDocuments } from '../../cli/start/demo.ts'
+import { faultContainer } from '../../model/fault-pod-spec.ts'
+import { lastWord } from '../../model/last-word.ts'
 import type { Json } from '../watchers/api.ts'
 import { stressorsOn } from '../watchers/cgroups.ts'
 import { arm, type Burnt, crash, hold, lastEnd, whenStressed } from './burnt.ts'
@@ -62,6 +64,17 @@ it('a container that starts again: in mid-hold it no longer exists, armed it was
   const armed = await arm(world, wait('life-goes-early', 'rising', 5), 'rising')
   crash(world, 'rising')
   await expectMissed(armed)
+})
+
+it('a fault pod that has ended in order says so in its status, for who did not hear it', async () => {
+  const document = experiment('last-word', [cpuHog('abiding', 1)], { cleanupPolicy: 'retain' })
+  const { story } = await hold(world, document, 'abiding')
+  expect((await story.finished()).verdict).toBe('Pass')
+  const [pod, ...more] = world.faultPods(story.run.runId)
+  expect(more).toEqual([])
+  const program = pod.status.containerStatuses.find((one: Json) => one.name === faultContainer)
+  expect(program.state.terminated).toMatchObject({ exitCode: 0, message: lastWord })
+  await world.forceDelete(pod)
 })
 
 /** A namespace with an account `litmus`; `subject` may do in `targets` what experiments do. */

@@ -96,7 +96,13 @@ export class PosedPod {
       CHAOSPLANE_GUARD_LIMIT_MS: '3000',
       CHAOSPLANE_CRASH: this.disk,
       CHAOSPLANE_SHM: this.#memory,
+      CHAOSPLANE_LAST_WORD: join(this.#memory, 'last-word'),
     }
+  }
+
+  /** What the status of its container would tell of its end. */
+  get lastWord(): string | null {
+    return readText(join(this.#memory, 'last-word'))
   }
 
   /** The program ends itself, or is stopped, when it comes to this point. */

@@ -41,6 +41,12 @@ export class PosedNode {
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
+  /** what kubelet says of a program some milliseconds after its pod was made; null: nothing */
+  birth: ContainerStatus['state'] | null = { running: {} }
+  /** what kubelet says last of a program whose pod is deleted */
+  death: ContainerStatus['state'] | null = null
+  /** streams break at the order to quit, before anything is answered */
+  losesBye = false
   #version = 0
   #seq = 0
   #streams = new Map<string, AbortController>()
@@ -141,7 +147,7 @@ export class PosedNode {
     this.created.push({ ...pod, metadata })
     this.store.apply({ type: 'ADDED', object: { metadata } })
     setTimeout(() => {
-      if (this.store.get(`home/${metadata.name}`)) this.says({ running: {} })
+      if (this.birth && this.store.get(`home/${metadata.name}`)) this.says(this.birth)
     }, 5)
   }
 
@@ -157,7 +163,9 @@ export class PosedNode {
     this.#streams.get(name)?.abort()
     // A pod that is to end in peace stays until its kubelet says so.
     if (!this.isInCluster && gracePeriodSeconds !== 0) return
-    this.store.apply({ type: 'DELETED', object: known })
+    if (this.death) this.says(this.death)
+    const last = this.store.get(`home/${name}`) ?? known
+    setTimeout(() => this.store.apply({ type: 'DELETED', object: last }), 1)
   }
 
   async #attach(name: string, signal: AbortSignal): Promise<Attached> {
@@ -194,7 +202,7 @@ export class PosedNode {
       }
       if (command.do === 'hello') print({ hello: 1, last: this.#seq })
       if (command.do === 'quit' && !both.aborted) {
-        print({ bye: 1 })
+        if (!this.losesBye) print({ bye: 1 })
         end.abort()
       }
       hear?.(command)
