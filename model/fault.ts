@@ -25,6 +25,9 @@ export type CommandsAt = {
   durationMs: number
 }
 
+/** Pods by labels of their own and of their namespaces; empty labels of namespaces: in the target's own. */
+export type PeerSelector = { pods: string; namespaces: string }
+
 /**
  * What a fault is, apart from doing it: pure, so that compilers, CRDs, RBAC and the catalogue are made from it.
  * `hands: kube` faults act through the API in the runner, `hands: node` faults in a fault pod.
@@ -58,6 +61,11 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   leaves?(params: Params): number
   /** what would be run for one target, and what puts it back, for a reader; absent: it depends on what is found there */
   commands?(params: Params, at: CommandsAt): { inject: string[]; undo: string[] }
+  /**
+   * pods whose addresses a fault on the node needs; null: none. They are found with the account's rights when its fault
+   * pod is made, and are the parameter `addresses`, by the namespace of the target
+   */
+  peers?(params: Params): PeerSelector | null
   /** the tunables that this fault reads, beside the common ones; for the catalogue and for «did you mean» */
   tunables: readonly {
     name: string

@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import { BadTunable, inContainers, type Tunables } from './fault.ts'
+import { BadTunable, inContainers, type PeerSelector, type Tunables } from './fault.ts'
+import { BadSelector, parseSelector } from './label-selector.ts'
 import { textOf } from './tunable.ts'
 
 const port = z.string().regex(/^\d{1,5}(-\d{1,5})?$/)
@@ -11,6 +12,14 @@ const ports = z.object({
 export const destination = z.object({
   host: z.string().describe('Name, address or network (CIDR).'),
   ports: z.array(port).describe('Its ports; empty: all.'),
+})
+
+/** Pods that stand for their addresses. */
+export const peerSelector = z.object({
+  pods: z.string().describe('Pods with these labels; empty: any.'),
+  namespaces: z
+    .string()
+    .describe("In namespaces with these labels; empty: in the target's own namespace."),
 })
 
 /** Which packets a network fault is aimed at. Nothing said: all that leave through the interface. */
@@ -37,6 +46,22 @@ export const destinationTunables = [
     dialect: 'litmus',
     default: '',
     text: 'Only these names, looked up when the fault begins; ports as above.',
+  },
+] as const
+
+/** The tunables that name pods by labels, for the catalogue. */
+export const peerTunables = [
+  {
+    name: 'POD_SELECTOR',
+    dialect: 'litmus',
+    default: '',
+    text: "Only the addresses that pods with these labels have when the fault begins, in the target's namespace or by NAMESPACE_SELECTOR.",
+  },
+  {
+    name: 'NAMESPACE_SELECTOR',
+    dialect: 'litmus',
+    default: '',
+    text: 'Only pods in namespaces with these labels; with POD_SELECTOR both must match.',
   },
 ] as const
 
@@ -132,6 +157,25 @@ export const destinationsOf = (tunables: Tunables): Destination[] => [
   ...addressList(tunables, 'DESTINATION_IPS'),
   ...listOf(tunables, 'DESTINATION_HOSTS', names),
 ]
+
+function selectorOf(tunables: Tunables, name: string): string {
+  const text = textOf(tunables, name)
+  try {
+    parseSelector(text)
+    return text
+  } catch (error) {
+    if (!(error instanceof BadSelector)) throw error
+    throw new BadTunable(name, error.message, 'write for example "app=web"')
+  }
+}
+
+/** POD_SELECTOR and NAMESPACE_SELECTOR; null when neither is given. Throws BadTunable. */
+export function peersOf(tunables: Tunables): PeerSelector | null {
+  const [pods, namespaces] = ['POD_SELECTOR', 'NAMESPACE_SELECTOR'].map((name) =>
+    selectorOf(tunables, name),
+  ) as [string, string]
+  return pods === '' && namespaces === '' ? null : { pods, namespaces }
+}
 
 /** Reads a comma list of ports and ranges. Throws BadTunable. */
 export const portList = (name: string, text: string): string[] =>

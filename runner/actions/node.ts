@@ -5,8 +5,39 @@ import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { isResting } from '../engine/pause.ts'
 import { reach } from '../fault-pod/crash.ts'
+import { podAddresses } from '../faults/peers.ts'
 import { NodeSession } from '../hands/node-session.ts'
-import { type Actor, type Carry, startsAtOnce, stateOf, taskOf, untilAborted } from './actor.ts'
+import { explain, userOf } from '../run/rights.ts'
+import {
+  type Actor,
+  type Carry,
+  faultOf,
+  startsAtOnce,
+  stateOf,
+  taskOf,
+  untilAborted,
+} from './actor.ts'
+
+/** With the addresses of the pods that the fault names by labels, as they are now. */
+async function paramsOf(
+  task: TaskPlan,
+  actor: Actor,
+  signal: AbortSignal,
+): Promise<Record<string, unknown>> {
+  const peers = faultOf(actor, task).peers?.(task.params) ?? null
+  if (peers === null) return task.params
+  const { account, context } = actor
+  const as = userOf(account)
+  const of = [...new Set(stateOf(actor, task.name).targets.map(({ namespace }) => namespace))]
+  const look = async (namespace: string) => {
+    try {
+      return [namespace, await podAddresses(peers, namespace, { kube: context.kube, as, signal })]
+    } catch (error) {
+      throw explain(error, account, { verb: 'list', resource: 'pods', namespace })
+    }
+  }
+  return { ...task.params, addresses: Object.fromEntries(await Promise.all(of.map(look))) }
+}
 
 /** An armed program that nobody speaks to ends itself after the run's longest wait and this, milliseconds. */
 const armedMarginMs = 600_000
@@ -77,6 +108,7 @@ function sessionOf(
     {
       order: orderOf(node, targets, task, actor),
       task: () => stateOf(actor, name),
+      params: (signal) => paramsOf(task, actor, signal),
       resting: () => isResting(actor.state(), stateOf(actor, name)),
       emit,
       durable: actor.durable,

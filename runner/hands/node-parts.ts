@@ -47,6 +47,8 @@ export type SessionLinks = {
   /** of the first pod; those that take its place get the same, without what is over */
   order: NodeOrder
   task(): TaskState
+  /** the fault's parameters, with what has to be looked up in the cluster for them */
+  params(signal: AbortSignal): Promise<Record<string, unknown>>
   /** the run is paused: nothing is injected */
   resting(): boolean
   emit(fact: FactBody): void

@@ -51,6 +51,8 @@ export class NodePods {
   #unborn = new Set<string>()
   #ran = false
   #isOrderSent = false
+  /** the fault's parameters with what was looked up for them */
+  #found: Record<string, unknown> | null = null
 
   constructor(parts: SessionParts, links: SessionLinks) {
     this.#parts = parts
@@ -198,6 +200,7 @@ export class NodePods {
     const { kube, namespace } = this.#parts
     const { order, emit, durable } = this.#links
     if (attempt > 1) await this.#takePlace(name, signal)
+    const params = await this.#params({ must: attempt === 1 }, signal)
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
@@ -207,7 +210,9 @@ export class NodePods {
       await this.#seen(warm, attempt, signal)
       return
     }
-    const pod = this.#parts.podOf(this.#orderFor(attempt), name, { reserve: this.#reserve })
+    const pod = this.#parts.podOf({ ...this.#orderFor(attempt), params }, name, {
+      reserve: this.#reserve,
+    })
     try {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
     } catch (error) {
@@ -234,14 +239,30 @@ export class NodePods {
   }
 
   /** The order that this pod is still to be given; null for one that was made with it. */
-  orderOf(name: string): NodeOrder | null {
+  async orderOf(name: string, signal: AbortSignal): Promise<NodeOrder | null> {
     const pod = this.all().find(({ metadata }) => metadata.name === name)
     if (!pod || servedName(pod) === name) return null
     const order = this.#orderFor(1)
     // Told again, it finds a program that has it, or one that is to be told what to do.
     const start = this.#isOrderSent ? 'wait' : order.start
     this.#isOrderSent = true
-    return { ...order, start }
+    return { ...order, start, params: this.#found ?? (await this.#params({ must: false }, signal)) }
+  }
+
+  /** What may have something to put back is sent in any case. */
+  async #params(
+    { must }: { must: boolean },
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>> {
+    try {
+      this.#found = await this.#links.params(signal)
+      return this.#found
+    } catch (error) {
+      if (signal.aborted || must) throw error
+      const { log } = this.#parts
+      log.warn({ err: error, node: this.#order.node }, 'a fault pod comes without addresses')
+      return this.#order.params
+    }
   }
 
   /** Before a pod takes another one's place. */

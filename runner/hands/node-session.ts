@@ -71,7 +71,7 @@ export class NodeSession {
         this.#bye = true
       },
       onEvent: (event) => this.#onEvent(event),
-      orderOf: (pod) => this.#pods.orderOf(pod),
+      orderOf: (pod) => this.#pods.orderOf(pod, this.#end.signal),
       signal: this.#end.signal,
     })
     this.#adopted = this.#pods.mayHaveRun

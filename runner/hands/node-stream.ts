@@ -23,7 +23,7 @@ type Ends = {
   onBye(): void
   onEvent(event: NodeEvent): void
   /** what a pod that was warm is to be told first */
-  orderOf(pod: string): NodeOrder | null
+  orderOf(pod: string): Promise<NodeOrder | null>
   signal: AbortSignal
 }
 
@@ -91,7 +91,7 @@ export class NodeStream {
   }
 
   async #order(attached: Attached, pod: string): Promise<void> {
-    const order = this.#ends.orderOf(pod)
+    const order = await this.#ends.orderOf(pod)
     if (!order) return
     const command: NodeCommand = { do: 'order', order, journal: journalFolder(order) }
     await attached.send(JSON.stringify(command))

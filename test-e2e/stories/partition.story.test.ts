@@ -10,6 +10,7 @@ const apps = [
   'far',
   'near',
   'one-way',
+  'by-labels',
   'alone',
   'both-ways',
   'cut-orphan',
@@ -103,6 +104,28 @@ describe.concurrent('connections', () => {
     expect(story.targets[0].heldMs).toBeGreaterThan(5800)
     expect(story.targets[0].heldMs).toBeLessThan(7000)
     await clean({ story, own, app }, expect)
+  })
+
+  it('with pods that are named by labels are cut; when no pod has them, nobody is', async ({
+    expect,
+  }) => {
+    const app = 'by-labels'
+    const own = await target(app)
+    const env = { POLICY_TYPES: 'egress', POD_SELECTOR: 'app=far' }
+    const story = await world.run(experiment('cut-by-labels', [networkPartition(app, 6, { env })]))
+    await story.injected()
+    const mute = { opensNew: 'silent', saysOld: 'silent', asks: 'silent' }
+    expect(await reach(own, app)).toEqual({ ...well, ...mute })
+    expect(story.targets[0].evidence).toContain(far.address)
+    expect(await story.finished()).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+    await clean({ story, own, app }, expect)
+    const none = networkPartition(app, 6, { env: { POD_SELECTOR: 'app=nobody' } })
+    const other = await world.run(experiment('cut-nobody', [none]))
+    const status = await other.finished()
+    expect(status.tasks[0]).toMatchObject({ verdict: 'Error', errorCode: 'CHAOS_INJECT_ERROR' })
+    expect(status.tasks[0].failStep).toContain('match no pod with an address')
+    expect(networkImage(own)).toBe(own.before)
+    expect(await other.residue()).toEqual([])
   })
 
   it('that others open are cut on the port that is named, and on no other', async ({ expect }) => {

@@ -57,7 +57,7 @@ export const doorOf = ({ netns, pid, startTicks }: PodNetwork, look: NodeLook): 
 
 const families = { 4: 4, 6: 6 } as const
 
-const familyOf = (address: string): 4 | 6 | null =>
+export const familyOf = (address: string): 4 | 6 | null =>
   families[isIP(address.split('/')[0] ?? '') as 4 | 6] ?? null
 
 /** A name without a point is looked up where the target would: in its own namespace. */

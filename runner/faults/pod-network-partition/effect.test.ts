@@ -131,6 +131,16 @@ describe.skipIf(why !== '')(`cut connections${why && ` (skipped: ${why})`}`, () 
     expect(await reach(true)).toEqual({ ...all, ...speaking })
   })
 
+  it('pods by labels whose addresses nobody has found: everybody is spared', () => {
+    const before = pod.image()
+    const params = podNetworkPartition.fromLitmus({ POD_SELECTOR: 'app=lost' }, '')
+    const asked = { params, mark: `m${n}`, hands: new Hands('', process.env, [process.pid]) }
+    expect(() => new Strike(podNetworkPartitionNode, pod, asked)).toThrow(
+      /could not be found out for/,
+    )
+    expect(pod.image()).toBe(before)
+  })
+
   describe.each(Object.entries(kernels))('by %s', (facility, kernel) => {
     it.each<[string, Record<string, string>, string[]]>([
       ['both directions, one peer', { DESTINATION_IPS: at.lost }, [...ours, ...theirs]],
@@ -157,9 +167,11 @@ describe.skipIf(why !== '')(`cut connections${why && ` (skipped: ${why})`}`, () 
         {},
         [...ours, ...theirs, ...six, 'pod calls kept', 'kept calls pod', 'pod says to kept'],
       ],
+      ['pods by labels', { POD_SELECTOR: 'app=lost' }, [...ours, ...theirs]],
     ])('%s', async (_, env, silent) => {
       const before = pod.image()
-      const params = podNetworkPartition.fromLitmus(env, '')
+      const found = env['POD_SELECTOR'] ? { addresses: { demo: [at.lost] } } : {}
+      const params = { ...podNetworkPartition.fromLitmus(env, ''), ...found }
       const strike = new Strike(podNetworkPartitionNode, pod, {
         params,
         mark: `m${n}`,

@@ -35,10 +35,19 @@ describe('what a cut is asked for', () => {
     ['PORTS', 'tcp: 80'],
     ['PORTS', 'icmp: [8]'],
     ['PORTS', 'tcp: [0]'],
-    ['POD_SELECTOR', 'app=web'],
-    ['NAMESPACE_SELECTOR', 'team=shop'],
+    ['POD_SELECTOR', 'app=web,,'],
+    ['NAMESPACE_SELECTOR', 'team in shop'],
   ])('refuses %s %s', (name, value) => {
     expect(() => fault.fromLitmus({ [name]: value }, '')).toThrow(BadTunable)
+  })
+
+  it('names pods by labels', () => {
+    const env = { POD_SELECTOR: 'app in (web, db)', NAMESPACE_SELECTOR: 'team=shop' }
+    expect(fault.fromLitmus(env, '')).toMatchObject({
+      destinations: [],
+      peers: { pods: 'app in (web, db)', namespaces: 'team=shop' },
+    })
+    expect(fault.fromLitmus({}, '')).toMatchObject({ peers: null })
   })
 
   it('in the other dialect says with whom', () => {
@@ -50,6 +59,7 @@ describe('what a cut is asked for', () => {
         { host: '10.0.0.0/8', ports: [] },
         { host: 'fd00::7', ports: [] },
       ],
+      peers: null,
       ports: [],
     })
     expect(() => fault.fromChaosplane({}, '')).toThrow(/missing/)

@@ -6,6 +6,9 @@ import {
   destinationsOf,
   destinationTunables,
   onPackets,
+  peerSelector,
+  peersOf,
+  peerTunables,
   portList,
 } from '../../../model/network.ts'
 import { textOf } from '../../../model/tunable.ts'
@@ -22,7 +25,8 @@ const params = z.object({
   directions: z
     .array(z.enum(directions))
     .describe('egress: connections that the pod opens; ingress: those that others open to it.'),
-  destinations: z.array(destination).describe('With whom; empty: with everybody.'),
+  destinations: z.array(destination).describe('With whom; empty, and no peers: with everybody.'),
+  peers: peerSelector.nullable().describe('With whom: pods that stand for their addresses.'),
   ports: z.array(calledPorts).describe('Ports of the side that is called; empty: all.'),
 })
 export type PodNetworkPartitionParams = z.infer<typeof params>
@@ -60,19 +64,6 @@ function portsOf(tunables: Tunables): PodNetworkPartitionParams['ports'] {
   })
 }
 
-const selectors = ['POD_SELECTOR', 'NAMESPACE_SELECTOR'] as const
-
-/** A selector that is passed over would leave everybody cut off. */
-function refuseSelectors(tunables: Tunables): void {
-  const given = selectors.find((name) => textOf(tunables, name) !== '')
-  if (given)
-    throw new BadTunable(
-      given,
-      'peers are named by address or name here',
-      'write their addresses into DESTINATION_IPS, or use pod-network-policy where the CNI enforces policies',
-    )
-}
-
 /** Connections of a pod are cut, those that exist and new ones. */
 export const podNetworkPartition = defineFault({
   id: 'pod-network-partition',
@@ -80,6 +71,22 @@ export const podNetworkPartition = defineFault({
   names: { litmus: ['pod-network-partition'], chaosplane: ['network-partition'] },
   ...onPackets,
   params,
+  peers: ({ peers }) => peers,
+  permissions: [
+    ...onPackets.permissions,
+    {
+      group: '',
+      resource: 'pods',
+      verbs: ['list'],
+      why: 'for POD_SELECTOR and NAMESPACE_SELECTOR only',
+    },
+    {
+      group: '',
+      resource: 'namespaces',
+      verbs: ['list'],
+      why: 'for NAMESPACE_SELECTOR only (needs a ClusterRoleBinding)',
+    },
+  ],
   tunables: [
     {
       name: 'POLICY_TYPES',
@@ -88,12 +95,7 @@ export const podNetworkPartition = defineFault({
       text: 'egress: connections that the pod opens; ingress: those that others open to it; all: both.',
     },
     ...destinationTunables,
-    ...selectors.map((name) => ({
-      name,
-      dialect: 'litmus' as const,
-      default: '',
-      text: 'Refused: peers are named by address or name (pod-network-policy understands it).',
-    })),
+    ...peerTunables,
     {
       name: 'PORTS',
       dialect: 'litmus',
@@ -114,18 +116,21 @@ export const podNetworkPartition = defineFault({
       text: 'egress: connections that the pod opens; ingress: those that others open to it; both.',
     },
   ],
-  fromLitmus: (tunables) => {
-    refuseSelectors(tunables)
-    return {
-      directions: directionsOf(tunables, 'POLICY_TYPES'),
-      destinations: destinationsOf(tunables),
-      ports: portsOf(tunables),
-    }
-  },
+  fromLitmus: (tunables) => ({
+    directions: directionsOf(tunables, 'POLICY_TYPES'),
+    destinations: destinationsOf(tunables),
+    peers: peersOf(tunables),
+    ports: portsOf(tunables),
+  }),
   fromChaosplane: (tunables) => {
     const destinations = addressList(tunables, 'target_cidr')
     if (destinations.length > 0)
-      return { directions: directionsOf(tunables, 'direction'), destinations, ports: [] }
+      return {
+        directions: directionsOf(tunables, 'direction'),
+        destinations,
+        peers: null,
+        ports: [],
+      }
     throw new BadTunable(
       'target_cidr',
       'it is missing',

@@ -1,3 +1,4 @@
+import type { PeerSelector } from '../../../model/fault.ts'
 import type { Destination as Named } from '../../../model/network.ts'
 import { asking, type NetworkPlan, nameFor, networkActs } from '../../fault-pod/network/acts.ts'
 import {
@@ -10,6 +11,7 @@ import {
 import { type Inside, noMeans } from '../../fault-pod/network/means.ts'
 import {
   destinationsOf,
+  familyOf,
   interfacesOf,
   nodeAddresses,
   podNetwork,
@@ -17,7 +19,14 @@ import {
 import { egressTrouble, tableTrouble } from '../../fault-pod/network/ruleset.ts'
 import { defineNodeFault, type FoundTarget, type NodeLook, NodeTrouble } from '../node-fault.ts'
 
-type Params = { directions: Direction[]; destinations: Named[]; ports: Cut['ports'] }
+type Params = {
+  directions: Direction[]
+  destinations: Named[]
+  peers: PeerSelector | null
+  /** of the peers, by the namespace of the target */
+  addresses?: Record<string, string[]>
+  ports: Cut['ports']
+}
 
 const trialCut: Cut = {
   directions: ['egress'],
@@ -78,15 +87,27 @@ const named = ({ directions, destinations, ports }: Cut): string => {
   ].join(' ')
 }
 
+/** The pods that are named by labels. None at all must not be taken for everybody. */
+function peersOf({ peers, addresses }: Params, target: FoundTarget): Cut['destinations'] {
+  if (peers === null) return []
+  const found = addresses?.[target.id.split('/')[0] ?? ''] ?? []
+  if (found.length > 0)
+    return found.map((address) => ({ address, ports: [], family: familyOf(address) ?? 4 }))
+  throw new NodeTrouble(
+    'CHAOS_INJECT_ERROR',
+    `The addresses of the pods that POD_SELECTOR and NAMESPACE_SELECTOR name could not be found out for ${target.id}.`,
+  )
+}
+
 /** The node part of pod-network-partition: one table of nftables in the network of the pod. */
 export const podNetworkPartitionNode = defineNodeFault<Params, NetworkPlan>({
   id: 'pod-network-partition',
   ...networkActs,
 
   params: (raw) => {
-    const { directions, destinations, ports } = raw as Params
+    const { directions, destinations, peers = null, addresses = {}, ports } = raw as Params
     if (directions?.length > 0 && Array.isArray(destinations) && Array.isArray(ports))
-      return { directions, destinations, ports }
+      return { directions, destinations, peers, addresses, ports }
     throw new NodeTrouble(
       'INVALID_SPEC',
       'pod-network-partition: directions, destinations and ports are needed.',
@@ -101,12 +122,20 @@ export const podNetworkPartitionNode = defineNodeFault<Params, NetworkPlan>({
   plan(target, { params }, look) {
     const network = podNetwork(target, look)
     const ask = asking(network.pid, look)
-    const destinations = destinationsOf(params, target, look)
+    const destinations = [...destinationsOf(params, target, look), ...peersOf(params, target)]
     const spared = nodeAddresses(ask, look).filter(
       ({ address }) => !destinations.some((destination) => destination.address === address),
     )
     const outgoing = outgoingPorts(ask)
-    const cut = { ...params, destinations, spared, servers: serversOf(target, look), outgoing }
+    const { directions, ports } = params
+    const cut = {
+      directions,
+      ports,
+      destinations,
+      spared,
+      servers: serversOf(target, look),
+      outgoing,
+    }
     const hooks = hooksOf(devicesOf(target, look), look)
     const table = nameFor(target)
     const kept = spared.map(({ address }) => address).join(', ')

@@ -1,7 +1,6 @@
 import * as z from 'zod'
 import { BadTunable, defineFault, type Tunables } from '../../../model/fault.ts'
-import { BadSelector, parseSelector } from '../../../model/label-selector.ts'
-import { familyOf } from '../../../model/network.ts'
+import { familyOf, peerSelector, peersOf, peerTunables } from '../../../model/network.ts'
 import { textOf } from '../../../model/tunable.ts'
 
 const directions = ['ingress', 'egress'] as const
@@ -13,10 +12,7 @@ const params = z.object({
     .min(1)
     .describe('egress: what the pods open; ingress: what others open to them.'),
   networks: z.array(z.string()).describe('With whom: addresses and networks (CIDR).'),
-  podSelector: z.string().describe('With whom: pods with these labels; empty: none by labels.'),
-  namespaceSelector: z
-    .string()
-    .describe("In namespaces with these labels; empty: the target's own namespace."),
+  peers: peerSelector.nullable().describe('With whom: pods that stand for their addresses.'),
   ports: z
     .array(
       z.object({
@@ -56,17 +52,6 @@ function networksOf(tunables: Tunables, name: string): string[] {
     `${JSON.stringify(bad)} is not an address or network`,
     'write for example 10.0.0.7 or 10.0.0.0/8; names and ports are understood by pod-network-partition',
   )
-}
-
-function selectorOf(tunables: Tunables, name: string): string {
-  const text = textOf(tunables, name)
-  try {
-    parseSelector(text)
-    return text
-  } catch (error) {
-    if (!(error instanceof BadSelector)) throw error
-    throw new BadTunable(name, error.message, 'write for example "app=web"')
-  }
 }
 
 function rangeOf(text: string): { first: number; last: number } {
@@ -123,18 +108,7 @@ export const podNetworkPolicy = defineFault({
       default: '',
       text: 'Only with these: a comma list of addresses or networks.',
     },
-    {
-      name: 'POD_SELECTOR',
-      dialect: 'litmus',
-      default: '',
-      text: 'Only with pods that have these labels when the fault begins.',
-    },
-    {
-      name: 'NAMESPACE_SELECTOR',
-      dialect: 'litmus',
-      default: '',
-      text: 'Only with pods in namespaces with these labels; with POD_SELECTOR both must match.',
-    },
+    ...peerTunables,
     {
       name: 'PORTS',
       dialect: 'litmus',
@@ -157,15 +131,13 @@ export const podNetworkPolicy = defineFault({
   fromLitmus: (tunables) => ({
     directions: directionsOf(tunables, 'POLICY_TYPES'),
     networks: networksOf(tunables, 'DESTINATION_IPS'),
-    podSelector: selectorOf(tunables, 'POD_SELECTOR'),
-    namespaceSelector: selectorOf(tunables, 'NAMESPACE_SELECTOR'),
+    peers: peersOf(tunables),
     ports: portsOf(tunables),
   }),
   fromChaosplane: (tunables) => ({
     directions: directionsOf(tunables, 'direction'),
     networks: networksOf(tunables, 'target_cidr'),
-    podSelector: '',
-    namespaceSelector: '',
+    peers: null,
     ports: [],
   }),
   permissions: [

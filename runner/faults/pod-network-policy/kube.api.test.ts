@@ -121,6 +121,11 @@ describe('pod-network-policy on a real API server', () => {
     expect(await policies()).toHaveLength(1)
     await podNetworkPolicy.revert(web, undo, on.own)
     await expect(plan(web, [web], { POD_SELECTOR: 'app=none' })).rejects.toThrow(/match no pod/)
+    // others may have the address of a pod that has ended
+    await makePod('ended', { labels: { app: 'ended' }, podIPs: [{ ip: '10.244.0.8' }] })
+    const ended = `${resourcePath({ ...pods, namespace: on.namespace })}/ended/status`
+    await on.kube.mergePatch(ended, { status: { phase: 'Failed' } }, { signal: on.signal })
+    await expect(plan(web, [web], { POD_SELECTOR: 'app=ended' })).rejects.toThrow(/match no pod/)
     const metadata = `kubernetes.io/metadata.name=${on.namespace}`
     await expect(
       plan(web, [web], { NAMESPACE_SELECTOR: metadata, POD_SELECTOR: 'app=db' }),

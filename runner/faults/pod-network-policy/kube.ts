@@ -1,5 +1,5 @@
 import { isAlreadyExists, isConflict, isNotFound } from '../../../lib/kube/errors.ts'
-import { namespaces, networkPolicies, pods, resourcePath } from '../../../lib/kube/paths.ts'
+import { networkPolicies, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import { ChaosError } from '../../../model/errors.ts'
 import {
@@ -9,21 +9,17 @@ import {
   type KubeTarget,
   type OwnIo,
 } from '../kube-fault.ts'
+import { podAddresses } from '../peers.ts'
 import type { PodNetworkPolicyParams } from './index.ts'
 import { governs, type PolicySpec, policySpec } from './policy.ts'
 
 /** The object that is made, and by which label it is known as ours. `pods`: whom it selects. */
 type Undo = { name: string; mark: string; spec: PolicySpec; pods: string[] }
 
-type Pod = KubeObject & {
-  spec?: { hostNetwork?: boolean }
-  status?: { podIPs?: { ip: string }[] }
-}
+type Pod = KubeObject & { spec?: { hostNetwork?: boolean } }
 type Policy = KubeObject & { spec?: PolicySpec }
 
 const markLabel = 'chaos.chaosplane.io/mark'
-/** Addresses of pods that one policy can name; its object has to fit into status as well. */
-const maxAddresses = 500
 /** One write; a request that is under way when the signal comes is waited for, milliseconds. */
 const writeMs = 10_000
 
@@ -92,37 +88,11 @@ async function refuseGoverned(
 /** With whom connections are cut, as networks; null: with everybody. Pods stand for their addresses of now. */
 async function peersOf(
   target: KubeTarget,
-  params: PodNetworkPolicyParams,
+  { networks, peers }: PodNetworkPolicyParams,
   io: KubeFaultIo,
 ): Promise<string[] | null> {
-  const { networks, podSelector, namespaceSelector } = params
-  if (networks.length === 0 && podSelector === '' && namespaceSelector === '') return null
-  if (podSelector === '' && namespaceSelector === '') return networks
-  const call = { as: io.as, signal: io.signal }
-  const where =
-    namespaceSelector === ''
-      ? [target.namespace]
-      : (
-          await io.kube.list<KubeObject>(resourcePath(namespaces), {
-            ...call,
-            query: { labelSelector: namespaceSelector },
-          })
-        ).items.map(({ metadata }) => metadata.name)
-  const query = podSelector === '' ? {} : { labelSelector: podSelector }
-  const lists = await Promise.all(
-    where.map((namespace) =>
-      io.kube.list<Pod>(resourcePath({ ...pods, namespace }), { ...call, query }),
-    ),
-  )
-  const peers = lists.flatMap(({ items }) => items).filter(({ spec }) => !spec?.hostNetwork)
-  const addresses = peers.flatMap(({ status }) => (status?.podIPs ?? []).map(({ ip }) => ip))
-  if (addresses.length === 0)
-    throw refuse(target, 'POD_SELECTOR and NAMESPACE_SELECTOR match no pod with an address')
-  if (addresses.length > maxAddresses)
-    throw refuse(
-      target,
-      `POD_SELECTOR and NAMESPACE_SELECTOR match ${addresses.length} addresses, a policy takes ${maxAddresses}; name their network in DESTINATION_IPS`,
-    )
+  if (peers === null) return networks.length === 0 ? null : networks
+  const addresses = await podAddresses(peers, target.namespace, io)
   return [...new Set([...networks, ...addresses])]
 }
 

@@ -107,6 +107,7 @@ export class PosedNode {
     return {
       order,
       task: () => this.task,
+      params: async () => order.params,
       resting: () => false,
       emit: (body) => {
         this.facts.push(body)
