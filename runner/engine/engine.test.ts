@@ -104,6 +104,29 @@ it('stores the first trouble, which is the cause', () => {
   expect(next.tasks[0]?.trouble).toEqual(first)
 })
 
+it('a node that lost its last words to a power cut does not unsay an injection that was heard', () => {
+  const facts: FactBody[] = [
+    { fact: 'injected', task: 'hog', target: 'a', evidence: 'seen', endsAt: 5000 },
+    {
+      fact: 'inject-failed',
+      task: 'hog',
+      target: 'a',
+      trouble: { code: 'TARGET_SELECTION_ERROR', reason: 'the node has booted' },
+      outcome: 'noLongerExists',
+    },
+  ]
+  const [task] = facts.reduce((s, f) => reduce(s, { ...f, at: 9 } as Fact), start()).tasks
+  expect(task?.injections).toBe(1)
+  expect(task?.trouble).toMatchObject({ code: 'CUT_SHORT' })
+  expect(task?.targets[0]).toMatchObject({
+    state: 'reverted',
+    outcome: 'noLongerExists',
+    cut: true,
+    evidence: 'seen',
+  })
+  expect(task?.targets[0]?.heldMs).toBeUndefined()
+})
+
 it('keeps the outcome of a task that is done, whatever is heard later', () => {
   const trouble = { code: 'HELPER_ERROR', reason: 'late' } as const
   const probes = [probeState('p', 'Continuous', { verdict: 'N/A' })]

@@ -93,6 +93,22 @@ function unlessMissed(task: TaskState, record: string, trouble: Trouble): TaskSt
   return missed ? task : withTrouble(task, trouble)
 }
 
+/** The effect ended with the target; for how long it was held is not known. */
+function goneUnheard(
+  task: TaskState,
+  { target, trouble, at }: Extract<Fact, { fact: 'inject-failed' }>,
+): TaskState {
+  const ended = onTarget(task, target, (t) => ({
+    ...withoutUndo(t),
+    state: 'reverted',
+    cut: true,
+    revertedAt: at,
+    proof: short(trouble.reason, 500),
+    outcome: 'noLongerExists',
+  }))
+  return task.dynamic ? ended : withTrouble(ended, cutShort(target, trouble.reason))
+}
+
 /** At the end of a dynamic task: whose effect had ended early although it is still there. */
 function endCut(task: TaskState): TaskState {
   const isLast = (t: TargetState) =>
@@ -164,8 +180,12 @@ const folds: Folds = {
       ...(endsAt ? { endsAt: Math.round(endsAt) } : {}),
     }))
   },
-  'inject-failed': (task, { target, trouble, outcome, heldMs }) =>
-    unlessMissed(
+  'inject-failed': (task, fact) => {
+    const { target, trouble, outcome, heldMs } = fact
+    // A node that lost its last words to a power cut does not know any more that it had injected.
+    const heard = task.targets.findLast((t) => recordKey(t) === target)?.state === 'injected'
+    if (heard && outcome) return goneUnheard(task, fact)
+    return unlessMissed(
       onTarget(task, target, (t) =>
         isEnded(t) && !isFresh(t)
           ? t
@@ -178,7 +198,8 @@ const folds: Folds = {
       ),
       target,
       trouble,
-    ),
+    )
+  },
   gone: (task, { target }) =>
     onTarget(task, target, (t) => (t.cut && isEnded(t) ? { ...t, outcome: 'noLongerExists' } : t)),
   lost: (task, { target, reason, heldMs }) => {

@@ -99,11 +99,15 @@ async function sweepTarget(
     : await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
   CRASH: reach('program/sweep-proven')
   if (!injected) {
-    const reason = `The fault program was ended while it injected. It was put back: ${proven.proof}.`
+    const reason = hasBooted
+      ? `Whether it was injected is not on record: ${proven.proof}.`
+      : `The fault program was ended while it injected. It was put back: ${proven.proof}.`
     // Nobody told when it was hit; not before the go, whose moment its undo file bears.
-    const end = note()?.at ?? (foundClean ? undefined : now())
+    const end = note()?.at ?? (foundClean || hasBooted ? undefined : now())
     const held = end === undefined ? {} : { heldMs: Math.max(0, end - begunAt(go)) }
-    channel.emit({ event: 'inject-failed', target, code: 'CHAOS_INJECT_ERROR', reason, ...held })
+    const gone = proven.gone ? { gone: true as const } : {}
+    const code = 'CHAOS_INJECT_ERROR'
+    channel.emit({ event: 'inject-failed', target, code, reason, ...held, ...gone })
     return
   }
   const lost = toldOf(journal, 'lost', target)
