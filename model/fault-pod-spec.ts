@@ -163,6 +163,8 @@ export const warmLabels = {
   warm: 'chaos.chaosplane.io/warm',
   /** what the pod may do, so that a run gets no more than its fault needs */
   capabilities: 'chaos.chaosplane.io/capabilities',
+  /** when a run claimed it, unix milliseconds: to whoever asks whose it is, it is as old as that */
+  claimedAt: 'chaos.chaosplane.io/claimed-at',
 } as const
 
 /** Capabilities as the value of a label. */

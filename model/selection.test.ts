@@ -115,6 +115,7 @@ const world: World = {
     pod('web-1-gone', rs('web-1'), { deleting: true }),
     pod('web-1-done', rs('web-1'), { phase: 'Succeeded' }),
     pod('web-1-ours', rs('web-1'), { labels: { app: 'web', [faultPodLabels.run]: 'r' } }),
+    pod('web-1-waits', rs('web-1'), { labels: { app: 'web', [faultPodLabels.part]: 'fault-pod' } }),
     pod('other-1-a', rs('other-1')),
     pod('bare-a', rs('bare')),
     pod('db-0', owner('apps/v1', 'StatefulSet', 'db'), { labels: { app: 'db' } }),

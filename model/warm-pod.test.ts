@@ -74,7 +74,10 @@ describe('a warm pod', () => {
       'that is claimed',
       {
         ...made,
-        metadata: { ...made.metadata, labels: { ...made.metadata.labels, ...claimLabels(order) } },
+        metadata: {
+          ...made.metadata,
+          labels: { ...made.metadata.labels, ...claimLabels(order, 1) },
+        },
       },
       {},
       false,
@@ -97,7 +100,7 @@ describe('a warm pod', () => {
   it('is nobody’s before the claim, and the first pod of its run after it', () => {
     expect(isUnclaimed(made)).toBe(true)
     expect(newestOf(order, [made])).toBeNull()
-    const labels = { ...made.metadata.labels, ...claimLabels(order) }
+    const labels = { ...made.metadata.labels, ...claimLabels(order, 1) }
     const claimed = { ...made, metadata: { ...made.metadata, labels } }
     expect(isUnclaimed(claimed)).toBe(false)
     expect(servedName(claimed)).toBe(podName(order, 1))

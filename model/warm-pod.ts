@@ -73,8 +73,9 @@ export const asksForItsOwn = ({ resources, labels, annotations }: PodSettings): 
   [resources, labels, annotations].some((one) => Object.keys(one ?? {}).length > 0)
 
 /** What the claim writes on a warm pod. */
-export const claimLabels = (order: NodeOrder): Record<string, string> => ({
+export const claimLabels = (order: NodeOrder, now: number): Record<string, string> => ({
   ...orderLabels(order),
   [warmLabels.warm]: 'claimed',
+  [warmLabels.claimedAt]: String(now),
   [faultPodLabels.serves]: podName(order, order.attempt),
 })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { warmLabels } from '../../model/fault-pod-spec.ts'
 import type { RunState } from '../../model/state.ts'
 import type { Experiment } from '../experiment/observe.ts'
 import { fateOf, graceMs, type SweptPod, youngMs } from './decide.ts'
@@ -58,6 +59,18 @@ describe('a pod of ours', () => {
       pod('Running', { creationTimestamp: createdAgo(youngMs - 1) }),
       undefined,
       'look-again',
+    ],
+    [
+      'that waited for long and was just claimed is young',
+      pod('Running', { labels: { [warmLabels.claimedAt]: String(now - youngMs + 1) } }),
+      undefined,
+      'look-again',
+    ],
+    [
+      'that was claimed for long is not',
+      pod('Running', { labels: { [warmLabels.claimedAt]: String(now - youngMs - 1) } }),
+      undefined,
+      'delete',
     ],
     [
       'is left alone when it goes already',

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../lib/kube/types.ts'
+import { warmLabels } from '../../model/fault-pod-spec.ts'
 import { isTerminal } from '../../model/pod-life.ts'
 import { type Experiment, runFinalizer } from '../experiment/observe.ts'
 
@@ -41,7 +42,9 @@ export function fateOf({ pod, experiment, now }: Found): Fate {
 }
 
 function orphan(pod: SweptPod, now: number): Fate {
-  const ageMs = now - Date.parse(pod.metadata.creationTimestamp ?? '')
+  const { labels, creationTimestamp = '' } = pod.metadata
+  const claimedAt = Number(labels?.[warmLabels.claimedAt] ?? 0)
+  const ageMs = now - Math.max(claimedAt, Date.parse(creationTimestamp))
   if (ageMs < youngMs) return { do: 'look-again', inMs: youngMs - ageMs }
   return { do: 'delete', why: 'the experiment that it was started for no longer exists' }
 }

@@ -113,6 +113,7 @@ afterAll(async () => {
 
 describe('the claim of a warm pod', () => {
   it('is won by one of many that see it at once; all labels of a fault pod are on it then', async () => {
+    const from = Date.now() - 1
     const runners = Array.from({ length: 5 }, () => runner('idle'))
     for (let round = 0; round < 10; round++) {
       const pod = await pose()
@@ -133,6 +134,7 @@ describe('the claim of a warm pod', () => {
         [faultPodLabels.uid]: order.resource.uid,
         [faultPodLabels.attempt]: '1',
       })
+      expect(Number(metadata.labels?.[warmLabels.claimedAt])).toBeGreaterThan(from)
       await kube.remove(place(pod.metadata.name), { ...call, gracePeriodSeconds: 0 })
     }
   })

@@ -75,7 +75,7 @@ export class WarmPods {
     const { kube, namespace } = this.#parts
     const { name, uid } = found.metadata
     const path = resourcePath({ ...pods, namespace, name })
-    const labels = claimLabels(order)
+    const labels = claimLabels(order, this.#parts.clock.now())
     let pod = found
     for (let tries = 0; tries < claimTries; tries++) {
       const came = await this.#tryToTake(path, { pod, labels, signal })

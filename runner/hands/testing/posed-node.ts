@@ -130,7 +130,7 @@ export class PosedNode {
         const pod = this.created.find((one) => one.metadata.name === name)
         if (!pod || isTaken) return null
         isTaken = true
-        pod.metadata.labels = claimLabels(order)
+        pod.metadata.labels = claimLabels(order, 1)
         this.says({ running: {} })
         return name
       },
