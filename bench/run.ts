@@ -2,10 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { aborts } from './aborts.ts'
 import { idle, imageSize } from './cost.ts'
 import { abort, leaderKilled } from './endings.ts'
 import { finished } from './finished.ts'
 import { behindProbe, cold, deletion } from './injections.ts'
+import { kills } from './kills.ts'
 import { Place } from './place.ts'
 import { Sheet } from './sheet.ts'
 import { warm } from './warm.ts'
@@ -52,6 +54,9 @@ const families: { name: string; family: Family; once?: boolean; asked?: boolean 
   { name: 'abort', family: abort },
   { name: 'leader', family: leaderKilled },
   { name: 'image', family: imageSize, once: true },
+  // by name only: they take minutes
+  { name: 'aborts', family: aborts, once: true, asked: true },
+  { name: 'kills', family: kills, asked: true },
   // by name only: it takes minutes, and leaves the cluster full
   { name: 'finished', family: finished, once: true, asked: true },
 ]
