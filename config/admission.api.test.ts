@@ -182,6 +182,18 @@ describe('who creates an experiment', () => {
       mayNot('developer', 'patch nodes'),
     ],
     ['tester', chaosplane('j'), mayNotUse('tester', 'chaosplane-experiment')],
+    // an account that is not named is the chart's default, in both dialects
+    [
+      'tester',
+      litmus('j1', [task('pod-delete', 'demo')], null),
+      mayNotUse('tester', 'chaosplane-experiment'),
+    ],
+    ['tester', chaosplane('j2', { account: ' ' }), mayNotUse('tester', 'chaosplane-experiment')],
+    [
+      'tester',
+      { ...litmus('j3', []), spec: undefined },
+      mayNotUse('tester', 'chaosplane-experiment'),
+    ],
     [
       'tester',
       chaosplane('k', { account: 'litmus', type: 'pod-cpu-stress' }),
@@ -205,7 +217,7 @@ describe('who creates an experiment', () => {
     ['admin', litmus('r', [task('pod-delete', 'demo'), task('pod-cpu-hog', 'shop')])],
     // what is missing is the runner's business, which says it with the path
     ['stranger', litmus('s', [{ name: 'empty' }, { name: 'null', definition: null }])],
-    ['stranger', litmus('t', [], null)],
+    ['stranger', litmus('t', [])],
   ])('%s is let through %#', async (user, object) => {
     expect(await create(user, object)).toMatch(/ created$/m)
   })
@@ -253,6 +265,16 @@ describe('who changes one', () => {
     expect(await patch('stranger', name, again)).toContain(
       mayNot('stranger', 'delete pods in namespace shop'),
     )
+    await kubectl(users['stranger'] ?? '', ['delete', '-n', 'v2', name, '--wait=false'])
+    expect(await patch('stranger', name, held([]))).toContain('patched')
+  })
+
+  test('is not asked to let go of one that says nothing at all', async () => {
+    const { spec: _none, ...bare } = litmus('bare', [])
+    expect(await create('admin', bare)).toMatch(/ created$/m)
+    const name = 'kuberneteschaosexperiment/bare'
+    const held = (finalizers: string[]) => ({ metadata: { finalizers } })
+    expect(await patch('stranger', name, held(['chaos.chaosplane.io/run']))).toContain('patched')
     await kubectl(users['stranger'] ?? '', ['delete', '-n', 'v2', name, '--wait=false'])
     expect(await patch('stranger', name, held([]))).toContain('patched')
   })
