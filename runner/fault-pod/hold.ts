@@ -31,6 +31,9 @@ const proofLimitMs = 5000
 /** the hold counts from the effect, but no later than this after the act: what is started carries its own limit */
 export const latestStartMs = 500
 
+/** A hold that the guard ends by more than this before its deadline is cut short, milliseconds. */
+const guardEarlyMs = 500
+
 type Wake = { end: HoldEnd; reason?: string }
 
 const cutShort: Partial<Record<HoldEnd, string>> = {
@@ -90,24 +93,24 @@ export class Hold {
     if (!effect) return this.#fail()
     CRASH: reach('program/effect-seen')
     const deadline = Math.min(this.#effectAt, this.#actAt + latestStartMs) + this.#holdMs
-    this.#world.emit({
-      event: 'injected',
-      target: this.target,
-      evidence: effect.evidence,
-      endsAt: Math.round(this.#world.now() + deadline - this.#world.monotonic()),
-    })
+    const endsAt = Math.round(this.#world.now() + deadline - this.#world.monotonic())
+    this.#world.emit({ event: 'injected', target: this.target, evidence: effect.evidence, endsAt })
     CRASH: reach('program/holding')
     const woken = await this.#rest(effect, deadline)
     CRASH: reach('program/ended')
     const guarded = this.#world.guardNote()
     const cut = woken.end === 'lost' || woken.end === 'term'
-    if (cut && guarded?.why !== 'deadline')
+    // The guard counts from the plan: of a program that was late to act it does not leave the whole hold.
+    const early = guarded !== undefined && guarded.at < endsAt - guardEarlyMs
+    if ((cut && guarded?.why !== 'deadline') || early)
       this.#world.emit({
         event: 'lost',
         target: this.target,
         heldMs: this.#heldMs(guarded),
         reason: guarded
-          ? `the guard put it back, as it found no program at work (${guarded.why})`
+          ? early && guarded.why === 'deadline'
+            ? 'the guard put it back at its own deadline, for the program had begun late (it was stopped, or the node had no time for it)'
+            : `the guard put it back, as it found no program at work (${guarded.why})`
           : (woken.reason ?? cutShort[woken.end] ?? 'it ended'),
       })
     CRASH: reach('program/lost')

@@ -15,7 +15,7 @@ import { faultsOfStory } from './testing/story.ts'
 const bound = 5000
 /** kubelet starts a container again after this at the earliest, milliseconds. */
 const restartMs = 300
-const holdMs = 400
+const shortMs = 400
 let folder = ''
 let program = ''
 
@@ -41,7 +41,10 @@ const cleanAgain = ({ fault, containers, images }: World): Promise<boolean> =>
     () => `left: ${containers.map((c) => fault.image(c))}`,
   )
 
-async function begin(name: Fault, { start, path }: Pick<Case, 'start' | 'path'>): Promise<World> {
+async function begin(
+  name: Fault,
+  { start, path, holdMs = shortMs }: Pick<Case, 'start' | 'path'> & { holdMs?: number },
+): Promise<World> {
   const fault = posedFaults[name]
   const containers = [fault.pose(), fault.pose()]
   await Promise.all(containers.map((container) => container.ready()))
@@ -131,11 +134,38 @@ describe.skipIf(posedFaults['pod-network-loss'].cannot() !== '')('stopped in mid
       expect(await driver.life(20_000)).toBe('stopped')
       pod.killGuard()
       const from = Date.now()
-      await sleep(holdMs)
+      await sleep(shortMs)
       pod.program?.kill('SIGCONT')
       await until(bound, isClean)
-      expect(Date.now() - from).toBeLessThan(2 * holdMs - 50)
+      expect(Date.now() - from).toBeLessThan(2 * shortMs - 50)
       expect(await driver.life(20_000)).toBe('exited')
+    } finally {
+      pod.remove()
+      for (const container of containers) await container.remove()
+    }
+  })
+})
+
+describe.skipIf(posedFaults['pod-network-loss'].cannot() !== '')('stopped before the act', () => {
+  it('and continued late, a hold that the guard ends is cut short', {
+    timeout: 60_000,
+  }, async () => {
+    const late = { start: 'wait', path: 'whole', holdMs: 3000 } as const
+    const { pod, driver, containers } = await begin('pod-network-loss', late)
+    try {
+      pod.crashAt('program/journalled', { how: 'stop', time: 1 })
+      pod.start()
+      expect(await driver.life(20_000)).toBe('stopped')
+      // the guard's own deadline is 1.5 s behind that of a program that acts at once
+      await sleep(3000)
+      pod.program?.kill('SIGCONT')
+      expect(await driver.life(20_000)).toBe('exited')
+      const lost = driver.heard.filter((e) => e.event === 'lost')
+      expect(lost.length).toBe(2)
+      for (const { reason, heldMs } of lost) {
+        expect(reason).toMatch(/the guard put it back at its own deadline|somebody has removed it/)
+        expect(heldMs).toBeLessThan(2500)
+      }
     } finally {
       pod.remove()
       for (const container of containers) await container.remove()

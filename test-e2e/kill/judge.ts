@@ -85,7 +85,8 @@ function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
   const wasMs = span.to - span.from
   // An effect that takes its time to be complete counts from then on: the record's own beginning is compared.
   const off = (target.injectedAt ?? span.from) + (heldMs ?? 0) - span.to
-  if (Math.abs(off) > recordMs)
+  // Of what was never on record as hit, the record can only say that it was held for no longer than this.
+  if (target.injectedAt === undefined ? off < -recordMs : Math.abs(off) > recordMs)
     wrong.push(`${id} was held ${wasMs} ms, the record says ${heldMs ?? 'nothing'} (off by ${off})`)
   return { wrong, ms: Math.max(0, ms), clock }
 }

@@ -100,8 +100,16 @@ const byLevel = (known: readonly Fault[]): Fault[][] =>
  * turns there, so that each meets every pair and, over the pairs, every moment.
  */
 export function turnsOf(known: readonly Fault[]): Turn[] {
-  const single = victims.flatMap((victim) =>
-    known.filter((fault) => has(fault, [victim])).map((fault) => turn([victim], () => fault)),
+  const perVictim = victims.map((victim) => ({
+    victim,
+    own: known.filter((fault) => has(fault, [victim])),
+  }))
+  // In rounds, each victim with another fault: what is cut off by the clock has still met everybody.
+  const single = known.flatMap((_fault, round) =>
+    perVictim.flatMap(({ victim, own }, v) => {
+      const fault = own[(round + v) % own.length]
+      return round < own.length && fault ? [turn([victim], () => fault)] : []
+    }),
   )
   const double = pairs.flatMap((pair, p) =>
     byLevel(known)
@@ -109,8 +117,15 @@ export function turnsOf(known: readonly Fault[]): Turn[] {
       .filter((group) => group.length > 0)
       .map((group) => turn(pair, (m) => group[(p + m) % group.length] as Fault)),
   )
-  return [...single, ...double]
+  return Array.from({ length: Math.max(single.length, double.length) }, (_none, i) =>
+    [single[i], i < double.length ? double[(i * stride) % double.length] : undefined].filter(
+      (t) => t !== undefined,
+    ),
+  ).flat()
 }
+
+/** Has nothing in common with the number of pairs' turns: neighbours in the list are far apart in the order. */
+const stride = 7
 
 const turn = (all: readonly Victim[], faultAt: (m: number) => Fault): Turn => ({
   victims: all,

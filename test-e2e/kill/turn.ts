@@ -144,12 +144,12 @@ const verdictsOf = (story: Story): string[] => [
   ),
 ]
 
-function seenOf(act: Act, name: string, watch: Watch): SeenTarget {
+async function seenOf(act: Act, name: string, watch: Watch): Promise<SeenTarget> {
   const record = act.story.targets.find((target) => target.name === name)
   return {
     id: name,
     spans: watch.spans(),
-    asBefore: watch.asBefore(),
+    asBefore: await watch.asBefore(),
     injectedAt: record?.injectedAt,
     heldMs: record?.heldMs,
     endsAt: record?.endsAt,
@@ -178,7 +178,7 @@ async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Prom
     backAt,
     holdMs,
     struck: stage.struck(slot, act.from),
-    targets: [...watches].map(([name, watch]) => seenOf(act, name, watch)),
+    targets: await Promise.all([...watches].map(([name, watch]) => seenOf(act, name, watch))),
     verdicts: verdictsOf(story),
     failStep: task.failStep ?? '',
     injections: story.run?.tasks[0]?.injections ?? 0,

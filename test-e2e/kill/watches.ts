@@ -1,7 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { networkImage } from '../stories/pod-network.ts'
 import type { Follower, Json } from '../watchers/api.ts'
 import { podGroup, processesIn } from '../watchers/cgroups.ts'
 import type { Span } from './judge.ts'
@@ -9,7 +8,7 @@ import type { Span } from './judge.ts'
 /** Sees from outside when one target was not as before, and whether it is in the end. */
 export type Watch = {
   spans(): Span[]
-  asBefore(): boolean
+  asBefore(): Promise<boolean>
   close(): void
 }
 
@@ -47,7 +46,7 @@ export function watchProcesses(nodes: string[], pod: Json): Watch {
   }, everyMs)
   return {
     spans: () => structuredClone(spans.list),
-    asBefore: () => strangers().length === 0,
+    asBefore: async () => strangers().length === 0,
     close: () => clearInterval(timer),
   }
 }
@@ -59,10 +58,19 @@ const inside = (pid: number, ...command: string[]): Promise<string> =>
   })
 const rulesOf = (pid: number): Promise<string> => inside(pid, 'nft', 'list', 'ruleset')
 
+/** Everything that could do something to packets in a pod's network, as its own tools tell it; nobody waits meanwhile. */
+const imageOf = (pid: number): Promise<string> =>
+  inside(
+    pid,
+    'sh',
+    '-c',
+    'for c in "nft list ruleset" "tc qdisc show" "iptables-save" "ip6tables-save" "ip -o link show"; do echo "= $c"; $c 2>/dev/null | grep -v "^#"; done',
+  )
+
 /** What is in the way of the pod's packets: the kernel tells of every change of its rules. */
 export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
   const pid = Math.min(...processesIn(groupOf(nodes, pod)).map((process) => process.pid))
-  const before = networkImage({ pid })
+  const before = await imageOf(pid)
   const spans = new Spans()
   const monitor = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, '--', 'nft', 'monitor'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -84,7 +92,7 @@ export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
   await look
   return {
     spans: () => structuredClone(spans.list),
-    asBefore: () => networkImage({ pid }) === before,
+    asBefore: async () => (await imageOf(pid)) === before,
     close: () => void monitor.kill('SIGKILL'),
   }
 }
@@ -111,5 +119,5 @@ export function watchObjects(
     }
     return { spans: spans.list, asBefore: image([...now.values()]) === before }
   }
-  return { spans: () => look().spans, asBefore: () => look().asBefore, close: () => {} }
+  return { spans: () => look().spans, asBefore: async () => look().asBefore, close: () => {} }
 }
