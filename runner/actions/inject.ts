@@ -114,11 +114,14 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
   if (signal.aborted) return
   const hold = actor.holds.get(lockOf(task, recordKey(target))) ?? { sure: false }
   actor.holds.set(lockOf(task, recordKey(target)), hold)
+  /** since when it may be as the fault makes it */
+  let actedAt: number | undefined
   try {
     if (!hold.sure && (await wasThere(target, at, io))) return
     await actor.mayAct(signal)
     CRASH: await halt('runner/injecting', actor.resource.name)
     hold.sure = false
+    actedAt = actor.clock.now()
     await fault.inject(target, undoOf(target), asAccount(actor, signal))
     hold.sure = true
     CRASH: reach('runner/injected', actor.resource.name)
@@ -130,13 +133,15 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
   } catch (error) {
     // A refusal is an answer: nothing of ours is still on its way.
     if (error instanceof KubeError && error.status > 0) hold.sure = true
+    const wasRefused = !limit.aborted && hold.sure && error instanceof KubeError
     // Ended early: whoever ended it has the target put back, and waits for us.
     if (io.signal.aborted) return
     const done = await putBack(target, at, io)
     const why = limit.aborted ? notSeen(task, target, error) : error
     if (io.signal.aborted) return
     const isGone = done?.outcome === 'noLongerExists'
-    const failed = failedFact(at, target, why)
+    const held = done && actedAt !== undefined && !wasRefused ? { heldMs: done.at - actedAt } : {}
+    const failed = { ...failedFact(at, target, why), ...held }
     io.emit(isGone ? { ...failed, outcome: 'noLongerExists' } : failed)
     await giveBack(target, at)
   }

@@ -99,15 +99,16 @@ async function sweepTarget(
     : await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
   CRASH: reach('program/sweep-proven')
   if (!injected) {
+    // Nobody told whether and when it was hit; not before the go, whose moment its undo file bears.
+    const end = note()?.at ?? (foundClean || hasBooted ? undefined : now())
+    const most = end === undefined ? 0 : Math.max(0, end - begunAt(go)) / 1000
+    const held = most > 0 ? ` The target may have been hit, for up to ${most.toFixed(1)} s.` : ''
     const reason = hasBooted
       ? `Whether it was injected is not on record: ${proven.proof}.`
-      : `The fault program was ended while it injected. It was put back: ${proven.proof}.`
-    // Nobody told when it was hit; not before the go, whose moment its undo file bears.
-    const end = note()?.at ?? (foundClean || hasBooted ? undefined : now())
-    const held = end === undefined ? {} : { heldMs: Math.max(0, end - begunAt(go)) }
+      : `The fault program was ended while it injected.${held} It was put back: ${proven.proof}.`
     const gone = proven.gone ? { gone: true as const } : {}
     const code = 'CHAOS_INJECT_ERROR'
-    channel.emit({ event: 'inject-failed', target, code, reason, ...held, ...gone })
+    channel.emit({ event: 'inject-failed', target, code, reason, ...gone })
     return
   }
   const lost = toldOf(journal, 'lost', target)

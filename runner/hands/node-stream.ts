@@ -130,6 +130,8 @@ export class NodeStream {
       return
     }
     if (line.seq <= this.acknowledged) return
+    // A program that is busy before it reads our hello may tell something new before what was missed: its answer has both.
+    if (this.#attached !== attached && line.seq > this.acknowledged + 1) return
     CRASH: reach('runner/heard', this.#links.order.resource.name)
     this.#take(line, pod)
     CRASH: reach('runner/taken', this.#links.order.resource.name)
