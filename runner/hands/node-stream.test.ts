@@ -54,6 +54,7 @@ async function heard(first: NodeLine[], all: NodeLine[]): Promise<(string | unde
     onHello: () => {},
     onBye: () => {},
     onEvent: () => {},
+    orderOf: async () => null,
     signal: AbortSignal.timeout(5000),
   }
   const parts = { ...node.parts(), attach: async () => attached }

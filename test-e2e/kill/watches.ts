@@ -90,6 +90,7 @@ export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
     await inside(pid, 'sh', '-c', 'nft add table inet eye && nft delete table inet eye')
   }
   await look
+  spans.list.splice(0)
   return {
     spans: () => structuredClone(spans.list),
     asBefore: async () => (await imageOf(pid)) === before,
