@@ -34,8 +34,6 @@ export class Channel {
   readonly #events: NodeEvent[]
   #last: number
   #acknowledged: number
-  /** the last number of earlier programs, and how many events theirs are; null once a runner has been greeted */
-  #inherited: { last: number; count: number } | null
 
   /** `after`: what the runner has stored; a journal that was lost begins above it. */
   constructor(store: Store, { print, now, after, hasLost = false }: Ends) {
@@ -46,7 +44,6 @@ export class Channel {
     this.#acknowledged = store.acknowledged
     const known = Math.max(after, this.#acknowledged, ...this.#events.map(({ seq }) => seq))
     this.#last = hasLost ? known + lostAtMost : known
-    this.#inherited = { last: this.#last, count: this.#events.length }
   }
 
   /** Journal first: what was printed can be printed again. */
@@ -63,29 +60,10 @@ export class Channel {
 
   /** Answers an attach with the last number and everything after `acknowledged`. */
   hello(acknowledged: number): void {
-    this.#numberAbove(acknowledged)
     this.ack(acknowledged)
     const hello: NodeHello = { hello: 1, last: this.#last }
     this.#print(hello)
     for (const event of this.#events) if (event.seq > acknowledged) this.#print(event)
-  }
-
-  /**
-   * A node that lost its power may have lost the last events, which are not forced to the disk: the runner knows of more
-   * than we found. What this program says is new to him, and is numbered so.
-   */
-  #numberAbove(acknowledged: number): void {
-    const inherited = this.#inherited
-    this.#inherited = null
-    const lost = acknowledged - (inherited?.last ?? acknowledged)
-    if (!inherited || lost <= 0) return
-    this.#last += lost
-    for (let i = inherited.count; i < this.#events.length; i++) {
-      const event = this.#events[i] as NodeEvent
-      const renumbered = { ...event, seq: event.seq + lost }
-      this.#events[i] = renumbered
-      this.#store.append(renumbered)
-    }
   }
 
   ack(seq: number): void {

@@ -11,7 +11,6 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { NodeEvent, NodeLine } from '../../model/fault-pod.ts'
 import { Channel } from './channel.ts'
 import { Journal, parseEvents, parseGuardNotes, readUndoScript, undoScript } from './journal.ts'
 import { sweepClosed } from './sweep-old.ts'
@@ -127,39 +126,6 @@ it('events are numbered on over a restart, and told again behind what was acknow
   const lost = { ...store, earlier: [], acknowledged: 0 }
   const fresh = new Channel(lost, { ...ends, after: 12 })
   expect(fresh.emit({ event: 'log', level: 'info', text: 'c' }).seq).toBe(13)
-})
-
-it('what is said after a loss of power is numbered above what the runner has stored', () => {
-  const [printed, stored]: [NodeLine[], NodeEvent[]] = [[], []]
-  const earlier = parseEvents('{"seq":1,"at":1,"event":"log","level":"info","text":"a"}\n')
-  const store = {
-    earlier,
-    acknowledged: 0,
-    append: (event: NodeEvent) => void stored.push(event),
-    acknowledge() {},
-  }
-  const channel = new Channel(store, {
-    print: (line) => printed.push(line),
-    now: () => 9,
-    after: 0,
-  })
-  const say = (text: string) => channel.emit({ event: 'log', level: 'info', text })
-  say('b')
-  // four events were heard, and one is left
-  channel.hello(4)
-  say('c')
-  const told = { at: 9, event: 'log', level: 'info' }
-  expect(printed.slice(1)).toEqual([
-    { hello: 1, last: 5 },
-    { ...told, seq: 5, text: 'b' },
-    { ...told, seq: 6, text: 'c' },
-  ])
-  expect(stored.map(({ seq }) => seq)).toEqual([2, 5, 6])
-  expect(channel.allAcknowledged).toBe(false)
-  // the same program knows what it has said itself
-  channel.hello(6)
-  expect(channel.allAcknowledged).toBe(true)
-  expect(printed.at(-1)).toEqual({ hello: 1, last: 6 })
 })
 
 describe('journals of other runs', () => {

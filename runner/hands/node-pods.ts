@@ -197,7 +197,6 @@ export class NodePods {
   }
 
   async #create(name: string, attempt: number, signal: AbortSignal): Promise<void> {
-    const { kube, namespace } = this.#parts
     const { order, emit, durable } = this.#links
     if (attempt > 1) await this.#takePlace(name, signal)
     const params = await this.#params({ must: attempt === 1 }, signal)
@@ -205,14 +204,15 @@ export class NodePods {
     await durable(signal)
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
     const warm = attempt === 1 ? await this.#parts.warm?.claim(order, signal) : undefined
-    if (warm) {
-      CRASH: reach('runner/pod-created', this.#links.order.resource.name)
-      await this.#seen(warm, attempt, signal)
-      return
-    }
-    const pod = this.#parts.podOf({ ...this.#orderFor(attempt), params }, name, {
-      reserve: this.#reserve,
-    })
+    const pod = warm ?? (await this.#make(name, { ...this.#orderFor(attempt), params }, signal))
+    CRASH: reach('runner/pod-created', this.#links.order.resource.name)
+    await this.#seen(pod, attempt, signal)
+  }
+
+  /** Makes a pod for the order. One of this name that another creator has made is the same. */
+  async #make(name: string, order: NodeOrder, signal: AbortSignal): Promise<string> {
+    const { kube, namespace } = this.#parts
+    const pod = this.#parts.podOf(order, name, { reserve: this.#reserve })
     try {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal })
     } catch (error) {
@@ -220,11 +220,9 @@ export class NodePods {
         this.#unborn.add(name)
         throw refusalOf(error, namespace)
       }
-      // another creator was quicker: it is the same pod
       if (!isAlreadyExists(error)) throw error
     }
-    CRASH: reach('runner/pod-created', this.#links.order.resource.name)
-    await this.#seen(name, attempt, signal)
+    return name
   }
 
   /** Waits until the pod that was made, or claimed, shows as ours. */
