@@ -17,7 +17,7 @@ import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
 import { runsNothing } from '../model/pod-life.ts'
-import { runnerLeaseLabel, runnerPodSelector } from '../model/runner-life.ts'
+import { runnerLeaseLabel, runnerLeaseName, runnerPodSelector } from '../model/runner-life.ts'
 import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
 import { claimAnnotation, type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
@@ -27,6 +27,7 @@ import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
 import type { RecoveryPod } from './recovery/decide.ts'
 import { podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
 import { byUid, createSweep } from './sweep/act.ts'
+import { createLeaseSweep } from './sweep/leases.ts'
 
 /** What the operator of experiments needs beside its connection. */
 export type ExperimentOperatorSettings = OperatorSettings & {
@@ -96,6 +97,7 @@ export class ExperimentOperator extends ChaosOperator {
     })
     this.#kinds.push(...followed)
     this.#controlPods(podCache, followed)
+    this.#controlLeases(runners, { census, runnerPods })
   }
 
   /** All metrics, as Prometheus reads them. */
@@ -216,6 +218,28 @@ export class ExperimentOperator extends ChaosOperator {
     })
   }
 
+  #controlLeases(cache: Cache<RunnerLease>, { census, runnerPods }: LeaseSight): void {
+    const { namespace } = this.#settings
+    const leaseOf = ({ metadata }: RunnerPod) => `${namespace}/${runnerLeaseName(metadata.name)}`
+    this.control({
+      name: 'leases of runners',
+      triggers: [
+        trigger(cache, ({ object }) => [{ key: keyOf(object) }]),
+        trigger(runnerPods, ({ type, object }) =>
+          type === 'deleted' ? [{ key: leaseOf(object) }] : [],
+        ),
+      ],
+      reconcile: createLeaseSweep({
+        client: this.client,
+        leases: cache,
+        hasPod: (lease) =>
+          runnerPods.list().some(({ metadata }) => runnerLeaseName(metadata.name) === lease),
+        silentMs: (lease) => census.silentMs(lease),
+        log: this.log,
+      }),
+    })
+  }
+
   #controlPods(cache: Cache<RecoveryPod>, experiments: readonly Kind[]): void {
     const ofExperiment = ({ metadata }: Experiment) =>
       cache.byIndex(byUid, metadata.uid).map((pod) => ({ key: keyOf(pod) }))
@@ -240,6 +264,8 @@ type Kind = { dialect: Plan['dialect']; kind: ResourceKind; cache: Cache<Experim
 
 const holderOf = ({ annotations }: KubeObject['metadata']): string =>
   annotations?.[claimAnnotation] ?? ''
+
+type LeaseSight = Pick<Sight, 'census' | 'runnerPods'>
 
 type Sight = {
   census: RunnerCensus

@@ -42,11 +42,16 @@ export class RunnerCensus {
     const instance = holder.slice(slash + 1)
     const name = runnerLeaseName(pod)
     const lease = this.#cache.get(`${namespace}/${name}`)
-    const silentMs = this.#monotonic() - (this.#moved.get(name)?.at ?? this.#since)
+    const silentMs = this.silentMs(name)
     const limitMs = (lease?.spec?.leaseDurationSeconds ?? usualSeconds) * 1000
     const isHis = lease?.spec?.holderIdentity === instance
     if (isHis && silentMs <= limitMs) return { alive: true, goneForMs: 0 }
     return { alive: false, goneForMs: isHis ? silentMs - limitMs : silentMs }
+  }
+
+  /** How long a Lease has not moved, milliseconds. */
+  silentMs(lease: string): number {
+    return this.#monotonic() - (this.#moved.get(lease)?.at ?? this.#since)
   }
 
   #note({ metadata }: RunnerLease, deleted: boolean): void {
