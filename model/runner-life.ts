@@ -10,3 +10,9 @@ export const programPodSelector =
 export const runnerLeaseLabel = 'chaos.chaosplane.io/runner'
 
 export const runnerLeaseName = (pod: string): string => `chaosplane-runner-${pod}`.slice(0, 253)
+
+/** The finalizer by which a runner holds a resource until everything of its run is put back. */
+export const runFinalizer = 'chaos.chaosplane.io/run'
+
+/** Names the runner that holds it, `<pod>/<instance>`. */
+export const claimAnnotation = 'chaos.chaosplane.io/claimed-by'

@@ -102,6 +102,13 @@ const endStates = new Set<TargetState['state']>(['reverted', 'failed', 'untouche
 /** Nothing more will happen to this target: nothing is owed any more, or what is owed was given up. */
 export const isEnded = (target: TargetState): boolean => endStates.has(target.state)
 
+/** A target in one of these states is not yet proven to be as before. */
+export const openStates: readonly TargetState['state'][] = ['injected', 'lost', 'owed']
+
+/** Targets that are not yet proven to be as before. */
+export const openTargets = ({ tasks }: Pick<RunState, 'tasks'>): TargetState[] =>
+  tasks.flatMap(({ targets }) => targets.filter(({ state }) => openStates.includes(state)))
+
 /** Tells the records of one target apart, in facts and on the node: the id, and from the second record on its number. */
 export const recordKey = ({ id, round }: Pick<TargetState, 'id' | 'round'>): string =>
   round ? `${id}#${round}` : id

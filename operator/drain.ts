@@ -8,8 +8,9 @@ import {
   resourcePath,
 } from '../lib/kube/paths.ts'
 import type { Log } from '../lib/log.ts'
-import { openTargets } from './experiment/conditions.ts'
-import { type Experiment, runFinalizer } from './experiment/observe.ts'
+import { runFinalizer } from '../model/runner-life.ts'
+import { openTargets } from '../model/state.ts'
+import type { Experiment } from './experiment/observe.ts'
 
 /** The annotation that ends a run early. */
 export const abortAnnotation = 'chaos.chaosplane.io/abort'

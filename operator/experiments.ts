@@ -17,10 +17,15 @@ import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
 import { runsNothing } from '../model/pod-life.ts'
-import { runnerLeaseLabel, runnerLeaseName, runnerPodSelector } from '../model/runner-life.ts'
+import {
+  claimAnnotation,
+  runnerLeaseLabel,
+  runnerLeaseName,
+  runnerPodSelector,
+} from '../model/runner-life.ts'
 import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
-import { claimAnnotation, type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
+import { type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
 import { Figures, metricsText } from './metrics.ts'
 import { createAbandonPass } from './recovery/abandon.ts'
 import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'

@@ -1,4 +1,4 @@
-import type { TargetState } from '../model/state.ts'
+import { openStates } from '../model/state.ts'
 import type { Experiment } from './experiment/observe.ts'
 
 /** Figures of the leader for /metrics. */
@@ -20,8 +20,6 @@ export class Figures {
     if (!this.#ours.delete(name)) this.recoveries.runner++
   }
 }
-
-const openStates: readonly TargetState['state'][] = ['injected', 'lost', 'owed']
 
 type Line = { labels?: Record<string, string>; value: number }
 type Family = { name: string; type: 'gauge' | 'counter'; help: string; lines: Line[] }

@@ -4,9 +4,10 @@ import { pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import type { NodeOrder } from '../model/fault-pod.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
+import { runFinalizer } from '../model/runner-life.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { running, target } from './testing/runs.ts'
-import { conditionsOf, finalizer, Stage } from './testing/stage.ts'
+import { conditionsOf, Stage } from './testing/stage.ts'
 
 const home = 'recovery-home'
 let stage: Stage
@@ -174,7 +175,7 @@ describe('recovery by the operator on a real API server', () => {
       const seen = await stage.get('given-up')
       return !('chaos.chaosplane.io/abandon' in (seen.metadata.annotations ?? {})) && seen
     })
-    expect(refused.metadata.finalizers).toContain(finalizer)
+    expect(refused.metadata.finalizers).toContain(runFinalizer)
     await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
     const after = await stage.until('the end', async () => {
       const seen = await stage.get('given-up')

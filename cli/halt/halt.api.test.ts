@@ -1,35 +1,19 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
-import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
-import { loadKubeConfig } from '../../lib/kube/config.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
 import { PosedRunner } from '../../runner/run/testing/posed-runner.ts'
-import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
-import { applyCrds } from '../../test-e2e/setup/api-server.ts'
 import { halt } from './halt.ts'
 
 const namespace = 'halt-tests'
 let kube: KubeClient
 let runner: PosedRunner
-let plane: ControlPlane
 const said: string[] = []
 
 beforeAll(async () => {
-  // Its own API server: this runner would take every experiment of the common one for its own.
-  plane = await startControlPlane()
-  const { kubeconfig } = plane
-  await applyCrds(kubeconfig)
-  kube = createKubeClient({
-    config: loadKubeConfig({ file: kubeconfig, env: {} }),
-    userAgent: 'tests/1',
-  })
-  runner = new PosedRunner({ kube, kubeconfig, namespace })
-  await runner.begin()
+  runner = await PosedRunner.alone(namespace)
+  kube = runner.kube
 })
-afterAll(async () => {
-  await runner?.end()
-  await kube?.close()
-  await plane?.down()
-})
+afterAll(() => runner?.end())
 
 const turn = (reason: string | null, at = namespace) =>
   halt(

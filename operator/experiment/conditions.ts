@@ -1,6 +1,6 @@
 import { abandonedList } from '../../model/abandon.ts'
 import type { Saying } from '../../model/conditions.ts'
-import type { RunState, TargetState } from '../../model/state.ts'
+import { openTargets, type RunState } from '../../model/state.ts'
 import type { Seen } from './observe.ts'
 
 /** Nobody claims a run or adopts a lost one: from here on the resource says so. */
@@ -183,12 +183,6 @@ function paused(run: RunState | null): Saying[] {
   ].join(' ')
   return [{ type: 'Paused', status: 'True', reason: 'PauseRequested', message }]
 }
-
-/** Targets that are not yet proven to be as before. */
-export const openTargets = (run: RunState): TargetState[] =>
-  run.tasks.flatMap(({ targets }) =>
-    targets.filter(({ state }) => state === 'injected' || state === 'owed' || state === 'lost'),
-  )
 
 /** True when the runner has gone and no other has taken the run over. */
 export const isAbandoned = ({ runner }: Seen): boolean =>

@@ -4,6 +4,7 @@ import type {
   KubernetesChaosExperimentPhase,
   ExperimentStatus as OneStatus,
 } from '../../model/documents/status.ts'
+import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 
 /** The status of either kind. */
@@ -19,10 +20,6 @@ export type Experiment = KubeObject & {
 
 /** What the verdict function makes of a run; everything else in status is decided here. */
 export type Judged = Omit<ExperimentStatus, 'conditions' | 'run' | 'observedGeneration'>
-
-/** The finalizer by which a runner holds a resource. */
-export const runFinalizer = 'chaos.chaosplane.io/run'
-export const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
 
 /** What this leader remembers of one experiment between two passes. */
 export type Memory = {

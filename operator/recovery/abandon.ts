@@ -13,14 +13,10 @@ import {
   noReasonText,
 } from '../../model/abandon.ts'
 import type { Plan } from '../../model/plan.ts'
+import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 import { patienceMs } from '../experiment/conditions.ts'
-import {
-  claimAnnotation,
-  type Experiment,
-  type RunnerLife,
-  runFinalizer,
-} from '../experiment/observe.ts'
+import type { Experiment, RunnerLife } from '../experiment/observe.ts'
 import { clusterOf } from './cluster.ts'
 
 /** What giving up without a runner needs. */

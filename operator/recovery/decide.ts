@@ -7,7 +7,8 @@ import {
   openNodes,
 } from '../../model/fault-pod-recovery.ts'
 import { nodeIsFull } from '../../model/pod-life.ts'
-import { type Experiment, type RunnerLife, runFinalizer } from '../experiment/observe.ts'
+import { runFinalizer } from '../../model/runner-life.ts'
+import type { Experiment, RunnerLife } from '../experiment/observe.ts'
 
 /** A fault pod as the recovery needs it. */
 export type RecoveryPod = KubeObject & FaultPodFacts

@@ -1,6 +1,6 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import { pods, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
+import { removeExactly } from '../../lib/kube/remove.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import { parseKey } from '../../lib/kube/types.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
@@ -35,7 +35,8 @@ export function createSweep(
       return { next: 'again', inMs: fate.inMs, reason: 'too early to tell' }
     if (cached && !(await isStill(parts, cached, { pod, signal })))
       return { next: 'again', inMs: 1_000, reason: 'the cache was behind' }
-    await remove(parts, key, { pod, signal })
+    const path = resourcePath({ ...pods, namespace: '', ...parseKey(key) })
+    await removeExactly(parts.client, path, { uid: pod.metadata.uid, signal })
     parts.log.info({ pod: key, why: fate.why }, 'swept a pod')
     return { next: 'idle' }
   }
@@ -64,18 +65,4 @@ async function isStill(
   const found = await parts.client.find<Experiment>(path, { signal })
   const live = found?.metadata.uid === uid ? found : undefined
   return fateOf({ pod, experiment: live, now: parts.now() }).do === 'delete'
-}
-
-async function remove(
-  { client }: SweepParts,
-  key: string,
-  { pod, signal }: { pod: SweptPod; signal: AbortSignal },
-): Promise<void> {
-  const path = resourcePath({ ...pods, namespace: '', ...parseKey(key) })
-  try {
-    await client.remove(path, { signal, uid: pod.metadata.uid })
-  } catch (error) {
-    // gone already, or another pod has its name
-    if (!isNotFound(error) && !isConflict(error)) throw error
-  }
 }

@@ -1,7 +1,8 @@
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { warmLabels } from '../../model/fault-pod-spec.ts'
 import { isTerminal } from '../../model/pod-life.ts'
-import { type Experiment, runFinalizer } from '../experiment/observe.ts'
+import { runFinalizer } from '../../model/runner-life.ts'
+import type { Experiment } from '../experiment/observe.ts'
 
 /** A fault or probe pod as the sweep needs it. */
 export type SweptPod = KubeObject & { status?: { phase?: string } }

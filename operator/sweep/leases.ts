@@ -1,6 +1,6 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
+import { removeExactly } from '../../lib/kube/remove.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import { parseKey } from '../../lib/kube/types.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
@@ -35,11 +35,7 @@ export function createLeaseSweep({
     const keepMs = keptMs - silentMs(lease.metadata.name)
     if (keepMs > 0) return { next: 'again', inMs: keepMs, reason: 'its runner may be asked for' }
     const path = resourcePath({ ...leases, namespace: '', ...parseKey(key) })
-    try {
-      await client.remove(path, { signal, uid: lease.metadata.uid })
-    } catch (error) {
-      if (!isNotFound(error) && !isConflict(error)) throw error
-    }
+    await removeExactly(client, path, { uid: lease.metadata.uid, signal })
     log.info({ lease: key }, 'swept the Lease of a runner whose pod is gone')
     return { next: 'idle' }
   }

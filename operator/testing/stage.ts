@@ -13,13 +13,12 @@ import {
 } from '../../lib/kube/paths.ts'
 import { type KubeObject, microTime } from '../../lib/kube/types.ts'
 import { silentLog } from '../../lib/log.ts'
+import { runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 import type { Experiment } from '../experiment/observe.ts'
 import { ExperimentOperator } from '../experiments.ts'
 import { configOf, installRights } from './account.ts'
 import { runOf } from './runs.ts'
-
-export const finalizer = 'chaos.chaosplane.io/run'
 
 /** An Event as it was told. */
 export type Told = KubeObject & {
@@ -113,7 +112,7 @@ export class Stage {
         kind: 'ChaosExperiment',
         metadata: {
           name,
-          finalizers: [finalizer],
+          finalizers: [runFinalizer],
           annotations: { 'chaos.chaosplane.io/claimed-by': 'r/1' },
         },
         spec: {

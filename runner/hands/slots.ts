@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isAlreadyExists, isConflict, isNotFound } from '../../lib/kube/errors.ts'
+import { isAlreadyExists } from '../../lib/kube/errors.ts'
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
+import { removeExactly } from '../../lib/kube/remove.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
 import { isEnded, type RunState, recordKey, runStateSchema } from '../../model/state.ts'
@@ -87,7 +88,7 @@ export async function takeSlot(slot: Slot, holder: Holder, where: Where): Promis
     if (other && textOf(other) === textOf(holder)) return
     if (other && !isStale(other, await kube.find<KubeObject>(other.resource.path, { signal })))
       throw heldBy(slot, holder, other)
-    await removeExactly(there, where)
+    await removeLease(there, where)
   }
 }
 
@@ -96,7 +97,7 @@ export async function freeSlot(slot: Slot, holder: Holder, where: Where): Promis
   const path = resourcePath({ ...leases, namespace: where.namespace, name: nameOf(slot) })
   const there = await where.kube.find<SlotLease>(path, { signal: where.signal })
   const other = there && holderOf(there)
-  if (there && other && textOf(other) === textOf(holder)) await removeExactly(there, where)
+  if (there && other && textOf(other) === textOf(holder)) await removeLease(there, where)
 }
 
 /** Gives back all that is left of one run: a runner may have died before it did so. */
@@ -108,17 +109,13 @@ export async function freeAllSlots(
   const query = { labelSelector: `${ofResource}=${uid}` }
   const { items } = await where.kube.list<SlotLease>(path, { signal: where.signal, query })
   const own = items.filter((lease) => holderOf(lease)?.runId === runId)
-  await Promise.all(own.map((lease) => removeExactly(lease, where)))
+  await Promise.all(own.map((lease) => removeLease(lease, where)))
 }
 
-async function removeExactly({ metadata }: SlotLease, where: Where): Promise<void> {
+async function removeLease({ metadata }: SlotLease, where: Where): Promise<void> {
   const { name, uid, resourceVersion } = metadata
   const path = resourcePath({ ...leases, namespace: where.namespace, name })
-  try {
-    await where.kube.remove(path, { uid, resourceVersion, signal: where.signal })
-  } catch (error) {
-    if (!isNotFound(error) && !isConflict(error)) throw error
-  }
+  await removeExactly(where.kube, path, { uid, resourceVersion, signal: where.signal })
 }
 
 const leaseOf = (name: string, slot: Slot, holder: Holder): object => ({

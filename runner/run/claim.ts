@@ -2,10 +2,9 @@ import type { JsonPatchOp, KubeClient } from '../../lib/kube/client.ts'
 import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
+import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { Resource } from './resource.ts'
 
-export const finalizer = 'chaos.chaosplane.io/run'
-export const claimAnnotation = 'chaos.chaosplane.io/claimed-by'
 export const abortAnnotation = 'chaos.chaosplane.io/abort'
 /** All spellings that users of either family know. */
 export const abortAnnotations = [abortAnnotation, 'chaosplane.dev/abort', 'litmuschaos.io/abort']
@@ -47,7 +46,7 @@ export function claim(
         resourceVersion: object.metadata.resourceVersion,
         annotations: { [claimAnnotation]: `${me.pod}/${me.instance}` },
         // A finalizer cannot be added to what is being deleted; an adopted run has it already.
-        ...(finalizers.includes(finalizer) ? {} : { finalizers: [...finalizers, finalizer] }),
+        ...(finalizers.includes(runFinalizer) ? {} : { finalizers: [...finalizers, runFinalizer] }),
       },
     },
     { signal },
@@ -58,7 +57,7 @@ const maxRefusals = 5
 type Letting = { resource: Resource; seen: KubeObject | null }
 
 /**
- * Lets the resource go: finalizer, claim and used annotations of abort and pause in one write. Gone already is fine.
+ * Lets the resource go: runFinalizer, claim and used annotations of abort and pause in one write. Gone already is fine.
  * First by what was `seen` last, tested by the API server; when that has changed, by a fresh look.
  */
 export async function letGo(
@@ -92,7 +91,7 @@ const pointer = (name: string): string => name.replaceAll('~', '~0').replaceAll(
 
 function releaseOf({ metadata }: KubeObject): JsonPatchOp[] {
   const ops: JsonPatchOp[] = []
-  const at = metadata.finalizers?.indexOf(finalizer) ?? -1
+  const at = metadata.finalizers?.indexOf(runFinalizer) ?? -1
   const names = [claimAnnotation, ...abortAnnotations, ...pauseAnnotations, abandonAnnotation]
   for (const name of names) {
     const value = metadata.annotations?.[name]
@@ -102,7 +101,7 @@ function releaseOf({ metadata }: KubeObject): JsonPatchOp[] {
   // Last: when this goes, the object may be gone.
   if (at >= 0) {
     const path = `/metadata/finalizers/${at}`
-    ops.push({ op: 'test', path, value: finalizer }, { op: 'remove', path })
+    ops.push({ op: 'test', path, value: runFinalizer }, { op: 'remove', path })
   }
   return ops
 }

@@ -1,12 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
-import { loadKubeConfig } from '../../lib/kube/config.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
 import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { protectedLabel } from '../../model/protection.ts'
 import type { RunState } from '../../model/state.ts'
-import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
-import { applyCrds } from '../../test-e2e/setup/api-server.ts'
 import { lookAround, mustBeAllowed } from '../actions/guard.ts'
 import { unprotected } from '../actions/testing.ts'
 import { runState, target, taskPlan } from '../engine/testing.ts'
@@ -18,29 +15,16 @@ import { PosedRunner } from './testing/posed-runner.ts'
 const namespace = 'protection-tests'
 let kube: KubeClient
 let runner: PosedRunner
-let plane: ControlPlane
 
 beforeAll(async () => {
-  // Its own API server: this runner would take every experiment of the common one for its own.
-  plane = await startControlPlane()
-  const { kubeconfig } = plane
-  await applyCrds(kubeconfig)
-  kube = createKubeClient({
-    config: loadKubeConfig({ file: kubeconfig, env: {} }),
-    userAgent: 'tests/1',
-  })
-  runner = new PosedRunner({ kube, kubeconfig, namespace })
-  await runner.begin({
+  runner = await PosedRunner.alone(namespace, {
     MAX_TARGETS_PER_EXPERIMENT: '2',
     MAX_TARGETS_PER_CLUSTER: '3',
     MIN_HEALTHY: '1',
   })
+  kube = runner.kube
 })
-afterAll(async () => {
-  await runner?.end()
-  await kube?.close()
-  await plane?.down()
-})
+afterAll(() => runner?.end())
 
 const kill = (name: string, at: string, app: string) =>
   runner.create(name, {

@@ -12,12 +12,12 @@ import {
 } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { silentLog } from '../../lib/log.ts'
+import { claimAnnotation } from '../../model/runner-life.ts'
 import { bytesOf, maxRunBytes } from '../../model/snapshot.ts'
 import type { RunState, TaskState } from '../../model/state.ts'
 import { runState, target, taskState } from '../engine/testing.ts'
 import { runRunner } from '../program.ts'
 import { settingsFrom } from '../settings.ts'
-import { claimAnnotation } from './claim.ts'
 import { StatusKeeper } from './keeper.ts'
 import { type Experiment, resourceOf } from './resource.ts'
 

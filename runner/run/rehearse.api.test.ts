@@ -1,37 +1,21 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
-import { loadKubeConfig } from '../../lib/kube/config.ts'
+import type { KubeClient } from '../../lib/kube/client.ts'
 import { leases, nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { dryRunAnnotation } from '../../model/dry-run.ts'
 import { judgeRun } from '../../model/verdict.ts'
-import { type ControlPlane, startControlPlane } from '../../test-e2e/cluster/control-plane.ts'
-import { applyCrds } from '../../test-e2e/setup/api-server.ts'
 import { PosedRunner } from './testing/posed-runner.ts'
 
 const namespace = 'rehearsal-tests'
 const annotations = { [dryRunAnnotation]: 'true' }
 let kube: KubeClient
 let runner: PosedRunner
-let plane: ControlPlane
 
 beforeAll(async () => {
-  // Its own API server: this runner would take every experiment of the common one for its own.
-  plane = await startControlPlane()
-  const { kubeconfig } = plane
-  await applyCrds(kubeconfig)
-  kube = createKubeClient({
-    config: loadKubeConfig({ file: kubeconfig, env: {} }),
-    userAgent: 'tests/1',
-  })
-  runner = new PosedRunner({ kube, kubeconfig, namespace })
-  await runner.begin({ MAX_TARGETS_PER_EXPERIMENT: '2' })
+  runner = await PosedRunner.alone(namespace, { MAX_TARGETS_PER_EXPERIMENT: '2' })
+  kube = runner.kube
 })
-afterAll(async () => {
-  await runner?.end()
-  await kube?.close()
-  await plane?.down()
-})
+afterAll(() => runner?.end())
 
 const versionOf = async (path: string): Promise<string> =>
   (await kube.get<KubeObject>(path, runner.call)).metadata.resourceVersion

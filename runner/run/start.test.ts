@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { runFinalizer } from '../../model/runner-life.ts'
 import { planOf, runState, target, taskPlan, taskState } from '../engine/testing.ts'
-import { abortOf, claimOf, finalizer } from './claim.ts'
+import { abortOf, claimOf } from './claim.ts'
 import type { Experiment } from './resource.ts'
 import { endedByEdit, findingOf, isEcho, isOther, tooLarge } from './start.ts'
 
@@ -23,14 +24,14 @@ describe('what a resource asks for', () => {
     ['a new one that is being deleted does not', experiment(deleted), 'nothing'],
     [
       'one that was claimed, never begun, and deleted is let go',
-      experiment({ ...deleted, finalizers: [finalizer] }),
+      experiment({ ...deleted, finalizers: [runFinalizer] }),
       'let-go',
     ],
     ['an open run is carried on', withRun(open), 'carry-on'],
     ['an open run is carried on, also while it is deleted', withRun(open, deleted), 'carry-on'],
     [
       'a finished one with our finalizer is not let alone',
-      withRun(over, { finalizers: [finalizer] }),
+      withRun(over, { finalizers: [runFinalizer] }),
       'carry-on',
     ],
     ['a finished one rests', withRun(over), 'nothing'],

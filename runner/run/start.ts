@@ -1,4 +1,5 @@
 import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
+import { runFinalizer } from '../../model/runner-life.ts'
 import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
 import {
   type RefusalKind,
@@ -8,7 +9,7 @@ import {
   type TaskState,
 } from '../../model/state.ts'
 import { spared } from '../engine/reduce.ts'
-import { claimOf, finalizer, type Identity, sameIdentity } from './claim.ts'
+import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import { stateOfProbe } from './resolve.ts'
 import type { Experiment } from './resource.ts'
 
@@ -154,7 +155,7 @@ export type Finding =
 const keptIds = 49
 
 const released = ({ metadata }: Experiment): Finding =>
-  metadata.finalizers?.includes(finalizer) ? { do: 'let-go' } : { do: 'nothing' }
+  metadata.finalizers?.includes(runFinalizer) ? { do: 'let-go' } : { do: 'nothing' }
 
 /** One resource is one run; a new `experimentRunId` starts another one, a used one never does. */
 export function findingOf(object: Experiment): Finding {

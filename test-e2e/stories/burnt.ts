@@ -2,19 +2,20 @@ import { expect } from 'vitest'
 import { podGroup, processesIn } from '../watchers/cgroups.ts'
 import type { Story, World } from './world.ts'
 
-type Watch = ReturnType<World['watchCpu']>
+/** Watches of the pods of one application. */
+export type Watch = ReturnType<World['watchCpu']>
 
 /** A CPU hog under way, and the CPU of the pods that were there when it began. */
 export type Burnt = { cpu: Watch; story: Story }
 
 /** What the target's cgroup shows is no news of the API: it is looked at. */
-export const whenStressed = ({ cpu }: Burnt, is: boolean, ms: number): Promise<void> =>
+export const whenStressed = (cpu: Watch, is: boolean, ms: number): Promise<void> =>
   expect
     .poll(() => [...cpu.values()].some((watch) => watch.stressed), { timeout: ms, interval: 20 })
     .toBe(is)
 
 /** When the last stressor was seen to be gone, unix milliseconds; 0: there was none. */
-export const lastEnd = ({ cpu }: Burnt): number =>
+export const lastEnd = (cpu: Watch): number =>
   Math.max(
     0,
     ...[...cpu.values()].flatMap((watch) =>
@@ -31,7 +32,7 @@ export async function begin(world: World, document: object, app: string): Promis
 /** Begins it and waits until the target burns and is on record as injected. */
 export async function hold(world: World, document: object, app: string): Promise<Burnt> {
   const burnt = await begin(world, document, app)
-  await whenStressed(burnt, true, 60_000)
+  await whenStressed(burnt.cpu, true, 60_000)
   await burnt.story.injected()
   return burnt
 }

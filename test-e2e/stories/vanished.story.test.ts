@@ -42,7 +42,7 @@ async function expectMissed({ story, cpu }: Burnt): Promise<void> {
   const status = await story.finished()
   expect(status.tasks[0]).toMatchObject({ verdict: 'Error', errorCode: 'TARGET_SELECTION_ERROR' })
   expect(story.targets).toMatchObject([{ state: 'failed', outcome: 'noLongerExists' }])
-  expect(lastEnd({ cpu, story })).toBe(0)
+  expect(lastEnd(cpu)).toBe(0)
   expect(await story.residue()).toEqual([])
 }
 
@@ -160,17 +160,17 @@ it('its own namespace: what is held is put back, what is armed is let be, and th
   const runs = [held, armed].map(({ story }) => story.run.runId)
   const from = Date.now()
   await world.api.remove(`/api/v1/namespaces/${name}`)
-  await whenStressed(held, false, 30_000)
+  await whenStressed(held.cpu, false, 30_000)
   const gone = (story: Story) => goneWithin(story.path, cleanMs + 5000)
   await Promise.all([gone(held.story), gone(armed.story)])
   // kube-controller-manager leaves what is in a namespace alone for the first 5 s of its deletion.
   const deleted = deletionOf(held)
   console.log(
-    `home-goes: resource deleted after ${deleted - from} ms, clean after ${lastEnd(held) - from} ms, gone after ${Date.now() - from} ms`,
+    `home-goes: resource deleted after ${deleted - from} ms, clean after ${lastEnd(held.cpu) - from} ms, gone after ${Date.now() - from} ms`,
   )
   expect(deleted).toBeGreaterThan(0)
-  expect(lastEnd(held) - deleted).toBeLessThan(cleanMs)
-  expect(lastEnd(armed)).toBe(0)
+  expect(lastEnd(held.cpu) - deleted).toBeLessThan(cleanMs)
+  expect(lastEnd(armed.cpu)).toBe(0)
   await goneWithin(`/api/v1/namespaces/${name}`, 60_000)
   console.log(`home-goes: namespace gone after ${Date.now() - from} ms`)
   for (const run of runs)

@@ -1,5 +1,6 @@
-import { isAlreadyExists, isConflict, isNotFound } from '../../../lib/kube/errors.ts'
+import { isAlreadyExists } from '../../../lib/kube/errors.ts'
 import { networkPolicies, pods, resourcePath } from '../../../lib/kube/paths.ts'
+import { removeExactly } from '../../../lib/kube/remove.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import { ChaosError } from '../../../model/errors.ts'
 import {
@@ -155,11 +156,7 @@ export const podNetworkPolicy = defineHeldFault<PodNetworkPolicyParams, Undo>({
     const policy = await ours(target, undo, io)
     if (!policy) return
     const { uid } = policy.metadata
-    try {
-      await io.kube.remove(pathOf(target, undo.name), { uid, signal: io.signal })
-    } catch (error) {
-      if (!isNotFound(error) && !isConflict(error)) throw error
-    }
+    await removeExactly(io.kube, pathOf(target, undo.name), { uid, signal: io.signal })
   },
   async proof(target, undo, io) {
     if (await ours(target, undo, io))

@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../../lib/kube/client.ts'
+import { createKubeClient, type KubeClient } from '../../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../../lib/kube/config.ts'
 import {
   chaosExperiments,
@@ -12,6 +12,8 @@ import type { KubeObject } from '../../../lib/kube/types.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { haltConfigMap } from '../../../model/halt.ts'
 import type { RunState } from '../../../model/state.ts'
+import { type ControlPlane, startControlPlane } from '../../../test-e2e/cluster/control-plane.ts'
+import { applyCrds } from '../../../test-e2e/setup/api-server.ts'
 import type { Node } from '../../faults/nodes.ts'
 import { runRunner } from '../../program.ts'
 import { settingsFrom } from '../../settings.ts'
@@ -25,12 +27,31 @@ const usualMs = 30_000
 /** A whole runner on a real API server without kubelets, in a namespace of its own, and experiments that taint nodes. */
 export class PosedRunner {
   readonly #parts: Parts
+  readonly #plane: ControlPlane
   readonly #stop = new AbortController()
   #running: Promise<void> = Promise.resolve()
   readonly call = { signal: AbortSignal.timeout(240_000) }
 
-  constructor(parts: Parts) {
+  private constructor(parts: Parts, plane: ControlPlane) {
     this.#parts = parts
+    this.#plane = plane
+  }
+
+  /** With an API server of its own: it would take every experiment of a common one for its own. */
+  static async alone(namespace: string, env: Record<string, string> = {}): Promise<PosedRunner> {
+    const plane = await startControlPlane()
+    const { kubeconfig } = plane
+    try {
+      await applyCrds(kubeconfig)
+      const config = loadKubeConfig({ file: kubeconfig, env: {} })
+      const kube = createKubeClient({ config, userAgent: 'tests/1' })
+      const runner = new PosedRunner({ kube, kubeconfig, namespace }, plane)
+      await runner.#begin(env)
+      return runner
+    } catch (error) {
+      await plane.down()
+      throw error
+    }
   }
 
   get kube(): KubeClient {
@@ -38,7 +59,7 @@ export class PosedRunner {
   }
 
   /** Makes the namespace with account and ConfigMap, and starts the runner there. */
-  async begin(env: Record<string, string> = {}): Promise<void> {
+  async #begin(env: Record<string, string>): Promise<void> {
     const { namespace, kubeconfig } = this.#parts
     await this.kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, this.call)
     const map = { metadata: { name: haltConfigMap } }
@@ -63,7 +84,12 @@ export class PosedRunner {
 
   async end(): Promise<void> {
     this.#stop.abort(new Error('the test is over'))
-    await this.#running
+    try {
+      await this.#running
+    } finally {
+      await this.kube.close()
+      await this.#plane.down()
+    }
   }
 
   makeNode(name: string, labels: Record<string, string> = {}): Promise<KubeObject> {

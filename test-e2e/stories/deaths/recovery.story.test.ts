@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Json } from '../../watchers/api.ts'
 import { stressorsOn } from '../../watchers/cgroups.ts'
+import { lastEnd, type Watch, whenStressed } from '../burnt.ts'
 import { cpuHog, experiment } from '../documents.ts'
 import { type Story, World } from '../world.ts'
 
@@ -21,20 +22,6 @@ afterAll(async () => {
     await world?.end()
   }
 })
-
-type Watch = ReturnType<World['watchCpu']>
-const endOf = (cpu: Watch): number =>
-  Math.max(
-    0,
-    ...[...cpu.values()].flatMap((watch) =>
-      watch.holds().map(({ to }) => to ?? Number.POSITIVE_INFINITY),
-    ),
-  )
-const isStressed = (cpu: Watch): boolean => [...cpu.values()].some((watch) => watch.stressed)
-
-/** What the target's cgroup shows is no news of the API: it is looked at. */
-const whenStressed = (cpu: Watch, is: boolean, ms: number): Promise<void> =>
-  expect.poll(() => isStressed(cpu), { timeout: ms, interval: 20 }).toBe(is)
 
 /** The newest fault pod of the run. */
 function newest(story: Story): Json {
@@ -64,14 +51,14 @@ async function hold(name: string, holdSeconds = 30) {
 /** The target is as before in time; the run says what happened; nothing is left. */
 async function expectCleaned({ cpu, story, from }: { cpu: Watch; story: Story; from: number }) {
   await whenStressed(cpu, false, 30_000)
-  console.log(`${story.path.split('/').at(-1)}: clean after ${endOf(cpu) - from} ms`)
-  expect(endOf(cpu) - from).toBeLessThan(cleanMs)
+  console.log(`${story.path.split('/').at(-1)}: clean after ${lastEnd(cpu) - from} ms`)
+  expect(lastEnd(cpu) - from).toBeLessThan(cleanMs)
   const status = await story.finished(90_000)
   expect(status.verdict).toBe('Error')
   expect(status.tasks[0].errorCode).toBe('CUT_SHORT')
   expect(status.run.tasks[0].injections).toBe(1)
   expect(story.targets.map(({ state }) => state)).toEqual(['reverted'])
-  expect(story.targets[0].heldMs).toBeLessThan(endOf(cpu) - story.targets[0].injectedAt + 3000)
+  expect(story.targets[0].heldMs).toBeLessThan(lastEnd(cpu) - story.targets[0].injectedAt + 3000)
   expect(await story.residue()).toEqual([])
 }
 
@@ -97,7 +84,7 @@ describe('killed in mid-hold, the target is as before within 5 s', () => {
     const { endsAt } = story.targets[0]
     const status = await story.finished()
     expect(status.verdict).toBe('Pass')
-    expect(endOf(cpu)).toBeGreaterThan(endsAt - 100)
+    expect(lastEnd(cpu)).toBeGreaterThan(endsAt - 100)
     expect(await story.residue()).toEqual([])
   })
 
@@ -180,7 +167,7 @@ describe('taken away', () => {
       metadata: { name, namespace },
     })
     await whenStressed(cpu, false, 5000)
-    expect(endOf(cpu) - from).toBeLessThan(1500)
+    expect(lastEnd(cpu) - from).toBeLessThan(1500)
     await expectCleaned({ cpu, story, from })
     expect((await story.finished()).tasks[0].failStep).toContain('evicted')
   })
@@ -222,7 +209,7 @@ describe('refused by what admits pods', () => {
       expect(status.verdict).toBe('Error')
       expect(status.tasks[0]).toMatchObject({ errorCode: 'HELPER_ERROR' })
       expect(status.tasks[0].failStep).toMatch(/exceeded quota.*Raise the ResourceQuota/)
-      expect(endOf(cpu)).toBe(0)
+      expect(lastEnd(cpu)).toBe(0)
       expect(await story.residue()).toEqual([])
     } finally {
       await world.api.remove(`${path}/no-fault-pods`)
@@ -244,7 +231,7 @@ describe('refused by what admits pods', () => {
       expect(status.tasks[0].failStep).toContain(
         `kubectl label namespace ${namespace} --overwrite pod-security.kubernetes.io/enforce=privileged`,
       )
-      expect(endOf(cpu)).toBe(0)
+      expect(lastEnd(cpu)).toBe(0)
       expect(await story.residue()).toEqual([])
     } finally {
       await enforce(namespace, null)

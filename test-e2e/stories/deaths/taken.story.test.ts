@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../cluster/shell.ts'
 import type { Json } from '../../watchers/api.ts'
 import { stressorsOn } from '../../watchers/cgroups.ts'
+import { type Watch, whenStressed } from '../burnt.ts'
 import { cpuHog, experiment } from '../documents.ts'
 import { type Story, World } from '../world.ts'
 
@@ -26,11 +27,7 @@ afterAll(async () => {
   }
 })
 
-type Watch = ReturnType<World['watchCpu']>
 const holds = (cpu: Watch) => [...cpu.values()].flatMap((watch) => watch.holds())
-const isStressed = (cpu: Watch): boolean => [...cpu.values()].some((watch) => watch.stressed)
-const whenStressed = (cpu: Watch, is: boolean, ms: number): Promise<void> =>
-  expect.poll(() => isStressed(cpu), { timeout: ms, interval: 20 }).toBe(is)
 
 async function hold(name: string) {
   const cpu = world.watchCpu('quarry')

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../cluster/shell.ts'
 import type { Json } from '../../watchers/api.ts'
 import { podGroup, processesIn, stressorsOn } from '../../watchers/cgroups.ts'
+import { type Watch, whenStressed } from '../burnt.ts'
 import { cpuHog, experiment, networkLoss } from '../documents.ts'
 import { type Story, World } from '../world.ts'
 
@@ -33,11 +34,7 @@ afterAll(async () => {
   }
 })
 
-type Watch = ReturnType<World['watchCpu']>
 const holds = (cpu: Watch) => [...cpu.values()].flatMap((watch) => watch.holds())
-const isStressed = (cpu: Watch): boolean => [...cpu.values()].some((watch) => watch.stressed)
-const whenStressed = (cpu: Watch, is: boolean, ms: number): Promise<void> =>
-  expect.poll(() => isStressed(cpu), { timeout: ms, interval: 20 }).toBe(is)
 
 const allFaultPods = (): Json[] =>
   [...world.pods.objects.values()].filter(
