@@ -28,14 +28,13 @@ export class Death {
     return death
   }
 
+  /** In the order in which they can start: a kubelet without its containerd ends at once. */
   get components(): Component[] {
     const { nodes } = this.#world.cluster
-    return this.#victims.flatMap((victim): Component[] => {
-      if (victim === 'API server') return ['kube-apiserver']
-      if (victim === 'kubelet') return nodes.map((node): Component => `kubelet:${node}`)
-      if (victim === 'containerd') return nodes.map((node): Component => `containerd:${node}`)
-      return []
-    })
+    const onNodes = (program: 'containerd' | 'kubelet') =>
+      this.#victims.includes(program) ? nodes.map((node): Component => `${program}:${node}`) : []
+    const api: Component[] = this.#victims.includes('API server') ? ['kube-apiserver'] : []
+    return [...api, ...onNodes('containerd'), ...onNodes('kubelet')]
   }
 
   async strike(): Promise<void> {
