@@ -191,7 +191,7 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/run/claim.ts',
-        from: '{ finalizers: [...finalizers, finalizer] }',
+        from: '{ finalizers: [...finalizers, runFinalizer] }',
         to: '{}',
       },
     ],
