@@ -99,12 +99,16 @@ async function podsAround(
 const evicts = (task: TaskPlan, actor: Guard): boolean =>
   faultOf(actor, task).evicts?.(task.params) ?? false
 
-const standing = (actor: Guard, { candidates, held = 0 }: Sight): Standing => ({
-  ofExperiment: openTargetsOf(actor.state()).length,
-  ofOthers: actor.context.protection.othersThan(actor.resource.uid).length,
-  candidates,
-  held,
-})
+/** All experiments are gone through only where a cap asks for them. */
+function standing(actor: Guard, { candidates, held = 0 }: Sight): Standing {
+  const { caps, othersThan } = actor.context.protection
+  return {
+    ofExperiment: openTargetsOf(actor.state()).length,
+    ofOthers: caps.perCluster === null ? 0 : othersThan(actor.resource.uid).length,
+    candidates,
+    held,
+  }
+}
 
 /**
  * Throws when one of the targets is protected, when they are too many, or when too few pods would stay ready. Reads
@@ -158,6 +162,7 @@ export function whyUnhealthy(
   { actor, sight }: { actor: Guard; sight: Sight },
 ): string | null {
   const { minHealthy, othersThan, namespaces } = actor.context.protection
+  if (minHealthy === null) return null
   const fault = faultOf(actor, task)
   const replicas = fault.leaves?.(task.params)
   if (replicas !== undefined) {
