@@ -68,9 +68,9 @@ const event = (story: Story, reason: string): Promise<void> => {
 const annotate = (story: Story, reason: string) =>
   world.api.patch(story.path, { metadata: { annotations: { [abandon]: reason } } })
 
-/** What each operator says to Prometheus. */
-const metricTexts = (): Promise<string[]> =>
-  Promise.all(
+/** A metric of the operator that leads, as Prometheus would fetch it. */
+async function metric(name: string): Promise<number | undefined> {
+  const texts = await Promise.all(
     world.program('operator').map(async ({ metadata: { namespace, name: pod } }) => {
       const path = `/api/v1/namespaces/${namespace}/pods/${pod}:8081/proxy/metrics`
       const response = await world.api.open('GET', path, {})
@@ -79,23 +79,13 @@ const metricTexts = (): Promise<string[]> =>
       return text
     }),
   )
-
-/** A metric of the operator that leads. */
-async function metric(name: string): Promise<number | undefined> {
-  const texts = await metricTexts()
-  const leader = texts.find((text) => text.includes('chaosplane_operator_leading 1'))
+  // the text that explains the metric begins alike
+  const leader = texts.find((text) => /^chaosplane_operator_leading 1$/m.test(text))
   const line = leader?.split('\n').find((one) => one.startsWith(`${name} `))
   return line === undefined ? undefined : Number(line.slice(name.length))
 }
-/** Whether the leader counts so many. A leader that was silent for minutes was seen once: what is said then is printed. */
-async function stuckRuns(count: number): Promise<void> {
-  let seen: number | undefined
-  const end = Date.now() + 10_000
-  do seen = await metric('chaosplane_stuck_runs')
-  while (seen !== count && Date.now() < end)
-  if (seen === undefined) console.log(`no leader speaks: ${await metricTexts()}`)
-  else expect(seen).toBe(count)
-}
+const stuckRuns = (count: number): Promise<void> =>
+  expect.poll(() => metric('chaosplane_stuck_runs'), { timeout: 10_000 }).toBe(count)
 
 /** Forbids everybody to scale `swollen` back: a revert cannot succeed. */
 async function forbid(): Promise<void> {
