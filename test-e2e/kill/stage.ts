@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pauseImage } from '../cluster/basic-images.ts'
 import { experiment } from '../stories/documents.ts'
@@ -7,6 +8,8 @@ import type { Follower, Json } from '../watchers/api.ts'
 import { type Fault, faults } from './table.ts'
 import { type Watch, watchNetwork, watchObjects, watchProcesses } from './watches.ts'
 
+/** Where programs in fault pods look for orders. */
+export const nodeFolder = '/var/lib/chaosplane-crash'
 const account = 'kill-keeper'
 const sides = ['a', 'b'] as const
 
@@ -51,6 +54,7 @@ export class Stage {
     for (const name of this.#apps())
       await this.world.api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
     for (const follower of [this.nodes, this.deployments, this.policies]) follower.close()
+    rmSync(nodeFolder, { recursive: true, force: true })
     await this.world.end()
   }
 

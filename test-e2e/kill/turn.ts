@@ -5,12 +5,10 @@ import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'
 import { type Judged, judge, type Seen, type SeenTarget } from './judge.ts'
-import { isOnNode, type Stage } from './stage.ts'
+import { isOnNode, nodeFolder, type Stage } from './stage.ts'
 import { type Case, faults, placeOf, type Turn } from './table.ts'
 import type { Watch } from './watches.ts'
 
-/** Where programs in fault pods look for orders. */
-const nodeFolder = '/var/lib/chaosplane-crash'
 /** All cases of a turn come to their moments within this, milliseconds. */
 const standMs = 45_000
 const finishMs = 120_000

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject, onTestFailed } from 'vitest'
@@ -38,6 +38,7 @@ export class World {
   readonly clock = new ClockWatch()
   readonly #closers: (() => void)[] = []
   readonly #targets: string[] = []
+  readonly #recorded: string
   clusterId = ''
 
   constructor() {
@@ -46,7 +47,8 @@ export class World {
       throw new Error('stories look at cgroups of this machine: run them on the local cluster')
     this.cluster = attachCluster(this.installed)
     this.api = new Api(this.installed.kubeconfig)
-    this.recorder = new Recorder(mkdtempSync(join(tmpdir(), 'chaosplane-recorded-')))
+    this.#recorded = mkdtempSync(join(tmpdir(), 'chaosplane-recorded-'))
+    this.recorder = new Recorder(this.#recorded)
     this.pods = this.api.follow('/api/v1/pods')
     this.experiments = [
       this.api.follow('/apis/litmuschaos.io/v1alpha1/kuberneteschaosexperiments'),
@@ -86,6 +88,7 @@ export class World {
     for (const follower of this.experiments) follower.close()
     this.api.close()
     await this.recorder.stop()
+    rmSync(this.#recorded, { recursive: true, force: true })
   }
 
   async #pointAt(url: string): Promise<void> {

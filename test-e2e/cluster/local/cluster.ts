@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { binary } from '../binaries.ts'
 import type { Cluster } from '../cluster.ts'
 import { type Processes, processesIn, until } from '../processes.ts'
 import { run } from '../shell.ts'
+import { aboutOf, writeAbout } from './about.ts'
 import {
   apiServerPlan,
   controlPrograms,
@@ -61,19 +60,15 @@ async function startIn(
     ),
   ])
   await nodesReady(layout)
-  await writeFile(
-    aboutFile(layout.folder),
-    JSON.stringify({ slot: layout.slot, nodes: options.nodes }),
-  )
+  const id = await clusterId(layout)
+  await writeAbout(layout.folder, { slot: layout.slot, nodes: options.nodes, id })
   return describe(layout, processes, down)
 }
 
 /** The layout of a cluster that runs in `folder`. */
 export function layoutIn(folder: string): Layout {
-  const about = JSON.parse(readFileSync(aboutFile(folder), 'utf8')) as {
-    slot: number
-    nodes: number
-  }
+  const about = aboutOf(folder)
+  if (!about) throw new Error(`no cluster runs in ${folder}`)
   return layoutOf(folder, about.slot, about.nodes)
 }
 
@@ -115,7 +110,12 @@ function programsOf(layout: Layout): Processes {
 }
 
 const kubeconfigOf = (layout: Layout): string => join(layout.folder, 'admin.kubeconfig')
-const aboutFile = (folder: string): string => join(folder, 'about.json')
+
+const clusterId = (layout: Layout): Promise<string> =>
+  run(binary('kubectl'), [
+    `--kubeconfig=${kubeconfigOf(layout)}`,
+    ...['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
+  ])
 
 async function nodesReady(layout: Layout): Promise<void> {
   const query = ['get', 'nodes', '-o', 'json']

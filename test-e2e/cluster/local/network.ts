@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
-import { readdir, readlink, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { run, succeeds } from '../shell.ts'
 import type { Layout, NodeLayout } from './layout.ts'
 
@@ -31,39 +31,13 @@ export async function createNodeNetwork(layout: Layout, node: NodeLayout): Promi
     await succeeds('nsenter', [`--net=/run/netns/${name}`, 'sysctl', '-qw', setting])
 }
 
-/** Namespace ids that processes live in; taken before the processes are ended. */
-export async function networkIds(pids: number[]): Promise<Set<string>> {
-  const ids = new Set<string>()
-  for (const pid of pids) {
-    try {
-      ids.add(await readlink(`/proc/${pid}/ns/net`))
-    } catch {
-      // gone meanwhile
-    }
-  }
-  return ids
-}
-
-/** Removes nodes' and pods' namespaces, cables and the bridge. */
-export async function removeNetwork(layout: Layout, podNetworks: Set<string>): Promise<void> {
+/** Removes the nodes' namespaces, cables and the bridge. */
+export async function removeNetwork(layout: Layout): Promise<void> {
+  const ofNode = new RegExp(`^c${layout.slot}-node\\d+$`)
   if (existsSync('/run/netns'))
-    for (const name of await readdir('/run/netns')) {
-      const isNode = new RegExp(`^c${layout.slot}-node\\d+$`).test(name)
-      const isPod = name.startsWith('cni-') && podNetworks.has(await namespaceId(name))
-      if (isNode || isPod) await succeeds('ip', ['netns', 'del', name])
-    }
+    for (const name of await readdir('/run/netns'))
+      if (ofNode.test(name)) await succeeds('ip', ['netns', 'del', name])
   await succeeds('ip', ['link', 'del', layout.bridge])
-}
-
-/** Empty when it is gone meanwhile: a pod of another cluster that ended. */
-async function namespaceId(name: string): Promise<string> {
-  try {
-    const { ino } = await stat(`/run/netns/${name}`)
-    return `net:[${ino}]`
-  } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw e
-  }
 }
 
 async function ip(command: string): Promise<void> {

@@ -107,6 +107,8 @@ state = "${join(node.folder, 'containerd-state')}"
   sandbox_image = "docker.io/local/pause:1"
   # lowering it needs a capability that containers of a build machine often lack
   restrict_oom_score_adj = true
+  # below the cluster's own folder, so that what a killed containerd leaves is found
+  netns_mounts_under_state_dir = true
   [${cri}.cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${join(node.folder, 'cni')}"

@@ -6,9 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Lock, tryLock } from '../lock.ts'
 import { endRecorded } from '../processes.ts'
 import { run, succeeds } from '../shell.ts'
+import { aboutOf } from './about.ts'
 import { processesOf, removeNodeCgroup } from './cgroups.ts'
 import { layoutOf, slots } from './layout.ts'
-import { networkIds, removeNetwork } from './network.ts'
+import { removeNetwork } from './network.ts'
 
 /** A place for one cluster on this machine, held for as long as its owner lives. */
 export type Slot = { number: number; folder: string; lock: Lock }
@@ -35,11 +36,9 @@ export async function clearSlot(slot: Slot): Promise<void> {
   const layout = layoutOf(slot.folder, slot.number, maxNodes)
   const nodes = layout.nodes.map((n) => n.name)
   await endRecorded(slot.folder)
-  const networks = new Set<string>()
   // A shim may start one more process while the others are ended.
   for (let round = 0; round < 50; round++) {
     const inPods = (await Promise.all(nodes.map(processesOf))).flat()
-    for (const id of await networkIds(inPods)) networks.add(id)
     const all = [...inPods, ...(await shims(slot.folder))]
     if (all.length === 0) break
     for (const pid of all) endPid(pid)
@@ -47,7 +46,8 @@ export async function clearSlot(slot: Slot): Promise<void> {
   }
   for (const node of layout.nodes) await removeShimSockets(node.folder)
   await unmountBelow(slot.folder)
-  await removeNetwork(layout, networks)
+  await removeNetwork(layout)
+  await removeJournals(slot.folder)
   await Promise.all(nodes.map(removeNodeCgroup))
   await rm(slot.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
 }
@@ -59,6 +59,13 @@ export async function giveBack(slot: Slot): Promise<void> {
 }
 
 const maxNodes = 9
+
+/** The nodes have one disk, this machine's: what a run keeps there for a node that has gone is nobody's any more. */
+async function removeJournals(folder: string): Promise<void> {
+  const id = aboutOf(folder)?.id
+  if (id && /^[0-9a-f-]{36}$/.test(id))
+    await rm(join('/var/lib/chaosplane', id), { recursive: true, force: true })
+}
 
 /** containerd's shims outlive it on purpose; they carry the socket's path in their environment and arguments. */
 async function shims(folder: string): Promise<number[]> {
