@@ -74,7 +74,13 @@ export const targetSchema = z
     injectedAt: millis.optional(),
     endsAt: millis.optional().describe('Deadline that the node itself keeps.'),
     revertedAt: millis.optional(),
-    heldMs: z.int().min(0).optional().describe('How long the effect lasted, milliseconds.'),
+    heldMs: z
+      .int()
+      .min(0)
+      .optional()
+      .describe(
+        'How long the effect lasted, milliseconds. Without injectedAt: it may have been hit, for no longer than this.',
+      ),
     evidence: z.string().max(512).optional().describe('How the effect was seen.'),
     proof: z.string().max(512).optional().describe('How the revert was proven.'),
     outcome: z

@@ -30,6 +30,11 @@ function processFacts(pid: number): ProcessFacts | null {
   return { pid, parent, state, startTicks, cpuMs: cpuMs(pid, cpuTicks) }
 }
 
+const isAlive = (pid: number): boolean => {
+  const state = processFacts(pid)?.state
+  return state !== undefined && state !== 'Z' && state !== 'X'
+}
+
 const carries = (pid: number, mark: string): boolean =>
   (readText(`/proc/${pid}/environ`) ?? '').split('\0').includes(`CHAOSPLANE_MARK=${mark}`)
 
@@ -50,6 +55,8 @@ export class Hands implements NodeHands {
   readonly #ends = new Map<string, string>()
   /** pid and start time of what was killed: while it dies its environment is gone, but it is still there */
   readonly #killed = new Map<number, number>()
+  /** commands that run: each is on its way into its target's cgroup, or there */
+  readonly #started = new Map<number, string>()
   /** told at once when a started command ends */
   onEnd: (mark: string) => void = () => {}
 
@@ -91,7 +98,12 @@ export class Hands implements NodeHands {
       for (const pid of (this.read(`${group}/cgroup.procs`) ?? '').split('\n')) pids.add(pid)
     pids.delete('')
     pids.delete('0')
-    return [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
+    const there = [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
+    // What was started a moment ago has not arrived yet: it is as much there as if it had.
+    const coming = [...this.#started].flatMap(([pid, own]) =>
+      own === mark && !there.includes(pid) && isAlive(pid) ? pid : [],
+    )
+    return [...there, ...coming]
   }
 
   netns(pid: number): string | null {
@@ -143,12 +155,15 @@ export class Hands implements NodeHands {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { PATH: this.#env['PATH'], CHAOSPLANE_MARK: mark },
     })
+    const { pid } = child
+    if (pid !== undefined) this.#started.set(pid, mark)
     let said = ''
     child.stderr?.on('data', (data) => {
       said = `${said}${data}`.slice(-1000)
     })
     child.on('error', (error) => this.#end(mark, error.message))
     child.on('exit', (code, signal) => {
+      if (pid !== undefined) this.#started.delete(pid)
       const how = signal ? `was ended by ${signal}` : `exited with ${code}`
       this.#end(mark, `${program} ${how}${said ? `: ${said.trim()}` : ''}`)
     })
@@ -170,8 +185,7 @@ export class Hands implements NodeHands {
   #dies(pid: number): boolean {
     const startTicks = this.#killed.get(pid)
     if (startTicks === undefined) return false
-    const facts = processFacts(pid)
-    return facts?.startTicks === startTicks && facts.state !== 'Z' && facts.state !== 'X'
+    return processFacts(pid)?.startTicks === startTicks && isAlive(pid)
   }
 
   #end(mark: string, why: string): void {

@@ -100,15 +100,15 @@ async function sweepTarget(
   CRASH: reach('program/sweep-proven')
   if (!injected) {
     // Nobody told whether and when it was hit; not before the go, whose moment its undo file bears.
-    const end = note()?.at ?? (foundClean || hasBooted ? undefined : now())
-    const most = end === undefined ? 0 : Math.max(0, end - begunAt(go)) / 1000
-    const held = most > 0 ? ` The target may have been hit, for up to ${most.toFixed(1)} s.` : ''
+    const end = note()?.at ?? (hasBooted ? now() - bootMs() : now())
+    const heldMs = Math.max(0, Math.round(end - begunAt(go)))
+    const held = `The target may have been hit, for up to ${(heldMs / 1000).toFixed(1)} s.`
     const reason = hasBooted
-      ? `Whether it was injected is not on record: ${proven.proof}.`
-      : `The fault program was ended while it injected.${held} It was put back: ${proven.proof}.`
+      ? `Whether it was injected is not on record: ${proven.proof}. ${held}`
+      : `The fault program was ended while it injected. ${held} It was put back: ${proven.proof}.`
     const gone = proven.gone ? { gone: true as const } : {}
     const code = 'CHAOS_INJECT_ERROR'
-    channel.emit({ event: 'inject-failed', target, code, reason, ...gone })
+    channel.emit({ event: 'inject-failed', target, code, reason, heldMs, ...gone })
     return
   }
   const lost = toldOf(journal, 'lost', target)

@@ -27,7 +27,7 @@ export type Cluster = {
   kill(component: Component): Promise<void>
   /** SIGTERM, waits for the end */
   stop(component: Component): Promise<void>
-  /** starts what was killed or stopped; etcd, kube-apiserver and containerd are waited for until they answer */
+  /** starts what was killed or stopped; etcd, kube-apiserver, containerd and kubelet are waited for until they answer */
   start(component: Component): Promise<void>
   /** kill and start */
   restart(component: Component): Promise<void>

@@ -48,6 +48,8 @@ type Recorded = { pid: number; born: string }
 
 const readyWithinMs = 60_000
 const endsWithinMs = 20_000
+/** a kubelet gives up each time that its containerd listens and is not ready yet */
+const triesAtMost = 10
 
 /** Processes whose pid files and logs lie in `folder`. */
 export function processesIn(folder: string): Processes {
@@ -164,12 +166,14 @@ async function untilReady(
   const { ready } = program
   let born = begin()
   if (!ready) return
-  let left = 3
+  let left = triesAtMost
   try {
     await until(`${name} is ready`, readyWithinMs, async () => {
       if (isAlive(born)) return await ready()
       if (--left > 0) born = begin()
-      throw new Error(`${name} ended by itself ${left > 0 ? 'and was begun again' : 'three times'}`)
+      throw new Error(
+        `${name} ended by itself ${left > 0 ? 'and was begun again' : `${triesAtMost} times`}`,
+      )
     })
   } catch (e) {
     const tail = readFileSync(logFile, 'utf8').split('\n').slice(-15).join('\n')

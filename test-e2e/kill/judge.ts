@@ -87,9 +87,10 @@ function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
   if (!target.asBefore) wrong.push(`${id} is not as before`)
   if (spans.length > 1) wrong.push(`${id} was hit ${spans.length} times`)
   const [span] = spans
+  /** of what was never on record as injected, the record says for how long it may have been at most */
+  const isBound = target.injectedAt === undefined
   if (!span) {
-    // A program that was held up between its note of the time and the act may have undone it before anybody saw it.
-    if ((heldMs ?? 0) > recordMs + seen.stoodMs)
+    if (!isBound && (heldMs ?? 0) > recordMs)
       wrong.push(`${id} was never hit, the record says ${heldMs} ms`)
     return { wrong }
   }
@@ -103,10 +104,7 @@ function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
   // What ends while the API server is away is seen when it is back.
   if (off > 0 && dies(one, 'API server') && faults[one.fault] !== 'node')
     return { wrong, ms: Math.max(0, ms), clock }
-  // Of what was never on record as hit, the record can only say that it was held for no longer than this.
-  const most = /may have been hit, for up to ([\d.]+) s/.exec(seen.failStep)?.[1]
-  const mostMs = heldMs === undefined && most ? Number(most) * 1000 - wasMs : off
-  if (target.injectedAt === undefined ? mostMs < -recordMs : Math.abs(off) > recordMs)
+  if (isBound ? (heldMs ?? 0) < wasMs - blurMs : Math.abs(off) > recordMs)
     wrong.push(`${id} was held ${wasMs} ms, the record says ${heldMs ?? 'nothing'} (off by ${off})`)
   return { wrong, ms: Math.max(0, ms), clock }
 }

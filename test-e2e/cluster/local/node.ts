@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { binary } from '../binaries.ts'
 import { createCertificate, writeKubeconfig } from '../pki.ts'
@@ -8,6 +9,9 @@ import { cgroupVersion, createNodeCgroup } from './cgroups.ts'
 import type { Layout, NodeLayout } from './layout.ts'
 import { createNodeNetwork } from './network.ts'
 import { cniConfig, kubeletConfig, proxyConfig } from './node-config.ts'
+
+/** Where kubelet answers the API server. */
+const kubeletPort = 10250
 
 /** The programs of one node by name. */
 export function nodePrograms(layout: Layout, node: NodeLayout): Record<string, Program> {
@@ -81,7 +85,7 @@ function containerd(node: NodeLayout): Program {
 }
 
 function kubelet(layout: Layout, node: NodeLayout): Program {
-  return inNode(node, binary('kubelet'), [
+  const program = inNode(node, binary('kubelet'), [
     `--kubeconfig=${join(node.folder, 'kubeconfig')}`,
     `--config=${join(node.folder, 'kubelet.json')}`,
     `--hostname-override=${node.name}`,
@@ -90,7 +94,21 @@ function kubelet(layout: Layout, node: NodeLayout): Program {
     `--node-labels=chaosplane.test/slot=${layout.slot}`,
     '--v=2',
   ])
+  return { ...program, ready: () => listens(node.address, kubeletPort) }
 }
+
+/** Whether somebody takes connections there. */
+const listens = (host: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 1000 })
+    const say = (yes: boolean) => {
+      socket.destroy()
+      resolve(yes)
+    }
+    socket.once('connect', () => say(true))
+    socket.once('timeout', () => say(false))
+    socket.once('error', () => say(false))
+  })
 
 function kubeProxy(node: NodeLayout): Program {
   return inNode(node, binary('kube-proxy'), [`--config=${join(node.folder, 'proxy.json')}`])
