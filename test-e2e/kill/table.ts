@@ -81,7 +81,8 @@ const places: Record<Level, Record<Moment, Place>> = {
 export const placeOf = ({ fault, moment }: Pick<Case, 'fault' | 'moment'>): Place =>
   places[faults[fault]][moment]
 
-const isPrivate = (victim: Victim): boolean =>
+/** Whether it belongs to one run alone. */
+export const isPrivate = (victim: Victim): boolean =>
   (privateVictims as readonly string[]).includes(victim)
 /** A fault without a fault pod has no program, guard or pod to lose. */
 const has = (fault: Fault, all: readonly Victim[]): boolean =>

@@ -6,13 +6,15 @@ import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'
 import { type Judged, judge, type Seen, type SeenTarget } from './judge.ts'
 import { isOnNode, nodeFolder, type Stage } from './stage.ts'
-import { type Case, faults, placeOf, type Turn } from './table.ts'
+import { type Case, faults, isPrivate, placeOf, type Turn } from './table.ts'
 import type { Watch } from './watches.ts'
 
 /** All cases of a turn come to their moments within this, milliseconds. */
 const standMs = 45_000
 const finishMs = 120_000
 const residueMs = 30_000
+/** Cases in which only somebody of their own dies begin so long after one another. */
+const apartMs = 3000
 /** How long a run is armed that is not told to stand, seconds. */
 const rampSeconds = 6
 
@@ -186,33 +188,53 @@ async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Prom
   return { one, judged, story: JSON.stringify({ seen, run: story.run, status: task }) }
 }
 
-/** Lets all cases of a turn come to their moments, kills, and says what became of each. */
+type Begun = Awaited<ReturnType<typeof begin>>
+type Doom = { stage: Stage; how: How; death: Death }
+
+/** Lets some cases come to their moments, kills for all of them at once, and says what became of each. */
+async function together(all: Begun[], { stage, how, death }: Doom): Promise<Result[]> {
+  const { world } = stage
+  const acts = all.map(({ act }) => act)
+  const folders = stage.crashFolders()
+  await Promise.all(
+    all.map(({ act, document }) =>
+      world.api.create(act.story.path.slice(0, act.story.path.lastIndexOf('/')), document),
+    ),
+  )
+  const isThere = (act: Act) =>
+    how.by === 'order' ? reachedFiles(act, folders).some(existsSync) : isSeenAt(act, world)
+  await Promise.all(acts.map((act) => stand(act, () => isThere(act))))
+  const there = acts.filter(({ astray }) => astray === '')
+  const killedAt = Date.now()
+  await Promise.all(there.map((act) => killOwn(act, stage)))
+  await death.strike()
+  for (const act of acts) goOn(act, stage, folders)
+  const backAt = await death.back()
+  return await Promise.all(acts.map((act) => ending(act, stage, { killedAt, backAt })))
+}
+
+/** One after the other: a node has to start the pods of one case anew, not those of all. */
+const apart = async (all: Begun[], doom: Doom): Promise<Result[]> =>
+  (
+    await Promise.all(
+      all.map(async (one, i) => {
+        await delay(i * apartMs)
+        return await together([one], doom)
+      }),
+    )
+  ).flat()
+
+/** Carries out all cases of a turn; who is shared dies once for all of them. */
 export async function carryOut(turn: Turn, stage: Stage, how: How): Promise<Result[]> {
   const { world } = stage
   const slots = turn.cases.map((_one, slot) => slot)
   await stage.settled(slots)
   const death = await Death.of(world, turn.victims)
-  const folders = stage.crashFolders()
   const all = await Promise.all(turn.cases.map((one, slot) => begin(one, slot, { stage, how })))
-  const acts = all.map(({ act }) => act)
   try {
-    await Promise.all(
-      all.map(({ act, document }) =>
-        world.api.create(act.story.path.slice(0, act.story.path.lastIndexOf('/')), document),
-      ),
-    )
-    const isThere = (act: Act) =>
-      how.by === 'order' ? reachedFiles(act, folders).some(existsSync) : isSeenAt(act, world)
-    await Promise.all(acts.map((act) => stand(act, () => isThere(act))))
-    const there = acts.filter(({ astray }) => astray === '')
-    const killedAt = Date.now()
-    await Promise.all(there.map((act) => killOwn(act, stage)))
-    await death.strike()
-    for (const act of acts) goOn(act, stage, folders)
-    const backAt = await death.back()
-    return await Promise.all(acts.map((act) => ending(act, stage, { killedAt, backAt })))
+    return await (turn.victims.every(isPrivate) ? apart : together)(all, { stage, how, death })
   } finally {
-    for (const act of acts) {
+    for (const { act } of all) {
       for (const watch of act.watches.values()) watch.close()
       await world.api.remove(act.story.path)
     }
