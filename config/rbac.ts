@@ -29,7 +29,7 @@ const onExperiments = (verbs: readonly string[], why: string, subresource = ''):
 /** Operator, everywhere: it looks at experiments, explains them, and sweeps pods that nobody owns any more. */
 export const operatorClusterRights: readonly Permission[] = [
   ...onExperiments(['get', 'list', 'watch', 'patch'], 'watch runs; annotate them on uninstall'),
-  ...onExperiments(['get', 'patch', 'update'], 'phase, verdict and conditions', '/status'),
+  ...onExperiments(['patch'], 'phase, verdict and conditions', '/status'),
   {
     group: '',
     resource: 'pods',
@@ -51,15 +51,15 @@ export const operatorOwnRights: readonly Permission[] = [
   {
     group: 'coordination.k8s.io',
     resource: 'leases',
-    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
-    why: 'leader election; see which runners live',
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'],
+    why: 'leader election; see which runners live, sweep the Leases of those that have gone',
   },
 ]
 
 /** Runner, everywhere: its own bookkeeping; what is done to targets uses the experiment's account. */
 export const runnerClusterRights: readonly Permission[] = [
-  ...onExperiments(['get', 'list', 'watch', 'patch', 'update'], 'claim runs, hear aborts'),
-  ...onExperiments(['get', 'patch', 'update'], 'state of the run', '/status'),
+  ...onExperiments(['get', 'list', 'watch', 'patch'], 'claim runs, hear aborts'),
+  ...onExperiments(['patch'], 'state of the run', '/status'),
   {
     group: '',
     resource: 'serviceaccounts',
@@ -104,11 +104,10 @@ export const runnerOwnRights: readonly Permission[] = [
   {
     group: '',
     resource: 'pods',
-    verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-    why: 'fault pods',
+    verbs: ['create', 'patch'],
+    why: 'fault pods (seen and deleted by the right on all pods)',
   },
   { group: '', resource: 'pods/attach', verbs: ['get', 'create'], why: 'talk to fault pods' },
-  { group: '', resource: 'pods/log', verbs: ['get'], why: 'lines of fault pods' },
   { group: '', resource: 'configmaps', verbs: ['list', 'watch'], why: 'the kill switch' },
   {
     group: 'apps',
@@ -119,7 +118,7 @@ export const runnerOwnRights: readonly Permission[] = [
   {
     group: 'coordination.k8s.io',
     resource: 'leases',
-    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
+    verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
     why: 'runners tell each other that they live',
   },
 ]

@@ -77,8 +77,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
   const beating = beat(kube, heart, watching)
   const [cluster, owner] = await Promise.all([
-    clusterId(kube, signal),
-    ownerOf(kube, settings, signal),
+    atLast(() => clusterId(kube, signal), { log, clock }, signal),
+    atLast(() => ownerOf(kube, settings, signal), { log, clock }, signal),
     leaseCache.synced(signal),
     // Who cannot see whether the kill switch is pulled does not begin.
     harness.synced(signal),
@@ -216,6 +216,27 @@ function lean(object: Experiment): Experiment {
     metadata,
     spec: id === undefined ? {} : { experimentRunId: id },
     status: { run: { ...run, tasks: [] } },
+  }
+}
+
+/** First and longest pause before what the runner cannot begin without is read again, milliseconds. */
+const againMs = 500
+const againLimitMs = 10_000
+
+/** A program that ends because a right is missing would be started anew for ever, and say less. */
+async function atLast<T>(
+  read: () => Promise<T>,
+  { log, clock }: { log: Log; clock: Clock },
+  signal: AbortSignal,
+): Promise<T> {
+  for (let waitMs = againMs; ; waitMs = Math.min(waitMs * 2, againLimitMs)) {
+    try {
+      return await read()
+    } catch (err) {
+      signal.throwIfAborted()
+      log.warn({ err, waitMs }, 'the runner cannot begin without this; it is read again')
+      await clock.sleep(waitMs, signal)
+    }
   }
 }
 

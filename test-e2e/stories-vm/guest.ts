@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest'
 import { attachMachine, type Machine } from '../cluster/vm/machine.ts'
 import { type Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
-import { SilenceWatch, StressWatch } from '../watchers/machine.ts'
+import { SilenceWatch, SlownessWatch, StressWatch } from '../watchers/machine.ts'
 
 /** Containers on a processor without KVM take their time. */
 const podWithinMs = 180_000
@@ -19,7 +19,8 @@ for pid in $(cat */cgroup.procs); do tr '\\0' ' ' </proc/$pid/cmdline; echo; don
 for pid in $(cat */cgroup.procs); do in="nsenter --net=/proc/$pid/ns/net --"; break; done
 for look in 'ip -o link show' 'nft list ruleset' 'tc qdisc show' 'tc filter show' 'tc filter show dev eth0 egress' iptables-save ip6tables-save; do
   echo "# $look"
-  $in $look 2>&1 | sed 's/^\\(# .*\\) on .*/\\1/'
+  # counters of packets, and the time at which iptables was asked
+  $in $look 2>&1 | sed 's/^\\(# .*\\) on .*/\\1/; s/ direct_packets_stat [0-9]*//'
 done`
 
 const leftScript = `
@@ -120,6 +121,11 @@ export class Guest {
   /** Asks the pod for answers, which a fault in its network swallows. */
   watchSilence(pod: Json): SilenceWatch {
     return untilTestEnds(new SilenceWatch(pod.status.podIP))
+  }
+
+  /** Takes the time of the pod's answers, which a delay in its network makes longer than this. */
+  watchSlowness(pod: Json, slowMs: number): SlownessWatch {
+    return untilTestEnds(new SlownessWatch(pod.status.podIP, slowMs))
   }
 
   /** Looks for stressors in the pod's cgroup, about every 100 ms. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { experiment, networkLatency, networkLoss } from '../stories/documents.ts'
 import type { Json } from '../watchers/api.ts'
 import { Guest } from './guest.ts'
@@ -45,6 +45,24 @@ it('pod-network-loss loses what the pod sends, for as long as was asked, and lea
   expect(await guest.residue(story)).toEqual([])
 })
 
+it('pod-network-loss with a correlation is netem: about as many echoes are lost as were asked, of both families', async () => {
+  const before = await guest.state(pod)
+  const env = { NETWORK_PACKET_LOSS_PERCENTAGE: 50, CORRELATION: 1 }
+  const story = await guest.world.run(experiment('lose-netem', [networkLoss('mute', 60, { env })]))
+  await story.injected(soonMs)
+  expect(await guest.state(pod)).toMatch(/qdisc netem .* loss 50% 1%/)
+  const { four, six } = await trips(60)
+  console.log(`netem loss of 50 %: of 60 came ${four.length} and ${six.length}`)
+  for (const { length } of [four, six]) {
+    expect(length).toBeGreaterThan(10)
+    expect(length).toBeLessThan(50)
+  }
+  await story.abort()
+  expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
+  expect(await guest.state(pod)).toBe(before)
+  expect(await guest.residue(story)).toEqual([])
+})
+
 it('pod-network-latency delays packets of both families, and the default of the kernel is back after it', async () => {
   const before = await guest.state(pod)
   const quick = await trips()
@@ -84,9 +102,12 @@ it('pod-network-latency that is aimed at an address of version 6 delays nothing 
   expect(await guest.residue(story)).toEqual([])
 })
 
-it.for(['tbf rate 10mbit burst 32kb latency 50ms'])(
+it.for(['tbf rate 10mbit burst 32kb latency 50ms', 'htb default 1', 'netem delay 40ms'])(
   'pod-network-latency beside a root that somebody made, %s: it works during and is untouched after',
   async (root) => {
+    onTestFinished(async () => {
+      await guest.inNetwork(pod, 'tc qdisc del dev eth0 root handle 7: || true')
+    })
     await guest.inNetwork(pod, `tc qdisc add dev eth0 root handle 7: ${root}`)
     const before = await guest.state(pod)
     expect(before).toContain(`qdisc ${root.split(' ')[0]} 7:`)
@@ -95,14 +116,33 @@ it.for(['tbf rate 10mbit burst 32kb latency 50ms'])(
     const story = await guest.world.run(document)
     await story.injected(soonMs)
     const { four, six } = await trips()
+    const least = root.includes('delay') ? 190 : 150
     for (const family of [four, six]) {
       expect(family).toHaveLength(15)
-      expect(Math.min(...family)).toBeGreaterThanOrEqual(150)
+      expect(Math.min(...family)).toBeGreaterThanOrEqual(least)
     }
     await story.abort()
     expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
     expect(await guest.state(pod)).toBe(before)
-    await guest.inNetwork(pod, 'tc qdisc del dev eth0 root handle 7:')
     expect(await guest.residue(story)).toEqual([])
   },
 )
+
+it('pod-network-latency whose program is killed is put back by its guard, by the undo file', async () => {
+  const before = await guest.state(pod)
+  const slowness = guest.watchSlowness(pod, 150)
+  const env = { NETWORK_LATENCY: '300ms' }
+  const story = await guest.world.run(experiment('orphan', [networkLatency('mute', 120, { env })]))
+  await story.injected(soonMs)
+  await guest.machine.run('kill -KILL $(pgrep -f fault-pod.cjs)')
+  const from = Date.now()
+  await expect.poll(() => slowness.spans()[0]?.to, { timeout: 30_000 }).toBeGreaterThan(0)
+  const took = (slowness.spans()[0]?.to ?? 0) - from
+  console.log(`program killed: the delay was gone ${took} ms later`)
+  expect(took).toBeLessThan(5000)
+  const status = await story.finished(soonMs)
+  expect(status).toMatchObject({ verdict: 'Error' })
+  expect(status.tasks[0].errorCode).toBe('CUT_SHORT')
+  expect(await guest.state(pod)).toBe(before)
+  expect(await guest.residue(story)).toEqual([])
+})

@@ -100,3 +100,33 @@ export class SilenceWatch {
     clearInterval(this.#timer)
   }
 }
+
+/**
+ * Asks an address for a connection that nobody takes, ten times a second, and takes the time to the refusal. In this
+ * host's time; a span of slowness begins and ends when the request was sent. No answer at all says nothing.
+ */
+export class SlownessWatch {
+  readonly #samples: Sample[] = []
+  readonly #timer: NodeJS.Timeout
+
+  constructor(address: string, slowMs: number) {
+    this.#timer = setInterval(() => {
+      const at = Date.now()
+      const socket = connect({ host: address, port: 9 })
+      socket.setTimeout(3000, () => socket.destroy())
+      socket.on('error', (e: NodeJS.ErrnoException) => {
+        if (e.code === 'ECONNREFUSED') this.#samples.push({ at, on: Date.now() - at > slowMs })
+      })
+    }, askEveryMs)
+  }
+
+  /** Times of slowness; a hiccup of the machine is shorter. */
+  spans(): Span[] {
+    const ordered = this.#samples.toSorted((a, b) => a.at - b.at)
+    return spansOf(ordered).filter(({ from, to }) => to === undefined || to - from > 2000)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+}
