@@ -12,7 +12,7 @@ const one = (fault: Fault, moment: Moment, ...victims: Victim[]): Case => ({
 const target = (ms: number, over: Partial<SeenTarget> = {}): SeenTarget => ({
   id: 'a',
   spans: [{ from: killedAt - 1000, to: killedAt + ms }],
-  asBefore: true,
+  difference: '',
   injectedAt: killedAt - 1000,
   heldMs: 1000 + ms,
   endsAt: killedAt + 8000,
@@ -73,10 +73,10 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     seen([target(18_000)], { ...pass, backAt: killedAt + 12_000 }),
     ['a was clean 6000 ms after the controller, not 5000'],
   ],
-  'it is not as before': [
+  'it is not as before: + a rule': [
     hog('program'),
-    seen([target(600, { asBefore: false })]),
-    ['a is not as before'],
+    seen([target(600, { difference: '+ a rule' })]),
+    ['a is not as before: + a rule'],
   ],
   'it is still held': [
     hog('program'),

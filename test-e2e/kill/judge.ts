@@ -16,8 +16,8 @@ export type Span = { from: number; to: number | undefined }
 export type SeenTarget = {
   id: string
   spans: readonly Span[]
-  /** the image at the end is the one from before */
-  asBefore: boolean
+  /** between the images before and at the end; empty: it is as before */
+  difference: string
   /** by the record: since when, for how long, and until when at the latest */
   injectedAt: number | undefined
   heldMs: number | undefined
@@ -81,10 +81,13 @@ export function dueOf(one: Case, span: Span, seen: Seen, endsAt: number | undefi
   return { clock: 'deadline', from: deadline, limit: lateMs }
 }
 
+const notAsBefore = ({ id, difference }: SeenTarget): string =>
+  `${id} is not as before: ${difference}`
+
 function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
   const wrong: string[] = []
   const { id, spans, heldMs } = target
-  if (!target.asBefore) wrong.push(`${id} is not as before`)
+  if (target.difference) wrong.push(notAsBefore(target))
   if (spans.length > 1) wrong.push(`${id} was hit ${spans.length} times`)
   const [span] = spans
   /** of what was never on record as injected, the record says for how long it may have been at most */
@@ -134,7 +137,7 @@ export function judge(one: Case, seen: Seen): Judged {
     if (seen.struck > count) wrong.push(`${seen.struck} objects were struck, not ${count}`)
     if (seen.struck > seen.injections)
       wrong.push(`${seen.struck} objects were struck, the record says ${seen.injections}`)
-    wrong.push(...seen.targets.flatMap((t) => (t.asBefore ? [] : [`${t.id} is not as before`])))
+    wrong.push(...seen.targets.flatMap((t) => (t.difference ? [notAsBefore(t)] : [])))
     return { wrong }
   }
   const each = seen.targets.map((target) => judgeTarget(one, target, seen))

@@ -149,7 +149,7 @@ async function seenOf(act: Act, name: string, watch: Watch): Promise<SeenTarget>
   return {
     id: name,
     spans: watch.spans(),
-    asBefore: await watch.asBefore(),
+    difference: await watch.difference(),
     injectedAt: record?.injectedAt,
     heldMs: record?.heldMs,
     endsAt: record?.endsAt,

@@ -5,10 +5,11 @@ import type { Follower, Json } from '../watchers/api.ts'
 import { podGroup, processesIn } from '../watchers/cgroups.ts'
 import type { Span } from './judge.ts'
 
-/** Sees from outside when one target was not as before, and whether it is in the end. */
+/** Sees from outside when one target was not as before, and what still differs in the end. */
 export type Watch = {
   spans(): Span[]
-  asBefore(): Promise<boolean>
+  /** empty: it is as before */
+  difference(): Promise<string>
   close(): void
 }
 
@@ -20,6 +21,15 @@ class Spans {
     if (differs && (!last || last.to !== undefined)) this.list.push({ from: at, to: undefined })
     else if (!differs && last && last.to === undefined) last.to = at
   }
+}
+
+/** Lines of two images that only one of them has. */
+function differenceOf(before: string, now: string): string {
+  if (before === now) return ''
+  const [old, young] = [before.split('\n'), now.split('\n')]
+  const gone = old.filter((line) => !young.includes(line)).map((line) => `- ${line}`)
+  const added = young.filter((line) => !old.includes(line)).map((line) => `+ ${line}`)
+  return [...gone, ...added].join('; ') || 'the same lines in another order'
 }
 
 const everyMs = 40
@@ -46,7 +56,10 @@ export function watchProcesses(nodes: string[], pod: Json): Watch {
   }, everyMs)
   return {
     spans: () => structuredClone(spans.list),
-    asBefore: async () => strangers().length === 0,
+    difference: async () =>
+      strangers()
+        .map(({ pid, command }) => `${pid} ${command}`)
+        .join('; '),
     close: () => clearInterval(timer),
   }
 }
@@ -78,11 +91,17 @@ export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
   const rules = await rulesOf(pid)
   let look = Promise.resolve()
   let heard = 0
+  /** looks that failed: what they would have seen is not known */
+  let unread = 0
   createInterface({ input: monitor.stdout }).on('line', (line) => {
     const at = Date.now()
     if (!line.includes('new generation')) return
     heard++
-    look = look.then(async () => spans.note((await rulesOf(pid)) !== rules, at))
+    look = look.then(async () => {
+      const now = await rulesOf(pid).catch(() => null)
+      if (now !== null) spans.note(now !== rules, at)
+      else unread++
+    })
   })
   // It does not say that it listens: it is spoken to until it answers.
   for (const end = Date.now() + 20_000; heard === 0; await delay(50)) {
@@ -93,7 +112,10 @@ export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
   spans.list.splice(0)
   return {
     spans: () => structuredClone(spans.list),
-    asBefore: async () => (await imageOf(pid)) === before,
+    difference: async () => {
+      if (unread > 0) throw new Error(`the rules of ${pid} could not be read ${unread} times`)
+      return differenceOf(before, await imageOf(pid))
+    },
     close: () => void monitor.kill('SIGKILL'),
   }
 }
@@ -118,7 +140,7 @@ export function watchObjects(
       else now.set(object.metadata.uid, object)
       spans.note(image([...now.values()]) !== before, at)
     }
-    return { spans: spans.list, asBefore: image([...now.values()]) === before }
+    return { spans: spans.list, difference: differenceOf(before, image([...now.values()])) }
   }
-  return { spans: () => look().spans, asBefore: async () => look().asBefore, close: () => {} }
+  return { spans: () => look().spans, difference: async () => look().difference, close: () => {} }
 }
