@@ -13,6 +13,7 @@ import type { Watch } from './watches.ts'
 const standMs = 45_000
 const finishMs = 120_000
 const residueMs = 30_000
+const bornMs = 10_000
 /** Cases in which only somebody of their own dies begin so long after one another. */
 const apartMs = 3000
 /** How long a run is armed that is not told to stand, seconds. */
@@ -110,10 +111,25 @@ async function begin(one: Case, slot: number, { stage, how }: { stage: Stage; ho
 /** Kills who belongs to this case alone. */
 async function killOwn({ one, story }: Act, stage: Stage): Promise<void> {
   const { world } = stage
-  const pod = story.run && world.faultPods(story.run.runId)[0]
-  if (one.victims.includes('guard')) world.kill(pod, 'guard.sh')
-  if (one.victims.includes('program')) world.kill(pod, 'fault-pod.cjs')
+  if (!one.victims.some(isPrivate)) return
+  // Its program may stand still before our watch of the pods has told of it.
+  const pod = await world.pods.until('the fault pod', 10_000, () =>
+    story.run ? world.faultPods(story.run.runId)[0] : undefined,
+  )
+  if (one.victims.includes('guard')) await killOnce(world, pod, 'guard.sh')
+  if (one.victims.includes('program')) await killOnce(world, pod, 'fault-pod.cjs')
   if (one.victims.includes('fault pod')) await world.forceDelete(pod)
+}
+
+/** A program may be armed while its guard's container is still being made: who is not there yet is waited for. */
+async function killOnce(world: World, pod: Json, part: string): Promise<void> {
+  for (const end = Date.now() + bornMs; ; await delay(20)) {
+    try {
+      return void world.kill(pod, part)
+    } catch (error) {
+      if (Date.now() > end) throw error
+    }
+  }
 }
 
 /** Who was only held up goes on. */
@@ -214,15 +230,15 @@ async function together(all: Begun[], { stage, how, death }: Doom): Promise<Resu
 }
 
 /** One after the other: a node has to start the pods of one case anew, not those of all. */
-const apart = async (all: Begun[], doom: Doom): Promise<Result[]> =>
-  (
-    await Promise.all(
-      all.map(async (one, i) => {
-        await delay(i * apartMs)
-        return await together([one], doom)
-      }),
-    )
-  ).flat()
+async function apart(all: Begun[], doom: Doom): Promise<Result[]> {
+  const each = all.map(async (one, i) => {
+    await delay(i * apartMs)
+    return await together([one], doom)
+  })
+  // Whatever one of them meets, nothing of this turn may go on into the next one.
+  await Promise.allSettled(each)
+  return (await Promise.all(each)).flat()
+}
 
 /** Carries out all cases of a turn; who is shared dies once for all of them. */
 export async function carryOut(turn: Turn, stage: Stage, how: How): Promise<Result[]> {
