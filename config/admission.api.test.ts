@@ -57,6 +57,11 @@ beforeAll(async () => {
     ...grant('admin-of-nodes', 'v2', [...experiments, rule('', 'pods', 'create')]),
     ...grant('everywhere', '', [...experiments, rule('', 'pods', 'create', 'delete')]),
     ...grant('admin-of-nodes', '', [rule('', 'nodes', 'patch')]),
+    ...grant('drainer', 'v2', [...experiments, useLitmus]),
+    ...grant('drainer', '', [rule('', 'nodes', 'patch'), rule('', 'pods/eviction', 'create')]),
+    // may scale one kind of workload of two
+    ...grant('scaler', 'v2', [...experiments, useLitmus]),
+    ...grant('scaler', 'demo', [rule('apps', 'deployments/scale', 'patch')]),
   ]
   await kubectl(
     plane.kubeconfig,
@@ -70,6 +75,8 @@ beforeAll(async () => {
     'developer',
     'everywhere',
     'admin-of-nodes',
+    'drainer',
+    'scaler',
   ])
     users[user] = await plane.kubeconfigFor(user)
   await untilEnforced()
@@ -181,6 +188,17 @@ describe('who creates an experiment', () => {
       litmus('i', [task('node-taint', 'demo', { TARGET_NODE: 'n' })]),
       mayNot('developer', 'patch nodes'),
     ],
+    // every right by which a fault acts is asked for, not the first alone
+    [
+      'admin-of-nodes',
+      litmus('i1', [task('node-drain', 'demo', { TARGET_NODE: 'n' })]),
+      mayNot('admin-of-nodes', 'create pods/eviction'),
+    ],
+    [
+      'scaler',
+      litmus('i2', [task('pod-autoscaler', 'demo')]),
+      mayNot('scaler', 'patch statefulsets/scale in namespace demo'),
+    ],
     ['tester', chaosplane('j'), mayNotUse('tester', 'chaosplane-experiment')],
     // an account that is not named is the chart's default, in both dialects
     [
@@ -214,6 +232,7 @@ describe('who creates an experiment', () => {
     ['tester', chaosplane('o', { account: 'litmus' })],
     ['developer', chaosplane('p')],
     ['admin-of-nodes', litmus('q', [task('node-taint', 'demo', { TARGET_NODE: 'n' })])],
+    ['drainer', litmus('q1', [task('node-drain', 'demo', { TARGET_NODE: 'n' })])],
     ['admin', litmus('r', [task('pod-delete', 'demo'), task('pod-cpu-hog', 'shop')])],
     // what is missing is the runner's business, which says it with the path
     ['stranger', litmus('s', [{ name: 'empty' }, { name: 'null', definition: null }])],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
-import { actOf, actsExpression, fillActs } from './admission.ts'
+import { actsExpression, actsOf, fillActs } from './admission.ts'
 
 const faults = Object.values(faultCatalogue)
 
@@ -12,14 +12,16 @@ it('knows every name of every fault', () => {
       expect(expression).toContain(`"${name}": "`)
 })
 
-it('asks for the first right that changes something, and refuses a fault that has none', () => {
+it('asks for every right that changes something, and refuses a fault that has none', () => {
   const reading = { group: '', resource: 'pods', verbs: ['get', 'list'], why: '' }
-  const acting = { group: 'apps', resource: 'deployments/scale', verbs: ['get', 'patch'], why: '' }
-  expect(actOf({ id: 'x', permissions: [reading, acting] })).toEqual({
-    ...acting,
-    verbs: ['patch'],
-  })
-  expect(() => actOf({ id: 'x', permissions: [reading] })).toThrow('the fault x names no right')
+  const scaling = { group: 'apps', resource: 'deployments/scale', verbs: ['get', 'patch'], why: '' }
+  const evicting = { group: '', resource: 'pods/eviction', verbs: ['create'], why: '' }
+  const patching = { ...scaling, verbs: ['patch'] }
+  expect(actsOf({ id: 'x', permissions: [reading, scaling, evicting] })).toEqual([
+    patching,
+    evicting,
+  ])
+  expect(() => actsOf({ id: 'x', permissions: [reading] })).toThrow('the fault x names no right')
 })
 
 it('the template in the repository is up to date', () => {

@@ -6,25 +6,25 @@ export type FaultAct = Pick<FaultDefinition, 'id' | 'names' | 'targets' | 'permi
 
 const reads = new Set(['get', 'list', 'watch'])
 
-/** The first right by which a fault changes something: who has it in a namespace could do much the same by hand. */
-export function actOf({ id, permissions }: Pick<FaultAct, 'id' | 'permissions'>): Permission {
-  for (const permission of permissions) {
-    const verbs = permission.verbs.filter((verb) => !reads.has(verb))
-    if (verbs.length > 0) return { ...permission, verbs }
-  }
-  throw new Error(`the fault ${id} names no right by which it acts`)
+/** Every right by which a fault changes something: who has them in a namespace could do much the same by hand. */
+export function actsOf({ id, permissions }: Pick<FaultAct, 'id' | 'permissions'>): Permission[] {
+  const acts = permissions
+    .map((permission) => ({ ...permission, verbs: permission.verbs.filter((v) => !reads.has(v)) }))
+    .filter(({ verbs }) => verbs.length > 0)
+  if (acts.length === 0) throw new Error(`the fault ${id} names no right by which it acts`)
+  return acts
 }
 
-/** A map in CEL from every name of a fault to `verb|group|resource|subresource|scope`. */
+/** A map in CEL from every name of a fault to its acts, `verb|group|resource|subresource|scope` and `;` between them. */
 export function actsExpression(faults: readonly FaultAct[]): string {
   const rows = faults.flatMap((fault) => {
-    const { group, resource, verbs } = actOf(fault)
-    const [main, sub = ''] = resource.split('/')
     const scope = fault.targets === 'nodes' ? 'Cluster' : 'Namespaced'
+    const acts = actsOf(fault).flatMap(({ group, resource, verbs }) => {
+      const [main, sub = ''] = resource.split('/')
+      return verbs.map((verb) => [verb, group, main, sub, scope].join('|'))
+    })
     const names = new Set([...fault.names.litmus, ...fault.names.chaosplane])
-    return [...names].map(
-      (name) => `        "${name}": "${[verbs[0], group, main, sub, scope].join('|')}"`,
-    )
+    return [...names].map((name) => `        "${name}": "${acts.join(';')}"`)
   })
   return `        {\n${rows.sort().join(',\n')}}`
 }
