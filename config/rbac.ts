@@ -99,7 +99,10 @@ export const runnerClusterRights: readonly Permission[] = [
   },
 ]
 
-/** Runner, in its own namespace, where the fault pods run. */
+/**
+ * Runner, in its own namespace, where the fault pods run. Its own Deployment, which owns them, is read by the right on
+ * all Deployments that putting replicas back needs.
+ */
 export const runnerOwnRights: readonly Permission[] = [
   {
     group: '',
@@ -109,12 +112,6 @@ export const runnerOwnRights: readonly Permission[] = [
   },
   { group: '', resource: 'pods/attach', verbs: ['get', 'create'], why: 'talk to fault pods' },
   { group: '', resource: 'configmaps', verbs: ['list', 'watch'], why: 'the kill switch' },
-  {
-    group: 'apps',
-    resource: 'deployments',
-    verbs: ['get'],
-    why: 'fault pods are owned by the runner',
-  },
   {
     group: 'coordination.k8s.io',
     resource: 'leases',
