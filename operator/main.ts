@@ -67,7 +67,8 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
     client,
     controller: 'chaosplane-controller',
     instance: pod,
-    onError: (err) => log.warn({ err }, 'an Event could not be written'),
+    onError: (err, { reason, note }) =>
+      log.warn({ err, reason, note }, 'an Event could not be written'),
   })
   const operator = new ExperimentOperator({
     ...{ client, config, log, namespace, recorder, fieldManager },

@@ -1,6 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chartParts, unite } from '../config/rbac.ts'
+import { chartParts } from '../config/rbac.ts'
+import {
+  keyOf,
+  type Role,
+  rbacApi,
+  refusals,
+  rolePath,
+  rulesOf,
+  setRules,
+  until,
+} from '../config/testing/rights.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import {
@@ -35,18 +45,6 @@ const runnerUser = `system:serviceaccount:${home}:chaosplane-runner`
 const call = () => ({ signal: AbortSignal.timeout(60_000) })
 const parts = chartParts(Object.values(faultCatalogue))
 
-const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }
-const place = (plural: string, name: string, namespace?: string): string =>
-  resourcePath({ ...rbac, plural, name, ...(namespace ? { namespace } : {}) })
-
-/** What a role says without one of its rules; nothing is left out without `but`. */
-async function setRules(path: string, rights: readonly Permission[], but?: Permission) {
-  const rules = unite(rights)
-    .filter((r) => !but || r.group !== but.group || r.resource !== but.resource)
-    .map(({ group, resource, verbs }) => ({ apiGroups: [group], resources: [resource], verbs }))
-  await tests.mergePatch(path, { rules }, call())
-}
-
 beforeAll(async () => {
   plane = await startControlPlane()
   const { kubeconfig } = plane
@@ -62,10 +60,10 @@ beforeAll(async () => {
   await tests.create(resourcePath({ ...serviceAccounts, namespace: 'v2' }), account, call())
   const binding = {
     metadata: { name: 'litmus' },
-    roleRef: { apiGroup: rbac.group, kind: 'ClusterRole', name: 'chaosplane-experiment' },
+    roleRef: { apiGroup: rbacApi.group, kind: 'ClusterRole', name: 'chaosplane-experiment' },
     subjects: [{ kind: 'ServiceAccount', name: 'litmus', namespace: 'v2' }],
   }
-  await tests.create(resourcePath({ ...rbac, plural: 'clusterrolebindings' }), binding, call())
+  await tests.create(resourcePath({ ...rbacApi, plural: 'clusterrolebindings' }), binding, call())
   config = await configOf({ kubeconfig, admin: tests, namespace: home, name: 'chaosplane-runner' })
   await tests.create(resourcePath(nodes), { metadata: { name: 'n1' } }, call())
   const alive = {
@@ -257,28 +255,6 @@ function startRunner(): { log(): string; end(): Promise<string> } {
   }
 }
 
-/** The refusal as the API server words it, or as the run tells it: who, verb, resource. */
-const refusals = (text: string): Set<string> =>
-  new Set(
-    [...text.matchAll(/User \\*"([^"\\]+)\\*" cannot (\S+) resource \\*"([^"\\]+)\\*"/g)]
-      .map(([, user, verb, resource]) => `${user} ${verb} ${resource}`)
-      .concat(
-        [
-          ...text.matchAll(/service account (\S+) may not (\S+) ([a-z/.]+)/g),
-          ...text.matchAll(/the product itself \((\S+)\) may not (\S+) ([a-z/.]+)/g),
-        ].map(([, account, verb, resource]) => `${account} ${verb} ${resource}`),
-      ),
-  )
-
-const until = async (what: () => Promise<boolean>, ms: number): Promise<boolean> => {
-  const limit = performance.now() + ms
-  for (;;) {
-    if (await what()) return true
-    if (performance.now() > limit) return false
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
 type Outcome = {
   /** refusals that were told while the rule was away */
   told: Set<string>
@@ -289,9 +265,9 @@ type Outcome = {
 }
 
 /** One rule is away; the faults run; it comes back. */
-async function without(path: string, rights: readonly Permission[], but: Permission | undefined) {
+async function without(role: Role | undefined, but: Permission | undefined) {
   const stop = new AbortController()
-  if (but) await setRules(path, rights, but)
+  if (role) await setRules(tests, role, but)
   const controllers = actAsControllers(stop.signal)
   const runner = startRunner()
   const names = await createRuns(Object.keys(faults))
@@ -307,7 +283,7 @@ async function without(path: string, rights: readonly Permission[], but: Permiss
     return now.ended || named(now)
   }, 6_000)
   const { refused } = await told()
-  if (but) await setRules(path, rights)
+  if (role) await setRules(tests, role)
   const ended = await until(async () => (await look(names)).ended, 15_000)
   const after = await world()
   const outcome: Outcome = { told: refused, ended, runner: await runner.end(), world: after }
@@ -315,9 +291,6 @@ async function without(path: string, rights: readonly Permission[], but: Permiss
   await controllers
   return { ...outcome, status: (await look(names)).text }
 }
-
-const keyOf = ({ group, resource }: Permission): string =>
-  group ? `${resource}.${group}` : resource
 
 type Case = {
   role: string
@@ -330,7 +303,7 @@ const faultPods = 'fault pods need a node: stories'
 const cases: Case[] = [
   {
     role: 'runner, cluster',
-    path: place('clusterroles', 'chaosplane-runner'),
+    path: rolePath('chaosplane-runner'),
     who: runnerUser,
     elsewhere: {
       'subjectaccessreviews.authorization.k8s.io': faultPods,
@@ -341,13 +314,13 @@ const cases: Case[] = [
   },
   {
     role: 'runner, own namespace',
-    path: place('roles', 'chaosplane-runner', home),
+    path: rolePath('chaosplane-runner', home),
     who: runnerUser,
     elsewhere: { pods: faultPods, 'pods/attach': faultPods },
   },
   {
     role: 'experiment',
-    path: place('clusterroles', 'chaosplane-experiment'),
+    path: rolePath('chaosplane-experiment'),
     who: 'v2/litmus',
     elsewhere: {
       namespaces: 'NAMESPACE_SELECTOR alone: tests of pod-network-policy',
@@ -370,7 +343,7 @@ const cases: Case[] = [
 ]
 
 test('with all of its rules everything runs and nothing is refused', async () => {
-  const { told, ended, runner, world: after, status } = await without('', [], undefined)
+  const { told, ended, runner, world: after, status } = await without(undefined, undefined)
   expect([...told]).toEqual([])
   expect({ ended, runner, world: after }, status).toEqual({
     ended: true,
@@ -381,7 +354,7 @@ test('with all of its rules everything runs and nothing is refused', async () =>
 
 describe.each(cases)('without a rule of "$role"', ({ role, path, who, elsewhere }) => {
   const rights = parts[role] as readonly Permission[]
-  const rules = unite(rights).map((right) => [keyOf(right), right] as const)
+  const rules = rulesOf({ rights }).map((right) => [keyOf(right), right] as const)
 
   test('what is tested elsewhere is still a rule', () => {
     expect(rules.map(([key]) => key)).toEqual(expect.arrayContaining(Object.keys(elsewhere)))
@@ -389,7 +362,7 @@ describe.each(cases)('without a rule of "$role"', ({ role, path, who, elsewhere 
 
   const here = rules.filter(([key]) => !(key in elsewhere))
   test.each(here)('%s: says so, harms nothing, and goes on with it', async (_, right) => {
-    const { told, ended, runner, world: after, status } = await without(path, rights, right)
+    const { told, ended, runner, world: after, status } = await without({ path, rights }, right)
     const named = [...told].filter(
       (t) => t.startsWith(`${who} `) && t.endsWith(` ${right.resource}`),
     )

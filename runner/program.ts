@@ -292,7 +292,8 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
       client: kube,
       controller: 'chaos.chaosplane.io/runner',
       instance: settings.pod,
-      onError: (error) => log.warn({ err: error }, 'an Event could not be written'),
+      onError: (err, { reason, note }) =>
+        log.warn({ err, reason, note }, 'an Event could not be written'),
     }),
     clock,
     log,

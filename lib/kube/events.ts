@@ -27,7 +27,8 @@ export type EventRecorderOptions = {
   /** this process: pod name */
   instance: string
   clock?: Clock
-  onError?: (error: unknown) => void
+  /** what could not be written now is written with its next repeat, or by `flush` */
+  onError?: (error: unknown, happening: Happening) => void
   timing?: Partial<EventTiming>
 }
 
@@ -59,6 +60,7 @@ export interface EventRecorder {
 }
 
 type Series = {
+  happening: Happening
   path: string
   name: string
   firstAt: number
@@ -99,7 +101,7 @@ class Recorder {
     try {
       this.#take(happening)
     } catch (error) {
-      this.#o.onError?.(error)
+      this.#o.onError?.(error, happening)
     }
   }
 
@@ -148,6 +150,7 @@ class Recorder {
     const mark = createHash('sha256').update(id ?? `${key}\n${now}\n${this.#o.instance}`)
     const eventName = `${name.slice(0, 200)}.${mark.digest('hex').slice(0, 16)}`
     return {
+      happening,
       path: resourcePath({ ...events, namespace }),
       name: eventName,
       firstAt: now,
@@ -193,7 +196,7 @@ class Recorder {
       try {
         await this.#write(series)
       } catch (error) {
-        this.#o.onError?.(error)
+        this.#o.onError?.(error, series.happening)
       }
       series.queued = false
     }

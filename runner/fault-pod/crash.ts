@@ -25,7 +25,6 @@ export const crashPoints = {
   'program/journalled': 'the undo file is durable, nothing is done',
   'program/injecting': 'a target is about to be hit; the second time: half of them are',
   'program/injected': 'all targets are hit, no effect is looked for',
-  'program/guarded': 'the guard has been told',
   'program/effect-seen': 'the effect on a target is seen, and not reported',
   'program/holding': 'the effect is reported, the target is held',
   'program/ended': 'the hold is over, nothing is put back',

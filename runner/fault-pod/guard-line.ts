@@ -3,8 +3,8 @@ import { NodeTrouble } from '../faults/node-fault.ts'
 
 /** The program's end of the guard's FIFO: while it is open the guard knows that the program lives. */
 export type GuardLine = {
-  /** the guard reads the undo files again and sets its alarm */
-  tell(word: 'go' | 'quit'): void
+  /** `quit`: nothing is owed any more, and the guard may go */
+  tell(word: 'quit'): void
   close(): void
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The guard of a fault pod: undoes what the fault program can no longer undo.
-# It runs the undo files of the journal when the program's end of the FIFO closes (it died), when it finds
-# them open and no program that lives, one second after a TERM, and one second after the program's own
-# deadline (a stopped program closes nothing).
+# It runs the undo files of the journal when the program's end of the FIFO closes (it died), one second after a TERM,
+# and by a watch that does not depend on the FIFO, as the program may never have reached it: when no program lives
+# that looks after the journal, and one second after the program's own deadline (a stopped program closes nothing).
 # The program of another pod may look after the journal by then: what that one holds is left alone.
 # CHAOSPLANE_JOURNAL: the journal's folder on the host. CHAOSPLANE_HOST_ROOT: where the host's files begin.
 # CHAOSPLANE_ATTEMPT: which pod of this node and task we belong to.
@@ -19,9 +19,17 @@ if [ -n "${CHAOSPLANE_WARM_MS+set}" ]; then
   fi
   trap 'exit 0' TERM INT
   [ -p "$memory-bell" ] || mkfifo -m 600 "$memory-bell"
+  # A program that died between its word and its ring has left us at a FIFO that nobody opens any more.
+  (
+    until [ -e "$memory-claim" ]; do sleep 1; done
+    : >"$memory-bell"
+    exec sleep 2147483647
+  ) &
+  ringer=$!
   until [ -e "$memory-claim" ]; do
     if command exec 3<"$memory-bell" 2>/dev/null; then exec 3<&-; else sleep 0.2; fi
   done
+  kill "$ringer" 2>/dev/null
   read -r CHAOSPLANE_JOURNAL CHAOSPLANE_ATTEMPT <"$memory-claim"
   [ "$CHAOSPLANE_JOURNAL" != none ] || exit 0
   trap - TERM INT
@@ -74,30 +82,6 @@ boot_ms() {
   echo $((${up%.*} * 1000 + 1${up#*.}0 - 1000))
 }
 
-# The undo file that is due first and that the guard has not run yet, as `<ms since boot> <file>`.
-first_due() {
-  for f in "$J"/go-*.sh; do
-    [ -e "$f" ] || continue
-    grep -qs "^${f##*/} " "$J/guard.log" && continue
-    sed -n "s|^#guard-at \\(.*\\)|\\1 $f|p" "$f"
-  done | sort -n | head -n 1
-}
-
-# Sleeps until each undo file is due, then runs it; a file that the program has removed is not run.
-watch_deadline() {
-  [ -z "$alarm" ] || kill "$alarm" 2>/dev/null
-  (
-    while :; do
-      due=$(first_due)
-      [ -n "$due" ] || exit 0
-      wait_ms=$((${due%% *} - $(boot_ms)))
-      [ "$wait_ms" -le 0 ] || sleep "$((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))"
-      undo deadline "${due#* }" || sleep 1
-    done
-  ) 3<&- &
-  alarm=$!
-}
-
 # True while the journal's owner lives (ownership.ts): the last claim, known by pid, start time (fields 1 and 20 after
 # the name in /proc/<pid>/stat are state and start time) and boot. Guards and programs share the host's pids.
 lives() {
@@ -115,11 +99,38 @@ lives() {
 # True while the program of another pod looks after the journal: it reverts, and may hold something of its own.
 foreign() { lives && [ "$by" != "$attempt" ]; }
 
-# Undoes what no program looks after. One that lives but has not reached us is only slow: the alarm bounds it.
-undo_absent() {
-  sleep 1
-  while lives; do sleep 0.2; done
-  undo absent "$J"/go-*.sh
+# Looks after the undo files for as long as the guard lives, twice a second: one that is due, or that nobody looks after
+# any more, is run and noted. One that is noted and still there is run again every five seconds: what was on its way
+# into the target when the program died may have come after the undo. Never ends by itself: its pid stays its own.
+watch() {
+  look=0
+  unowned=0
+  while :; do
+    look=$((look + 1))
+    sleep_ms=500
+    any=
+    for f in "$J"/go-*.sh; do
+      [ -e "$f" ] || continue
+      any=1
+      if grep -qs "^${f##*/} " "$J/guard.log"; then
+        [ $((look % 10)) -ne 0 ] || undo again "$f"
+        continue
+      fi
+      # none: it is not written to its end yet, and nothing was done
+      at=$(sed -n 's|^#guard-at ||p' "$f")
+      [ -n "$at" ] || continue
+      left=$((at - $(boot_ms)))
+      if [ "$left" -le 0 ]; then
+        undo deadline "$f"
+      elif [ "$unowned" -ge 3 ]; then
+        undo absent "$f"
+      elif [ "$left" -lt "$sleep_ms" ]; then
+        sleep_ms=$left
+      fi
+    done
+    if [ -z "$any" ] || lives; then unowned=0; else unowned=$((unowned + 1)); fi
+    sleep "$((sleep_ms / 1000)).$(printf %03d $((sleep_ms % 1000)))"
+  done
 }
 
 leave() {
@@ -145,30 +156,22 @@ make_fifo() {
 }
 
 make_fifo
+watch &
+alarm=$!
 while :; do
-  # something is open although no program has reached us yet
-  absent=
-  if ls "$J"/go-*.sh >/dev/null 2>&1; then
-    undo_absent &
-    absent=$!
-    watch_deadline
-  fi
   # Blocks until a program opens the other end. `command`: a signal breaks it off, which must not end this shell
   # before its trap has run.
   until command exec 3<"$fifo" 2>/dev/null; do
     sleep 0.2
     make_fifo
   done
-  [ -z "$absent" ] || kill "$absent" 2>/dev/null
-  watch_deadline
   said=
   while read -r said <&3; do
-    case $said in
-      quit) leave ;;
-      go) watch_deadline ;;
-    esac
+    [ "$said" != quit ] || leave
   done
   exec 3<&-
+  # By way of a process of the host, which may have ended: started anew, the guard finds another way.
+  [ -d "$CHAOSPLANE_HOST_ROOT/." ] || exit 1
   [ -d "$J" ] || leave
   [ -e "$J/closed" ] && leave
   foreign && continue

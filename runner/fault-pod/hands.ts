@@ -98,6 +98,9 @@ export class Hands implements NodeHands {
       for (const pid of (this.read(`${group}/cgroup.procs`) ?? '').split('\n')) pids.add(pid)
     pids.delete('')
     pids.delete('0')
+    // The host is reached by way of one of its processes. Without it, an empty answer says nothing.
+    if (pids.size === 0 && !may(`${this.hostRoot}/`, constants.R_OK))
+      throw new Error(`the files of the node cannot be read any more (${this.hostRoot})`)
     const there = [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
     // What was started a moment ago has not arrived yet: it is as much there as if it had.
     const coming = [...this.#started].flatMap(([pid, own]) =>

@@ -17,6 +17,8 @@ export type HoldWorld = {
   monotonic(): number
   /** the guard's note about this go, if it has run the undo file */
   guardNote(): GuardNote | undefined
+  /** the guard's own deadline for this go has passed */
+  tooLate(): boolean
 }
 
 /**
@@ -78,8 +80,14 @@ export class Hold {
 
   /** The act alone: quick and synchronous, so that all targets of a go start together. */
   inject(): void {
-    this.#actAt = this.#world.monotonic()
     CRASH: reach('program/injecting')
+    this.#actAt = this.#world.monotonic()
+    // What is done after the guard has looked, nobody would undo when this program dies.
+    if (this.#world.tooLate() || this.#world.guardNote()) {
+      const reason =
+        'The guard had put back what was not done yet: the program was stopped, or the node had no time for it, for longer than the whole hold. Nothing was done to the target'
+      return this.end({ end: 'lost', reason })
+    }
     try {
       this.#world.fault.inject(this.#planned.plan, this.#world.hands)
     } catch (thrown) {
@@ -129,7 +137,9 @@ export class Hold {
   async #seeEffect(): Promise<Effect | null> {
     const { fault, hands, monotonic } = this.#world
     const { plan, found } = this.#planned
-    while (!this.#asked && monotonic() - this.#actAt < this.#limitMs) {
+    // What has been stopped for long looks at least once before it says that there is nothing.
+    for (let isLast = false; !this.#asked && !isLast; ) {
+      isLast = monotonic() - this.#actAt >= this.#limitMs
       const effect = fault.verify(plan, hands)
       if (effect) {
         this.#effectAt = monotonic()
@@ -138,7 +148,7 @@ export class Hold {
       }
       const ended = hands.ended(found.mark)
       if (ended) this.end({ end: 'lost', reason: ended })
-      else await pause(verifyEveryMs(this.#many))
+      else if (!isLast) await pause(verifyEveryMs(this.#many))
     }
     return null
   }
@@ -148,12 +158,14 @@ export class Hold {
     const asked = this.#asked
     CRASH: reach('program/failed')
     const proven = await this.#revert()
+    // Whether it was hit is not known, but for how long it can have been at most.
+    const heldMs = Math.round(this.#world.monotonic() - this.#actAt)
     if (asked && asked.end !== 'lost')
       return this.#world.emit({
         event: 'reverted',
         target: this.target,
         why: asked.end,
-        heldMs: 0,
+        heldMs,
         ...proven,
       })
     this.#world.emit({
@@ -164,7 +176,7 @@ export class Hold {
         ? `${asked.reason}. It was put back: ${proven.proof}.`
         : `No effect was measured within ${this.#limitMs / 1000} s. It was put back: ${proven.proof}.`,
       ...(proven.gone ? { gone: true } : {}),
-      ...(asked ? {} : { heldMs: Math.round(this.#world.monotonic() - this.#actAt) }),
+      ...(asked ? {} : { heldMs }),
     })
   }
 
@@ -206,7 +218,7 @@ export class Hold {
 
 /** Reverts, proves, and tries again for ever; says once what is left. */
 export async function revertUntilProven(
-  { fault, hands, emit, monotonic }: HoldWorld,
+  { fault, hands, emit, monotonic }: Pick<HoldWorld, 'fault' | 'hands' | 'emit' | 'monotonic'>,
   { plan, found }: Planned,
 ): Promise<Proven> {
   let told = false

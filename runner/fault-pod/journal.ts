@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -170,7 +171,8 @@ export class Journal {
     const fd = openSync(join(this.dir, file), 'wx', 0o700)
     try {
       CRASH: reach('program/record-begun')
-      writeSync(fd, script)
+      // all of it or an error: a short write would cut off the undo of the last targets
+      writeFileSync(fd, script)
       CRASH: reach('program/record-written')
       fsyncSync(fd)
     } finally {
@@ -202,7 +204,7 @@ export class Journal {
 
   openGos(): OpenGo[] {
     return this.#goFiles()
-      .map((file) => readUndoScript(file, readText(join(this.dir, file)) ?? ''))
+      .map((file) => readUndoScript(file, readFileSync(join(this.dir, file), 'utf8')))
       .filter((go) => go !== null)
   }
 

@@ -7,7 +7,7 @@ import { type GuardLine, openGuardLine } from './guard-line.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, Hold, latestStartMs } from './hold.ts'
 import { bootId, bootMs } from './host.ts'
-import { type Journal, type Planned, undoScript } from './journal.ts'
+import { type Journal, type OpenGo, type Planned, undoScript } from './journal.ts'
 import { pastOf, sweepOwn } from './recover.ts'
 
 /** What the program works with; all of it real, given as arguments so that tests choose folders and time limits. */
@@ -70,6 +70,8 @@ export class Program {
   #ready = false
   /** the runner has stored everything */
   #reported = false
+  /** it puts back what it holds, and ends */
+  #leaving = false
   #timer: ReturnType<typeof setTimeout> | undefined
   #finish: (ending: Ending) => void = () => {}
   /** resolves when the program has nothing more to do */
@@ -144,6 +146,7 @@ export class Program {
   }
 
   async #yield(attempt: number): Promise<void> {
+    this.#leaving = true
     setTimeout(() => this.#finish('yielded'), termLimitMs)
     this.#armed.clear()
     this.#joining.clear()
@@ -163,6 +166,8 @@ export class Program {
     else if (command.do === 'ack') channel.ack(command.seq)
     else if (!this.#ready && (command.do === 'go' || command.do === 'join'))
       this.#early.push(command)
+    // Whoever leaves begins nothing: the runner has another pod made for it.
+    else if (this.#leaving && (command.do === 'go' || command.do === 'join')) return
     else if (command.do === 'join') void this.#join(command.targets)
     else if (command.do === 'go' && this.#world.order.start === 'sweep')
       this.#refuseToGo(command.targets ?? [])
@@ -281,13 +286,13 @@ export class Program {
     const file = `go-${this.#goes}.sh`
     CRASH: reach('program/go')
     let planned: Planned[]
+    const guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
     try {
       planned = chosen.map((place, index): Planned => {
         const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
         const found: FoundTarget = { ...place, mark }
         return { found, plan: fault.plan(found, { params, holdMs }, hands) }
       })
-      const guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
       CRASH: reach('program/planned')
       const undos = planned.map(({ plan }) => fault.undo(plan))
       journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
@@ -309,7 +314,7 @@ export class Program {
       return
     }
     // From here on the record stays whatever happens: what breaks now ends the program, and the guard undoes it.
-    this.#inject(file, planned, holdMs)
+    this.#inject({ file, guardAt }, planned, holdMs)
   }
 
   /** Those that are to be hit now; what has ended since it was armed is refused. */
@@ -329,7 +334,11 @@ export class Program {
     })
   }
 
-  #inject(file: string, planned: Planned[], holdMs: number): void {
+  #inject(
+    { file, guardAt }: Pick<OpenGo, 'file' | 'guardAt'>,
+    planned: Planned[],
+    holdMs: number,
+  ): void {
     const { hands, channel, journal, now, monotonic } = this.#world
     const world = {
       fault: this.#fault,
@@ -338,12 +347,11 @@ export class Program {
       monotonic,
       emit: (event: Parameters<Channel['emit']>[0]) => void channel.emit(event),
       guardNote: () => journal.guardNotes().find((note) => note.file === file),
+      tooLate: () => bootMs() >= guardAt,
     }
     const holds = planned.map((one) => new Hold(world, one, { holdMs, many: planned.length }))
     for (const hold of holds) hold.inject()
     CRASH: reach('program/injected')
-    this.#line?.tell('go')
-    CRASH: reach('program/guarded')
     for (const hold of holds) this.#holds.set(hold.target, hold)
     const settling = Promise.all(holds.map((hold) => this.#settle(hold))).then(() => {
       CRASH: reach('program/all-reported')
@@ -386,6 +394,7 @@ export class Program {
   async #leave(end: HoldEnd): Promise<void> {
     const { channel, journal } = this.#world
     CRASH: reach('program/leaving')
+    this.#leaving = true
     this.#stop(undefined, end)
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     CRASH: reach('program/settled')

@@ -96,7 +96,7 @@ async function sweepTarget(
   const hasBooted = planned.found.bootId !== bootId()
   const proven: Proven = hasBooted
     ? { proof: 'the node has booted since: no process of that time is left', gone: true }
-    : await revertUntilProven({ fault, hands, emit, now, monotonic, guardNote: note }, planned)
+    : await revertUntilProven({ fault, hands, emit, monotonic }, planned)
   CRASH: reach('program/sweep-proven')
   if (!injected) {
     // Nobody told whether and when it was hit; not before the go, whose moment its undo file bears.

@@ -41,6 +41,12 @@ export type Restored =
   | { left: string; remaining: string[] }
 
 /**
+ * One write of a fault: a request that is under way when the signal comes is waited for, and one that found no API
+ * server is sent again until then. Longer than a control plane takes to be replaced, milliseconds.
+ */
+export const writeMs = 25_000
+
+/**
  * A fault that is injected, held and put back. `Undo` is JSON; it stands in the resource's status before anything
  * is done, and is all that the later calls get: whoever carries the run on puts back what another one did.
  */

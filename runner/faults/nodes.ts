@@ -2,7 +2,7 @@ import type { KubeClient } from '../../lib/kube/client.ts'
 import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import { nodes, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
-import type { KubeTarget } from './kube-fault.ts'
+import { type KubeTarget, writeMs } from './kube-fault.ts'
 
 /** As much of a node as the faults read. */
 export type Node = KubeObject & {
@@ -53,8 +53,6 @@ export async function changeNode(
     }
   }
 }
-
-const writeMs = 10_000
 
 function write(target: KubeTarget, body: { metadata: object }, io: Io): Promise<unknown> {
   const call = { signal: io.signal, ...who(io) }

@@ -63,7 +63,9 @@ export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[]
       }
       return [{ fact: 'inject-failed', ...told, trouble, outcome: 'noLongerExists' as const }]
     }
-    const heldMs = Math.max(0, now - (target.injectedAt ?? now))
+    // it ended at the node's own deadline, if not with the node
+    const end = Math.min(now, target.endsAt ?? now)
+    const heldMs = Math.max(0, end - (target.injectedAt ?? end))
     const lost: FactBody[] =
       target.state === 'injected' ? [{ fact: 'lost', ...told, heldMs, reason: message }] : []
     return [

@@ -125,7 +125,8 @@ async function killOwn({ one, story }: Act, stage: Stage): Promise<void> {
 async function killOnce(world: World, pod: Json, part: string): Promise<void> {
   for (const end = Date.now() + bornMs; ; await delay(20)) {
     try {
-      return void world.kill(pod, part)
+      world.kill(pod, part)
+      return
     } catch (error) {
       if (Date.now() > end) throw error
     }

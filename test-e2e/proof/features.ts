@@ -16,9 +16,9 @@ const abortStories = [
   'aborted while injecting: whatever came of it is put back',
   'aborted while holding: the CPU comes back at once',
 ]
-const guardOff: Edit[] = ['eof', 'absent'].map((why) => ({
+const guardOff: Edit[] = ['undo eof "$J"/go-*.sh', 'undo absent "$f"'].map((undo) => ({
   file: 'runner/fault-pod/guard.sh',
-  from: `  undo ${why} "$J"/go-*.sh\n`,
+  from: `  ${undo}\n`,
   to: '  :\n',
 }))
 

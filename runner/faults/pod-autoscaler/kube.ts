@@ -9,7 +9,7 @@ import {
 } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import { ChaosError } from '../../../model/errors.ts'
-import { defineHeldFault, type KubeTarget, type OwnIo, type Seen } from '../kube-fault.ts'
+import { defineHeldFault, type KubeTarget, type OwnIo, type Seen, writeMs } from '../kube-fault.ts'
 import type { PodAutoscalerParams } from './index.ts'
 
 type Undo = { before: number; wanted: number }
@@ -40,9 +40,6 @@ const pathOf = (target: KubeTarget, subresource?: string): string =>
     ...(subresource ? { subresource } : {}),
   })
 const who = ({ as }: Io) => (as === undefined ? {} : { as })
-
-/** One write; a request that is under way when the signal comes is waited for, milliseconds. */
-const writeMs = 10_000
 
 /** The workload itself, not a namesake that was made since. */
 async function find<T extends KubeObject>(

@@ -9,6 +9,7 @@ import {
   type KubeFaultIo,
   type KubeTarget,
   type OwnIo,
+  writeMs,
 } from '../kube-fault.ts'
 import { podAddresses } from '../peers.ts'
 import type { PodNetworkPolicyParams } from './index.ts'
@@ -21,8 +22,6 @@ type Pod = KubeObject & { spec?: { hostNetwork?: boolean } }
 type Policy = KubeObject & { spec?: PolicySpec }
 
 const markLabel = 'chaos.chaosplane.io/mark'
-/** One write; a request that is under way when the signal comes is waited for, milliseconds. */
-const writeMs = 10_000
 
 const refuse = (target: KubeTarget, reason: string): ChaosError =>
   new ChaosError({ code: 'CHAOS_INJECT_ERROR', target: target.id, reason })
