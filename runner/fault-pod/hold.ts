@@ -86,7 +86,8 @@ export class Hold {
     if (this.#world.tooLate() || this.#world.guardNote()) {
       const reason =
         'The guard had put back what was not done yet: the program was stopped, or the node had no time for it, for longer than the whole hold. Nothing was done to the target'
-      return this.end({ end: 'lost', reason })
+      this.end({ end: 'lost', reason })
+      return
     }
     try {
       this.#world.fault.inject(this.#planned.plan, this.#world.hands)
