@@ -164,7 +164,8 @@ function print(soak: Soak, left: string[]): boolean {
   for (const line of wrong) console.log(`wrong: ${line}`)
   for (const line of left) console.log(`leak: ${line}`)
   const growing = [runner, leader].some((course) => course && grows(course))
-  const good = wrong.length === 0 && left.length === 0 && !growing && outcomes.length > 0
+  const isWhole = soak.left.length === 0 && outcomes.length === options.experiments && killed > 0
+  const good = wrong.length === 0 && left.length === 0 && !growing && isWhole
   console.log(
     good
       ? 'nothing is left: no open record, pod, finalizer, lease, journal, process or changed target'

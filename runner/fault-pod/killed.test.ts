@@ -173,6 +173,61 @@ describe.skipIf(posedFaults['pod-network-loss'].cannot() !== '')('stopped before
   })
 })
 
+describe.skipIf(posedFaults['pod-network-loss'].cannot() !== '')('a guard', () => {
+  const clean = ({ fault, containers, images }: World) =>
+    containers.every((c, i) => fault.image(c) === images[i])
+
+  it('that came after the only try to reach it undoes what the program did without it', {
+    timeout: 60_000,
+  }, async () => {
+    const late = { start: 'now', path: 'whole', holdMs: 30_000 } as const
+    const world = await begin('pod-network-loss', late)
+    const { pod, driver, containers } = world
+    try {
+      pod.crashAt('program/planned', { how: 'stop', time: 1 })
+      pod.startProgram()
+      expect(await driver.life(20_000)).toBe('stopped')
+      pod.startGuard()
+      // it waits at the FIFO, which nobody will open
+      await until(bound, () => existsSync(join(pod.journal, 'guard-1')))
+      await sleep(restartMs)
+      pod.crashAt('program/holding', { how: 'kill', time: 2 })
+      pod.program?.kill('SIGCONT')
+      mustDie(await driver.life(20_000), pod)
+      expect(driver.heard.filter((e) => e.event === 'injected').length).toBeGreaterThan(0)
+      await until(bound, () => clean(world))
+    } finally {
+      pod.remove()
+      for (const container of containers) await container.remove()
+    }
+  })
+
+  it('that has put back what was not done yet keeps the program from doing it', {
+    timeout: 60_000,
+  }, async () => {
+    const world = await begin('pod-network-loss', { start: 'wait', path: 'whole' })
+    const { pod, driver, containers } = world
+    try {
+      pod.crashAt('program/journalled', { how: 'stop', time: 1 })
+      pod.start()
+      expect(await driver.life(20_000)).toBe('stopped')
+      // the hold, and 1.5 s until the guard's deadline
+      await sleep(shortMs + 2500)
+      pod.program?.kill('SIGCONT')
+      expect(await driver.life(20_000)).toBe('exited')
+      expect(driver.heard.filter((e) => e.event === 'injected')).toEqual([])
+      const failed = driver.heard.filter((e) => e.event === 'inject-failed')
+      expect(failed.map(({ reason }) => reason)).toEqual(
+        Array(2).fill(expect.stringContaining('Nothing was done to the target')),
+      )
+      expect(clean(world)).toBe(true)
+    } finally {
+      pod.remove()
+      for (const container of containers) await container.remove()
+    }
+  })
+})
+
 it('every point of the program is tried, or left out with a reason', () => {
   const points = Object.keys(crashPoints).filter((point) => point.startsWith('program/'))
   const tried = casesOf('pod-cpu-hog').map(({ point }) => point as string)

@@ -38,6 +38,7 @@ describe.skipIf(why !== '')(`many targets on one node${why && ` (skipped: ${why}
       await until(60_000, () => told('injected') + told('inject-failed') === count)
       const injected = performance.now()
       const hit = told('injected')
+      expect(hit).toBeGreaterThan(count / 2)
       pod.send({ do: 'stop', reason: 'abort' })
       await until(20_000, () => told('reverted') === hit)
       const clean = performance.now()

@@ -136,10 +136,15 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     seen([target(600)]),
     ['the run was lost: Error, CUT_SHORT'],
   ],
-  'but not when the test held its program up': [
-    hog('runner'),
+  'but not when the test held its program up before the act': [
+    one('pod-cpu-hog', 'half-injected', 'runner'),
     seen([target(600)], { stoodMs: 4000 }),
     [],
+  ],
+  'held up in mid-hold it is cut short all the same': [
+    hog('runner'),
+    seen([target(600)], { stoodMs: 4000 }),
+    ['the run was lost: Error, CUT_SHORT'],
   ],
   'something is left': [
     hog('program'),

@@ -1,4 +1,4 @@
-import { type Case, faults } from './table.ts'
+import { type Case, faults, type Moment } from './table.ts'
 
 /** While node and API are up; and after a controller is back. Milliseconds. */
 export const promptMs = 5000
@@ -8,7 +8,7 @@ export const lateMs = 2000
 const blurMs = 250
 /** What begins is seen by processes that may get no CPU at once. */
 const sightMs = 1500
-const recordMs = 3000
+const recordMs = 2000
 
 /** From when to when something was not as before, seen from outside; unix milliseconds. */
 export type Span = { from: number; to: number | undefined }
@@ -51,9 +51,11 @@ const cutShort = (one: Case): boolean => dies(one, 'program', 'fault pod')
 
 /** A program that the test held up injects late: then its guard may end the hold first, or no effect be seen in time. */
 const patienceMs = 1000
+const beforeTheAct: readonly Moment[] = ['planned', 'journalled', 'half-injected']
 const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
   (faults[one.fault] === 'node' &&
     stoodMs > patienceMs &&
+    beforeTheAct.includes(one.moment) &&
     /CUT_SHORT|EFFECT_NOT_SEEN/.test(failStep)) ||
   // nor does the product make the pods: after an API server was away the cluster's controllers take their time
   (one.fault === 'pod-autoscaler' &&
@@ -62,6 +64,9 @@ const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
 
 /** How long the pods of a pod-autoscaler are waited for, as its document here says, milliseconds. */
 export const effectMs = 60_000
+
+/** A run that is stopped by its user on purpose comes here. */
+export const stopPoint = 'runner/stop-sent'
 
 type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: number }
 
@@ -122,6 +127,7 @@ function judgeWord(one: Case, seen: Seen): string[] {
   if (verdict === 'Pass' && faults[one.fault] !== 'once' && !targets.every(whole))
     return ['the verdict is Pass, and not every target was held to the end']
   if (verdict === 'Pass') return []
+  if (verdict === 'Stopped' && one.point === stopPoint) return []
   if (failStep === '') return [`the verdict is ${verdict}, and nothing says why`]
   if (cutShort(one) || wasLate(one, seen, failStep)) return []
   return [`the run was lost: ${verdict}, ${failStep}`]

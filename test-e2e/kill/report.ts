@@ -10,7 +10,14 @@ export type Row = {
   worst: Partial<Record<'kill' | 'deadline' | 'controller', number>>
 }
 /** What is told of a run beside its table. */
-export type Whole = { seconds: number; all: number; again: readonly string[] }
+export type Whole = {
+  seconds: number
+  all: number
+  /** turns that were tried a second time, with what was wrong at first */
+  again: readonly string[]
+  /** faults that this kernel cannot do */
+  leftOut: readonly string[]
+}
 
 /** A line for each set of victims, in the order in which they died. */
 export function rowsOf(results: readonly Result[]): Row[] {
@@ -54,14 +61,15 @@ const failuresOf = (results: readonly Result[]): string[] =>
   )
 
 /** The page of one run. */
-export function pageOf(results: readonly Result[], { seconds, all, again }: Whole): string {
+export function pageOf(results: readonly Result[], whole: Whole): string {
+  const { seconds, all, again, leftOut } = whole
   const failures = failuresOf(results).map((line) => line.slice(0, 400))
   const paired = results.filter(({ one }) => one.victims.length === 2).length
   return [
     '# The kill matrix',
     `Every fault is brought to each moment of its life (armed, planned, journalled, half injected over two targets, injected, reverting, reverted), and held there while its victims get a SIGKILL (a fault pod: a force delete): one alone with every fault, and all ${pairs.length} pairs with the faults in turn. Then everything is looked at from outside: processes in the target's cgroup, nftables and qdiscs of its network, taints, replicas, NetworkPolicies. \`npm run test:kill\` does it and writes this page; it fails when a target is not as before in time, was hit twice, when a run has no verdict or two, says what did not happen, or leaves a pod, a journal, a finalizer or a process.`,
     'The columns are the longest times until all was as before: after the kill, where it ends the hold (5 s are allowed); after the end of the hold, where it goes on or nobody could end it (2 s on the node, 5 s for what is done through the API); after API server and runner are back, where the hold had ended before (5 s).',
-    `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}.` : ''}`,
+    `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${leftOut.length > 0 ? ` Left out, as the kernel of this machine cannot do it: ${leftOut.join(', ')}.` : ''}${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}.` : ''}`,
     tableOf(rowsOf(results)),
     ...(failures.length > 0 ? ['Not survived:', failures.join('\n')] : []),
     '',

@@ -1,4 +1,4 @@
-import type { CrashPoint } from '../../runner/fault-pod/crash.ts'
+import { type CrashPoint, crashPoints } from '../../runner/fault-pod/crash.ts'
 
 /**
  * Where a fault is carried out: by a program on the node, by the runner and held, or by the runner and over at once.
@@ -41,7 +41,13 @@ export const sharedVictims = [
 export const victims = [...privateVictims, ...sharedVictims] as const
 export type Victim = (typeof victims)[number]
 
-export type Case = { fault: Fault; moment: Moment; victims: readonly Victim[] }
+export type Case = {
+  fault: Fault
+  moment: Moment
+  victims: readonly Victim[]
+  /** the runner ends itself there, instead of standing at the moment and being killed */
+  point?: CrashPoint
+}
 /** Cases with the same victims, which die once for all of them. */
 export type Turn = { victims: readonly Victim[]; cases: readonly Case[] }
 
@@ -78,8 +84,8 @@ const places: Record<Level, Record<Moment, Place>> = {
     reverted: at('runner/settled'),
   },
 }
-export const placeOf = ({ fault, moment }: Pick<Case, 'fault' | 'moment'>): Place =>
-  places[faults[fault]][moment]
+export const placeOf = ({ fault, moment, point }: Pick<Case, 'fault' | 'moment' | 'point'>) =>
+  point ? at(point) : places[faults[fault]][moment]
 
 /** Whether it belongs to one run alone. */
 export const isPrivate = (victim: Victim): boolean =>
@@ -187,6 +193,36 @@ export const quickTurns = (): Turn[] =>
     victims: all,
     cases: cases.map(([fault, moment]) => ({ fault, moment, victims: all })),
   }))
+
+/** By which fault a run comes to the points of the runner that only one way of carrying out has. */
+const wayTo: Partial<Record<Level, RegExp>> = {
+  node: /pod-|attached|heard|taken|acknowledging|\/armed|wave-sent|-sent|closing|removing|closed/,
+  once: /str[iu]|settl/,
+  api: /plan|inject|effect|holding|restor|revert|proven/,
+}
+const faultOf: Record<Level, Fault> = {
+  node: 'pod-network-loss',
+  api: 'node-taint',
+  once: 'pod-delete',
+}
+
+/**
+ * The runner ends itself at each of its crash points, one after the other: at those of one way of carrying out with a
+ * fault of that way, at those of every run with one on the node and one through the API.
+ */
+export function pointTurns(): Turn[] {
+  const points = (Object.keys(crashPoints) as CrashPoint[]).filter((p) => p.startsWith('runner/'))
+  return points.flatMap((point) => {
+    const own = (Object.keys(wayTo) as Level[]).filter((level) => wayTo[level]?.test(point))
+    const levels: Level[] = own.length > 0 ? own : ['node', 'api']
+    return levels.map((level): Turn => {
+      const one = { fault: faultOf[level], moment: 'injected', victims: ['runner'], point } as const
+      return { victims: one.victims, cases: [one] }
+    })
+  })
+}
+
+export const pointName = ({ cases: [one] }: Turn): string => `${one?.point}: ${one?.fault}`
 
 export const nameOf = ({ victims: all, cases }: Turn): string =>
   `${all.join(' and ')}: ${[...new Set(cases.map(({ fault }) => fault))].join(', ')}`

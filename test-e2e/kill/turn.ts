@@ -4,7 +4,7 @@ import { crashFile, crashText } from '../../runner/fault-pod/crash.ts'
 import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'
-import { type Judged, judge, type Seen, type SeenTarget } from './judge.ts'
+import { type Judged, judge, type Seen, type SeenTarget, stopPoint } from './judge.ts'
 import { isOnNode, nodeFolder, type Stage } from './stage.ts'
 import { type Case, faults, isPrivate, placeOf, type Turn } from './table.ts'
 import type { Watch } from './watches.ts'
@@ -44,22 +44,24 @@ function holdOf({ moment, victims, fault }: Case): number {
   return isCut && moment !== 'armed' && moment !== 'planned' ? 13_000 : 9000
 }
 
-function order({ one, name }: Act, stage: Stage): void {
+/** Where the program that comes to the point looks for its orders. */
+const foldersOf = (one: Case, ofRunner: string[]): string[] =>
+  placeOf(one).point.startsWith('program/') ? [nodeFolder] : ofRunner
+
+function order({ one, name }: Act, stage: Stage, how: 'stop' | 'kill'): void {
   const { point, time } = placeOf(one)
-  const folders = isOnNode(one.fault) ? [nodeFolder] : stage.crashFolders()
+  const folders = foldersOf(one, stage.crashFolders())
   for (const folder of folders) {
     mkdirSync(folder, { recursive: true })
     chmodSync(folder, 0o777)
     const file = crashFile(folder, name, point)
-    writeFileSync(file, crashText({ how: 'stop', time }))
+    writeFileSync(file, crashText({ how, time }))
     chmodSync(file, 0o666)
   }
 }
 
 const reachedFiles = ({ one, name }: Act, folders: string[]): string[] =>
-  (isOnNode(one.fault) ? [nodeFolder] : folders).map(
-    (folder) => `${crashFile(folder, name, placeOf(one).point)}.reached`,
-  )
+  foldersOf(one, folders).map((folder) => `${crashFile(folder, name, placeOf(one).point)}.reached`)
 
 /** What is seen of a run that has come to a moment, where no program can be told to stand still there. */
 function isSeenAt({ one, story }: Act, world: World): boolean {
@@ -104,7 +106,7 @@ async function begin(one: Case, slot: number, { stage, how }: { stage: Stage; ho
     stoodAt: 0,
     astray: '',
   }
-  if (how.by === 'order') order(act, stage)
+  if (how.by !== 'sight') order(act, stage, how.by === 'order' ? 'stop' : 'kill')
   return { act, document }
 }
 
@@ -131,6 +133,12 @@ async function killOnce(world: World, pod: Json, part: string): Promise<void> {
       if (Date.now() > end) throw error
     }
   }
+}
+
+/** Whoever comes here was told to end early. */
+async function stopped({ story }: Act): Promise<void> {
+  await story.injected(standMs)
+  await story.abort()
 }
 
 /** Who was only held up goes on. */
@@ -173,8 +181,11 @@ async function seenOf(act: Act, name: string, watch: Watch): Promise<SeenTarget>
   }
 }
 
-/** `order`: programs stand still where they are told to; `sight`: they are not, and the moment is that in which they die. */
-export type How = { name: string; by: 'order' | 'sight' }
+/**
+ * `order`: programs stand still where they are told to; `sight`: they are not, and the moment is that in which they die;
+ * `itself`: who is told to end there ends by itself.
+ */
+export type How = { name: string; by: 'order' | 'sight' | 'itself' }
 
 type Times = { killedAt: number; backAt: number }
 
@@ -219,12 +230,20 @@ async function together(all: Begun[], { stage, how, death }: Doom): Promise<Resu
     ),
   )
   const isThere = (act: Act) =>
-    how.by === 'order' ? reachedFiles(act, folders).some(existsSync) : isSeenAt(act, world)
-  await Promise.all(acts.map((act) => stand(act, () => isThere(act))))
+    how.by === 'sight' ? isSeenAt(act, world) : reachedFiles(act, folders).some(existsSync)
+  await Promise.all(
+    acts.map(async (act) => {
+      const standing = stand(act, () => isThere(act))
+      if (act.one.point === stopPoint) await stopped(act)
+      await standing
+    }),
+  )
   const there = acts.filter(({ astray }) => astray === '')
   const killedAt = Date.now()
-  await Promise.all(there.map((act) => killOwn(act, stage)))
-  await death.strike()
+  if (how.by !== 'itself') {
+    await Promise.all(there.map((act) => killOwn(act, stage)))
+    await death.strike()
+  }
   for (const act of acts) goOn(act, stage, folders)
   const backAt = await death.back()
   return await Promise.all(acts.map((act) => ending(act, stage, { killedAt, backAt })))

@@ -53,7 +53,7 @@ export const nodeTaint = defineHeldFault<NodeTaintParams, Undo>({
     return { evidence: `node ${target.name} has ${named}` }
   },
   holds: async (target, undo, io) => hasOurs(await findNode(target, io), undo),
-  injectMs: () => 30_000,
+  injectMs: () => 60_000,
   revert: (target, { taints }, io) =>
     changeNode(target, io, (node) => {
       const open = taints.filter(({ ours }) => sameTaint(like(node, ours), ours))

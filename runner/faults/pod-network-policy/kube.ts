@@ -150,7 +150,7 @@ export const podNetworkPolicy = defineHeldFault<PodNetworkPolicyParams, Undo>({
     const policy = await ours(target, undo, io)
     return policy !== undefined && (policy.metadata.generation ?? 1) === 1
   },
-  injectMs: () => 30_000,
+  injectMs: () => 60_000,
   async revert(target, undo, io) {
     const policy = await ours(target, undo, io)
     if (!policy) return

@@ -129,7 +129,9 @@ it('an operator that dies leaves the lead to the other, and the verdict is writt
   const pod = world.program('operator').find(({ metadata }) => before.includes(metadata.name))
   const killed = world.kill(pod, 'operator.cjs')
   await expect.poll(leader, { timeout: 10_000, interval: 50 }).not.toBe(before)
-  expect(Date.now() - killed).toBeLessThan(8000)
+  const took = Date.now() - killed
+  console.log(`the other operator leads ${took} ms after the kill`)
+  expect(took).toBeLessThan(2000)
   const status = await story.finished()
   expect(status).toMatchObject({ verdict: 'Pass', phase: 'Completed', resiliencyScore: 100 })
   expect(holdsOf(cpu).length).toBe(1)
