@@ -17,7 +17,7 @@ export const abandonReason = (annotations: Record<string, string> | undefined): 
 export const noReasonText = `The annotation ${abandonAnnotation} needs a reason: what is left, and who looks after it, is recorded with it. Nothing was given up.`
 
 /** Why giving up changed nothing. */
-export const nothingOwedText = `Nothing is owed at the moment, so the annotation ${abandonAnnotation} has no effect. While something is held, ${'chaos.chaosplane.io/abort'} ends it.`
+export const nothingOwedText = `Nothing is owed at the moment, so the annotation ${abandonAnnotation} has no effect. While something is held, ${'chaos.chaosplane.io/abort'} ends it; kubectl delete removes the resource.`
 
 export const isOwed = ({ state }: TargetState): boolean => state === 'owed'
 

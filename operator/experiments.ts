@@ -12,7 +12,6 @@ import {
 import { priorities } from '../lib/kube/queue.ts'
 import type { Cache } from '../lib/kube/store.ts'
 import { type KubeObject, keyOf } from '../lib/kube/types.ts'
-import { abandonAnnotation } from '../model/abandon.ts'
 import type { ContainerStatus } from '../model/fault-pod-recovery.ts'
 import { faultPodLabels } from '../model/fault-pod-spec.ts'
 import type { Plan } from '../model/plan.ts'
@@ -27,7 +26,7 @@ import { ChaosOperator, type OperatorSettings } from './dot-i.ts'
 import { createExperimentPass } from './experiment/act.ts'
 import { type Experiment, type RunnerLife, slim } from './experiment/observe.ts'
 import { Figures, metricsText } from './metrics.ts'
-import { createAbandonPass } from './recovery/abandon.ts'
+import { createAbandonPass, isToBeLeft } from './recovery/abandon.ts'
 import { createRecoveryPass, type RecoveryImage } from './recovery/act.ts'
 import type { RecoveryPod } from './recovery/decide.ts'
 import { podOf, RunnerCensus, type RunnerLease, type RunnerPod } from './runners.ts'
@@ -203,11 +202,11 @@ export class ExperimentOperator extends ChaosOperator {
   /** The way out when no runner carries a run to its end. */
   #controlAbandon({ kind, dialect, cache }: Kind, census: RunnerCensus): void {
     const { namespace, recorder, clock, self } = this.#settings
-    const annotated = ({ metadata }: Experiment) =>
-      metadata.annotations?.[abandonAnnotation] === undefined ? [] : [{ key: keyOf({ metadata }) }]
     this.control({
       name: `given up ${kind.plural}`,
-      triggers: [trigger(cache, ({ object }) => annotated(object))],
+      triggers: [
+        trigger(cache, ({ object }) => (isToBeLeft(object) ? [{ key: keyOf(object) }] : [])),
+      ],
       reconcile: createAbandonPass({
         client: this.client,
         kind,

@@ -194,4 +194,61 @@ describe('recovery by the operator on a real API server', () => {
     )
     expect(after.metadata.annotations ?? {}).toEqual({})
   })
+
+  it('lets go of a deleted resource without a runner as soon as nothing is owed', async () => {
+    const reverted = { ...running, targets: [{ ...target, state: 'reverted' as const }] }
+    const over = await held('over')
+    await stage.asRunner(over, { tasks: [{ ...reverted, stage: 'done' }], finishedAt: 9 })
+    const unrecorded = await stage.createClaimed('unrecorded')
+    const putBack = await held('all-put-back')
+    await stage.asRunner(putBack, { tasks: [reverted] })
+    const owing = await held('owing', 'owed')
+    const objects = [over, unrecorded, putBack, owing]
+    for (const { metadata } of objects)
+      await stage.tests.remove(stage.place(metadata.name), { ...stage.call })
+    await stage.startOperator()
+    for (const { metadata } of objects.slice(0, 3))
+      await stage.until(`${metadata.name} gone`, async () => {
+        const path = stage.place(metadata.name)
+        return (await stage.tests.find(path, stage.call)) === undefined
+      })
+    const kept = await stage.get('owing')
+    expect(kept.metadata.finalizers).toContain(runFinalizer)
+    expect(kept.metadata.annotations?.['chaos.chaosplane.io/claimed-by']).toBe('r/1')
+    await stage.letGo(owing)
+  })
+
+  it('leaves a deleted resource to its runner while that lives', async () => {
+    const life = new AbortController()
+    const living = stage.keepRunner(life.signal)
+    const object = await stage.createClaimed('its-runner-lives')
+    await stage.tests.remove(stage.place('its-runner-lives'), { ...stage.call })
+    await stage.startOperator()
+    await stage.until('caches', async () => stage.operator?.ready())
+    await systemClock.sleep(11_000, stage.call.signal)
+    expect((await stage.get('its-runner-lives')).metadata.finalizers).toContain(runFinalizer)
+    life.abort()
+    await living
+    await stage.letGo(object)
+  })
+
+  it('says that there is nothing to give up, and takes the annotation off', async () => {
+    const object = await held('owes-nothing')
+    const targets = [{ ...target, state: 'reverted' as const }]
+    await stage.asRunner(object, { tasks: [{ ...running, targets }] })
+    await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
+    await stage.startOperator()
+    await stage.until('the annotation gone', async () => {
+      const { metadata } = await stage.get('owes-nothing')
+      return !('chaos.chaosplane.io/abandon' in (metadata.annotations ?? {}))
+    })
+    await stage.until('the Event', async () =>
+      (await stage.toldAbout(object)).find(
+        ({ reason, note, type }) =>
+          reason === 'AbandonIgnored' && type === 'Warning' && note.includes('kubectl delete'),
+      ),
+    )
+    expect((await stage.get('owes-nothing')).metadata.finalizers).toContain(runFinalizer)
+    await stage.letGo(object)
+  })
 })

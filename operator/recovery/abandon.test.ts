@@ -23,6 +23,17 @@ const givenUp: Experiment = {
   },
   status: { run: { ...ended.status.run, finishedAt: 9, abandoned: { reason: 'x', at: 9 } } },
 }
+const deleted = (object: Experiment): Experiment => ({
+  ...object,
+  metadata: { ...object.metadata, deletionTimestamp: '2026-11-01T10:00:00Z' },
+})
+const finished: Experiment = {
+  ...of(null),
+  status: { run: { ...ended.status.run, finishedAt: 9 } },
+}
+const { status: _, ...neverRecorded } = of(null)
+const unreadable = (object: Experiment): Experiment =>
+  ({ ...object, status: { run: { tasks: 'many' } } }) as unknown as Experiment
 const gone = (goneForMs: number): RunnerLife => ({ alive: false, goneForMs })
 const alive: RunnerLife = { alive: true, goneForMs: 0 }
 
@@ -33,10 +44,32 @@ describe('what the annotation asks of the operator', () => {
     ['its runner may come back', of('x'), gone(4000), { do: 'look-again', inMs: 6000 }],
     ['nobody is there', of('x'), gone(10_000), { do: 'give-up', reason: 'x' }],
     ['no reason', of(' '), gone(10_000), { do: 'refuse' }],
-    ['nothing is owed', of('x', [done]), gone(10_000), { do: 'nothing' }],
+    ['nothing is owed', of('x', [done]), gone(10_000), { do: 'ignore' }],
+    ['nothing was recorded', { ...of('x'), status: {} }, gone(10_000), { do: 'ignore' }],
+    ['nobody knows what is owed', unreadable(of('x')), gone(10_000), { do: 'nothing' }],
     ['recorded, and the finalizer is still there', givenUp, gone(0), { do: 'let-go' }],
     ['let go already', of('x', [running], []), gone(10_000), { do: 'nothing' }],
   ])('%s', (_, object, life, step) => {
     expect(abandonStep(object, life)).toMatchObject(step)
   })
+})
+
+describe('a resource in deletion that no runner holds', () => {
+  it.each<[string, Experiment, RunnerLife, object]>([
+    ['over, not let go', finished, gone(10_000), { do: 'release' }],
+    ['claimed, never recorded', neverRecorded, gone(10_000), { do: 'release' }],
+    ['all put back', of(null, [done]), gone(10_000), { do: 'release' }],
+    ['all put back, and to be abandoned', of('', [done]), gone(10_000), { do: 'release' }],
+    ['something is open', of(null), gone(99_999), { do: 'nothing' }],
+    ['something is open, and to be abandoned', of('x'), gone(10_000), { do: 'give-up' }],
+    ['nobody knows what is open', unreadable(of(null)), gone(99_999), { do: 'nothing' }],
+    ['its runner lives', finished, alive, { do: 'look-again', inMs: 10_000 }],
+    ['its runner may come back', finished, gone(1), { do: 'look-again', inMs: 9_999 }],
+    ['let go already', of(null, [done], []), gone(10_000), { do: 'nothing' }],
+  ])('%s', (_, object, life, step) => {
+    expect(abandonStep(deleted(object), life)).toMatchObject(step)
+  })
+
+  it('is not let go before it is deleted', () =>
+    expect(abandonStep(finished, gone(99_999))).toEqual({ do: 'nothing' }))
 })

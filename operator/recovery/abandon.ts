@@ -1,7 +1,6 @@
-import type { KubeClient } from '../../lib/kube/client.ts'
 import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
-import { apiVersionOf, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
+import { apiVersionOf } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
 import type { Log } from '../../lib/log.ts'
@@ -11,54 +10,74 @@ import {
   giveUpRun,
   isAnyOpen,
   noReasonText,
+  nothingOwedText,
 } from '../../model/abandon.ts'
 import type { Plan } from '../../model/plan.ts'
+import { readRun } from '../../model/read-run.ts'
 import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 import { patienceMs } from '../experiment/conditions.ts'
 import type { Experiment, RunnerLife } from '../experiment/observe.ts'
 import { clusterOf } from './cluster.ts'
+import { claimForEnd, isClaimedForEnd, type LetGoParts, letGo, pathOf, release } from './let-go.ts'
 
-/** What giving up without a runner needs. */
-export type AbandonParts = {
-  client: KubeClient
-  kind: ResourceKind
+/** What giving up and letting go without a runner need. */
+export type AbandonParts = LetGoParts & {
   dialect: Plan['dialect']
   experiments: Cache<Experiment>
   lifeOf(holder: string): RunnerLife
   recorder: EventRecorder
   log: Log
   now(): number
-  /** who claims the run for its end: pod of this operator */
-  self: string
 }
 
-/** What the annotation means while no runner carries the run; with one, it is the runner's business. */
+/** What the annotation and a deletion mean while no runner carries the run; with one, they are the runner's business. */
 export type AbandonStep =
   | { do: 'nothing' }
   | { do: 'look-again'; inMs: number }
   /** no reason was given */
   | { do: 'refuse' }
+  /** there is nothing to give up */
+  | { do: 'ignore' }
   | { do: 'give-up'; reason: string; run: RunState }
   /** it is recorded; the finalizer is still there */
   | { do: 'let-go' }
-
-/** In the place of a runner's life: nobody's Lease has it, so that a runner may still take over. */
-const claimSuffix = '/abandon'
+  /** in deletion, and nothing is owed */
+  | { do: 'release' }
 
 /** A runner that is only slow is not overtaken. */
-export function abandonStep({ metadata, status }: Experiment, runner: RunnerLife): AbandonStep {
+export function abandonStep(object: Experiment, runner: RunnerLife): AbandonStep {
+  const { metadata, status } = object
   const reason = abandonReason(metadata.annotations)
+  if (!isToBeLeft(object)) return { do: 'nothing' }
   const run = status?.run
-  if (reason === null || !run || !metadata.finalizers?.includes(runFinalizer))
-    return { do: 'nothing' }
-  const isOurs = metadata.annotations?.[claimAnnotation]?.endsWith(claimSuffix)
-  if (isOurs && run.abandoned && run.finishedAt !== undefined) return { do: 'let-go' }
-  if (runner.alive) return { do: 'look-again', inMs: patienceMs }
-  if (runner.goneForMs < patienceMs)
-    return { do: 'look-again', inMs: patienceMs - runner.goneForMs }
+  const isRecorded = run?.abandoned !== undefined && run.finishedAt !== undefined
+  if (reason !== null && isClaimedForEnd(object) && isRecorded) return { do: 'let-go' }
+  const inMs = patienceLeft(runner)
+  if (inMs > 0) return { do: 'look-again', inMs }
+  const isFree = owesNothing(object, runner)
+  if (isFree && metadata.deletionTimestamp) return { do: 'release' }
+  if (reason === null) return { do: 'nothing' }
   if (reason === '') return { do: 'refuse' }
-  return isAnyOpen(run) ? { do: 'give-up', reason, run } : { do: 'nothing' }
+  if (isFree) return { do: 'ignore' }
+  const read = readRun(run)
+  // without a readable state nobody can tell what is owed
+  return read.is === 'state' ? { do: 'give-up', reason, run: read.state } : { do: 'nothing' }
+}
+
+/** Held by a run, and somebody wants it to go or to be given up. */
+export const isToBeLeft = ({ metadata }: Experiment): boolean =>
+  (metadata.deletionTimestamp !== undefined || abandonReason(metadata.annotations) !== null) &&
+  (metadata.finalizers?.includes(runFinalizer) ?? false)
+
+const patienceLeft = (runner: RunnerLife): number =>
+  runner.alive ? patienceMs : Math.max(0, patienceMs - runner.goneForMs)
+
+/** Nobody carries its run, and nothing of it can be left: it may be let go. */
+export function owesNothing({ status }: Experiment, runner: RunnerLife): boolean {
+  const read = readRun(status?.run)
+  if (patienceLeft(runner) > 0 || read.is === 'unreadable') return false
+  return read.is === 'absent' || !isAnyOpen(read.state)
 }
 
 /** The way out when nobody can carry a run to its end: all that may be left is recorded, and the resource is let go. */
@@ -73,9 +92,7 @@ export function createAbandonPass(
     if (step.do === 'look-again')
       return { next: 'again', inMs: step.inMs, reason: 'its runner may take it up' }
     try {
-      if (step.do === 'refuse') await refuse(parts, object, signal)
-      if (step.do === 'give-up') await giveUp(parts, { object, ...step, signal })
-      if (step.do === 'let-go') await letGo(parts, object, signal)
+      await take(parts, { object, step, signal })
     } catch (error) {
       // somebody else wrote first, a runner perhaps: looked at anew
       if (!isConflict(error) && !isNotFound(error)) throw error
@@ -85,18 +102,29 @@ export function createAbandonPass(
   }
 }
 
-const pathOf = ({ kind }: AbandonParts, { metadata }: Experiment, subresource?: string): string => {
-  const { name, namespace = '' } = metadata
-  return resourcePath({ ...kind, namespace, name, ...(subresource ? { subresource } : {}) })
+type Taken = { object: Experiment; step: AbandonStep; signal: AbortSignal }
+
+async function take(parts: AbandonParts, { object, step, signal }: Taken): Promise<void> {
+  if (step.do === 'refuse')
+    await turnDown(parts, { object, signal, told: ['AbandonRefused', noReasonText] })
+  if (step.do === 'ignore')
+    await turnDown(parts, { object, signal, told: ['AbandonIgnored', nothingOwedText] })
+  if (step.do === 'give-up') await giveUp(parts, { object, ...step, signal })
+  if (step.do === 'let-go') await letGo(parts, object, signal)
+  if (step.do !== 'release') return
+  await release(parts, object, signal)
+  const { name, namespace } = object.metadata
+  parts.log.info({ experiment: name, namespace }, 'let go of a deleted experiment without a runner')
 }
 
-async function refuse(parts: AbandonParts, object: Experiment, signal: AbortSignal): Promise<void> {
-  parts.recorder.record({
-    regarding: object,
-    type: 'Warning',
-    reason: 'AbandonRefused',
-    note: noReasonText,
-  })
+type TurnedDown = { object: Experiment; told: [reason: string, note: string]; signal: AbortSignal }
+
+/** Says why nothing was given up, and takes the annotation off. */
+async function turnDown(
+  parts: AbandonParts,
+  { object, told: [reason, note], signal }: TurnedDown,
+): Promise<void> {
+  parts.recorder.record({ regarding: object, type: 'Warning', reason, note })
   const { resourceVersion } = object.metadata
   const metadata = { resourceVersion, annotations: { [abandonAnnotation]: null } }
   await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
@@ -106,15 +134,10 @@ type GiveUp = { object: Experiment; reason: string; run: RunState; signal: Abort
 
 /** Claims the run, so that a runner that comes back is fenced off; then the record, then the finalizer. */
 async function giveUp(parts: AbandonParts, { object, reason, run, signal }: GiveUp): Promise<void> {
-  const { client, kind, dialect, self, log } = parts
-  const { name, namespace = '', resourceVersion } = object.metadata
+  const { client, kind, dialect, log } = parts
+  const { name, namespace = '' } = object.metadata
   const cluster = await clusterOf(client, signal)
-  const claim = { resourceVersion, annotations: { [claimAnnotation]: `${self}${claimSuffix}` } }
-  const claimed = await client.mergePatch<Experiment>(
-    pathOf(parts, object),
-    { metadata: claim },
-    { signal },
-  )
+  const claimed = await claimForEnd(parts, object, signal)
   const status = { run: giveUpRun(run, { reason, at: parts.now() }, cluster) }
   const body = {
     apiVersion: apiVersionOf(kind),
@@ -127,14 +150,4 @@ async function giveUp(parts: AbandonParts, { object, reason, run, signal }: Give
   const written = await client.apply<Experiment>(pathOf(parts, object, 'status'), body, by)
   log.warn({ experiment: name, namespace, reason }, 'a run without a runner was given up')
   await letGo(parts, written, signal)
-}
-
-async function letGo(parts: AbandonParts, object: Experiment, signal: AbortSignal): Promise<void> {
-  const { resourceVersion, finalizers = [] } = object.metadata
-  const metadata = {
-    resourceVersion,
-    finalizers: finalizers.filter((one) => one !== runFinalizer),
-    annotations: { [claimAnnotation]: null, [abandonAnnotation]: null },
-  }
-  await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
 }

@@ -1,13 +1,8 @@
 import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
+import { readRun } from '../../model/read-run.ts'
 import { runFinalizer } from '../../model/runner-life.ts'
 import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
-import {
-  type RefusalKind,
-  type RunState,
-  runStateSchema,
-  type TargetState,
-  type TaskState,
-} from '../../model/state.ts'
+import type { RefusalKind, RunState, TargetState, TaskState } from '../../model/state.ts'
 import { spared } from '../engine/reduce.ts'
 import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import { stateOfProbe } from './resolve.ts'
@@ -159,16 +154,11 @@ const released = ({ metadata }: Experiment): Finding =>
 
 /** One resource is one run; a new `experimentRunId` starts another one, a used one never does. */
 export function findingOf(object: Experiment): Finding {
-  const raw = object.status?.run
+  const read = readRun(object.status?.run)
   const deleting = object.metadata.deletionTimestamp !== undefined
-  if (raw === undefined || raw === null)
-    return deleting ? released(object) : { do: 'begin', previousRunIds: [] }
-  const parsed = runStateSchema.safeParse(raw)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    return { do: 'complain', why: `status.run.${issue?.path.join('.')}: ${issue?.message}` }
-  }
-  const state = parsed.data
+  if (read.is === 'absent') return deleting ? released(object) : { do: 'begin', previousRunIds: [] }
+  if (read.is === 'unreadable') return { do: 'complain', why: read.why }
+  const { state } = read
   const over = state.finishedAt !== undefined
   if (!over) return { do: 'carry-on', state }
   // The verdict stands, but fault pods or the finalizer may still be there.
