@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chartParts } from '../config/rbac.ts'
+import { configOf } from '../config/testing/account.ts'
 import {
   keyOf,
   type Role,
@@ -24,7 +25,6 @@ import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { applyCrds } from '../test-e2e/setup/api-server.ts'
 import type { Experiment } from './experiment/observe.ts'
-import { configOf } from './testing/account.ts'
 import { done, running, runOf, startedAt, target } from './testing/runs.ts'
 import { conditionsOf, Stage } from './testing/stage.ts'
 

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { configOf, installRights } from '../config/testing/account.ts'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import { leases, namespaces, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
-import { configOf, installRights } from './testing/account.ts'
 
 const namespace = 'operator-processes'
 const call = { signal: AbortSignal.timeout(120_000) }

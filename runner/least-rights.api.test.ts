@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chartParts } from '../config/rbac.ts'
+import { configOf, installRights } from '../config/testing/account.ts'
 import {
   keyOf,
   type Role,
@@ -29,7 +30,6 @@ import type { KubeObject } from '../lib/kube/types.ts'
 import { createLog } from '../lib/log.ts'
 import { chaosplaneDocument, litmusDocument } from '../model/compile/fixtures.ts'
 import type { Permission } from '../model/fault.ts'
-import { configOf, installRights } from '../operator/testing/account.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { applyCrds } from '../test-e2e/setup/api-server.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'

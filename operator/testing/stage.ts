@@ -1,4 +1,5 @@
 import type { KubeConfig } from '@kubernetes/client-node'
+import { configOf, installRights } from '../../config/testing/account.ts'
 import { systemClock, systemMonotonic } from '../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
@@ -17,7 +18,6 @@ import { runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 import type { Experiment } from '../experiment/observe.ts'
 import { ExperimentOperator } from '../experiments.ts'
-import { configOf, installRights } from './account.ts'
 import { runOf } from './runs.ts'
 
 /** An Event as it was told. */

@@ -1,8 +1,8 @@
 import { KubeConfig } from '@kubernetes/client-node'
-import { kubectl, renderChart } from '../../config/testing/chart.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { resourcePath, serviceAccounts } from '../../lib/kube/paths.ts'
+import { kubectl, renderChart } from './chart.ts'
 
 const rightsKinds = new Set([
   'ServiceAccount',
