@@ -1,5 +1,11 @@
 import type { KubeConfig } from '@kubernetes/client-node'
-import { type Clock, systemClock, systemMonotonic, systemRandom } from '../lib/clock.ts'
+import {
+  createSteadyClock,
+  type SteadyClock,
+  systemClock,
+  systemMonotonic,
+  systemRandom,
+} from '../lib/clock.ts'
 import { attach } from '../lib/kube/attach.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { createEventRecorder } from '../lib/kube/events.ts'
@@ -30,6 +36,7 @@ import { execAs } from './probes/command/exec.ts'
 import { createCommandPods } from './probes/command/pods.ts'
 import { createHttpSampler } from './probes/http/send.ts'
 import type { ProbeIo } from './probes/probe-io.ts'
+import { atLast } from './run/at-last.ts'
 import { Census } from './run/census.ts'
 import type { Identity } from './run/claim.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
@@ -59,7 +66,7 @@ const farewellMs = 5000
 /** The runner: follows both kinds and carries their runs until the signal comes. */
 export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promise<void> {
   const { settings, config, log } = parts
-  const clock = systemClock
+  const clock = createSteadyClock()
   const kube = createKubeClient({ config, userAgent: 'chaosplane-runner/0.1.0' })
   const me: Identity = { pod: settings.pod, instance: parts.newId() }
   const reporting = createReporting(settings.harness, {
@@ -74,7 +81,10 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   const { podCache, programs, leaseCache, harness, followed, running } = following
   const http = createHttpSampler(() => clock.now())
   const pulse = new Pulse(systemMonotonic, freshMs)
-  const heart = { me, namespace: settings.namespace, clock, log, pulse, monotonic: systemMonotonic }
+  const heart = {
+    ...{ me, namespace: settings.namespace, log, pulse },
+    ...{ clock: systemClock, monotonic: systemMonotonic },
+  }
   const beating = beat(kube, heart, watching)
   const [cluster, owner] = await Promise.all([
     atLast(() => clusterId(kube, signal), { log, clock }, signal),
@@ -89,7 +99,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   const warm = new WarmPods({
     ...podsFrom(settings, owner),
     kube,
-    clock,
+    // compared with what the API server has stamped
+    clock: systemClock,
     log,
     cache: podCache,
     namespace: settings.namespace,
@@ -112,7 +123,10 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
   }
   const tending = warm.tend(watching).catch(() => {})
   const context = contextOf(world, reporting)
-  const census = new Census({ leases: leaseCache, pods: programs, me, clock })
+  const census = new Census({
+    ...{ leases: leaseCache, pods: programs, me },
+    monotonic: systemMonotonic,
+  })
   const supervisor = new Supervisor(context, census, followed)
   log.info({ pod: me.pod, instance: me.instance }, 'the runner works')
   parts.onReady()
@@ -219,27 +233,6 @@ function lean(object: Experiment): Experiment {
   }
 }
 
-/** First and longest pause before what the runner cannot begin without is read again, milliseconds. */
-const againMs = 500
-const againLimitMs = 10_000
-
-/** A program that ends because a right is missing would be started anew for ever, and say less. */
-async function atLast<T>(
-  read: () => Promise<T>,
-  { log, clock }: { log: Log; clock: Clock },
-  signal: AbortSignal,
-): Promise<T> {
-  for (let waitMs = againMs; ; waitMs = Math.min(waitMs * 2, againLimitMs)) {
-    try {
-      return await read()
-    } catch (err) {
-      signal.throwIfAborted()
-      log.warn({ err, waitMs }, 'the runner cannot begin without this; it is read again')
-      await clock.sleep(waitMs, signal)
-    }
-  }
-}
-
 async function clusterId(kube: KubeClient, signal: AbortSignal): Promise<string> {
   const path = resourcePath({ ...namespaces, name: 'kube-system' })
   return (await kube.get<KubeObject>(path, { signal, deadlineMs: 120_000 })).metadata.uid
@@ -263,7 +256,7 @@ type World = {
   /** ends with the runner */
   watching: AbortSignal
   kube: KubeClient
-  clock: Clock
+  clock: SteadyClock
   podCache: Cache<Pod>
   following: Followers
   cluster: string

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { systemClock } from '../../lib/clock.ts'
+import { createSteadyClock, systemClock, systemMonotonic } from '../../lib/clock.ts'
 import type { Action } from './action.ts'
 import { type Execute, RunLoop } from './loop.ts'
 import { planOf, runState, shapeOf, target, taskPlan, taskState } from './testing.ts'
@@ -79,3 +79,51 @@ it('makes a failure of an action the trouble of its task', async () => {
   expect(await loop.run(AbortSignal.timeout(5000))).toBe('finished')
   expect(loop.state.tasks[0]?.trouble?.reason).toBe('no such luck')
 })
+
+it.each([
+  ['forward', 3_600_000],
+  ['back', -3_600_000],
+])(
+  'holds for as long as asked when the wall clock is set %s by an hour in mid-hold',
+  async (_, step) => {
+    let off = 0
+    const clock = createSteadyClock({ wall: () => Date.now() + off, monotonic: systemMonotonic })
+    const holdMs = 600
+    const times = { injected: 0, restored: 0 }
+    const does: Partial<Record<Action['do'], (emit: Parameters<Execute>[1]) => void>> = {
+      prepare: (emit) => emit({ fact: 'prepared', task: 'taint', targets: [target('n')] }),
+      inject(emit) {
+        times.injected = performance.now()
+        emit({ fact: 'wave-sent', task: 'taint', wave: 0 })
+        const at = { task: 'taint', target: 'n' }
+        emit({ fact: 'injected', ...at, evidence: 'seen', endsAt: clock.now() + holdMs })
+        setTimeout(() => {
+          off = step
+          // whatever happens has the state looked at
+          emit({ fact: 'said', task: 'taint', level: 'info', text: 'the clock was set' })
+        }, holdMs / 3)
+      },
+      restore(emit) {
+        times.restored = performance.now()
+        emit({ fact: 'reverted', task: 'taint', target: 'n', proof: 'gone' })
+      },
+      close: (emit) => emit({ fact: 'closed', task: 'taint' }),
+    }
+    const loop = new RunLoop({
+      plan: planOf([taskPlan('taint', { fault: 'node-taint', durationMs: holdMs })]),
+      state: runState([taskState('taint', { fault: 'node-taint' })]),
+      shapeOf,
+      execute: async ({ do: what }, emit, signal) => {
+        if (what === 'oversee')
+          await new Promise<void>((done) => signal.addEventListener('abort', () => done()))
+        does[what]?.(emit)
+      },
+      clock,
+      observe: () => {},
+    })
+    expect(await loop.run(AbortSignal.timeout(4000))).toBe('finished')
+    const heldMs = times.restored - times.injected
+    expect(heldMs).toBeGreaterThanOrEqual(holdMs - 5)
+    expect(heldMs).toBeLessThan(holdMs + 400)
+  },
+)

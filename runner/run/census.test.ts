@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createStore } from '../../lib/kube/store.ts'
 import { createVirtualClock } from '../../lib/kube/testing/virtual-clock.ts'
 import type { ContainerStatus } from '../../model/fault-pod-recovery.ts'
@@ -39,7 +39,8 @@ function world(seen: { lease?: boolean; pod?: ContainerStatus['state'] | null })
   const removePod = () => pods.apply({ type: 'DELETED', object: podOf({ running: {} }) })
   if (seen.lease !== false) beat('runner-b', 'b1')
   if (seen.pod !== null) setPod(seen.pod ?? { running: {} })
-  const census = new Census({ leases, pods, me: { pod: 'runner-a', instance: 'a1' }, clock })
+  const me = { pod: 'runner-a', instance: 'a1' }
+  const census = new Census({ leases, pods, me, monotonic: clock.monotonic })
   /** this runner's own lease comes by, as often as it is renewed */
   const pass = async (ms: number) => {
     for (let left = ms; left > 0; left -= 1500) {
@@ -119,5 +120,20 @@ describe('a runner is alive', () => {
     w.beat('runner-b', 'b1')
     await w.pass(3000)
     expect(w.look()).toBe('alive')
+  })
+})
+
+describe('a wall clock that is set by an hour', () => {
+  afterEach(() => vi.useRealTimers())
+  it.each([
+    ['forward', 3_600_000],
+    ['back', -3_600_000],
+  ])('%s makes nobody dead and keeps nobody alive', async (_, step) => {
+    const w = world({})
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + step })
+    await w.pass(4500)
+    expect(w.look()).toBe('alive')
+    await w.pass(1500)
+    expect(w.look()).toBe('dead')
   })
 })

@@ -1,4 +1,3 @@
-import type { Clock } from '../../lib/clock.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import { runsNothing } from '../../model/pod-life.ts'
 import { runnerLeaseName } from '../../model/runner-life.ts'
@@ -15,7 +14,8 @@ export type CensusParts = {
   /** pods of runners */
   pods: Cache<Pod>
   me: Identity
-  clock: Clock
+  /** a step of the wall clock makes nobody dead and keeps nobody alive */
+  monotonic(): number
 }
 
 /**
@@ -33,7 +33,7 @@ export class Census {
 
   constructor(parts: CensusParts) {
     this.#parts = parts
-    this.#since = parts.clock.now()
+    this.#since = parts.monotonic()
     for (const lease of parts.leases.list()) this.#noteLease(lease)
     for (const pod of parts.pods.list()) this.#notePod(pod, runsNothing(pod))
     parts.leases.onChange(({ object }) => this.#noteLease(object))
@@ -43,12 +43,12 @@ export class Census {
   #noteLease({ metadata: { name, resourceVersion: version } }: RunnerLease): void {
     if (this.#leases.get(name)?.version === version) return
     if (name === runnerLeaseName(this.#parts.me.pod)) this.#beats++
-    this.#leases.set(name, { version, at: this.#parts.clock.now(), beats: this.#beats })
+    this.#leases.set(name, { version, at: this.#parts.monotonic(), beats: this.#beats })
   }
 
   #notePod({ metadata: { name } }: Pod, down: boolean): void {
     if (!down) this.#down.delete(name)
-    else if (!this.#down.has(name)) this.#down.set(name, this.#parts.clock.now())
+    else if (!this.#down.has(name)) this.#down.set(name, this.#parts.monotonic())
     // Pods come and go over the months; those of long ago hold no run any more.
     if (this.#down.size > maxNamed) this.#down.delete([...this.#down.keys()][0] ?? '')
   }
@@ -63,7 +63,7 @@ export class Census {
     if (lease && lease.spec?.holderIdentity !== who.instance) return 'dead'
     const seen = this.#leases.get(name) ?? { version: '', at: this.#since, beats: 0 }
     if (this.#hasEnded(who, namespace, seen)) return 'dead'
-    const silentMs = this.#parts.clock.now() - seen.at
+    const silentMs = this.#parts.monotonic() - seen.at
     if (silentMs > deadAfterMs && this.#beats - seen.beats >= ownBeats) return 'dead'
     return lease ? 'alive' : 'unknown'
   }
@@ -73,7 +73,7 @@ export class Census {
     const down = this.#down.get(pod)
     if (down !== undefined && seen.at <= down) return true
     if (this.#parts.pods.get(`${namespace}/${pod}`) || seen.version === '') return false
-    return this.#parts.clock.now() - seen.at > freshMs
+    return this.#parts.monotonic() - seen.at > freshMs
   }
 }
 

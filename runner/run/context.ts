@@ -1,4 +1,4 @@
-import type { Clock } from '../../lib/clock.ts'
+import type { SteadyClock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
 import type { Log } from '../../lib/log.ts'
@@ -31,7 +31,7 @@ export type RunnerContext = {
   kube: KubeClient
   /** what only an Event can tell, because status cannot be written */
   events: EventRecorder
-  clock: Clock
+  clock: SteadyClock
   log: Log
   /** uid of kube-system: journals of two clusters never meet */
   cluster: string
