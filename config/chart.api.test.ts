@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { faultCapabilities } from '../model/fault-capabilities.generated.ts'
 import { capabilityLabel, warmLabels, warmPod } from '../model/fault-pod-spec.ts'
+import { haltConfigMap } from '../model/halt.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { chartFolder, helm, kubectl, type Rendered, renderChart } from './testing/chart.ts'
 
@@ -66,6 +67,11 @@ describe('the chart', () => {
     const said = await dryRun(items)
     expect(said.trim().split('\n')).toHaveLength(items.length)
     expect(said).toContain('deployment.apps/chaosplane-operator created')
+  })
+
+  test('begins with the kill switch off, and leaves nothing of it behind', async () => {
+    const map = named(await renderChart(namespace), 'ConfigMap', haltConfigMap)
+    expect(map.metadata).not.toHaveProperty('annotations')
   })
 
   test('runs every program without rights on the node', async () => {

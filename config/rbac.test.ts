@@ -86,10 +86,18 @@ describe('rights', () => {
     )
   })
 
+  test('on one object stay apart from those on all', () => {
+    const all = right({ resource: 'configmaps', verbs: ['list'] })
+    const one = right({ resource: 'configmaps', verbs: ['get'], names: ['a'] })
+    expect(unite([one, all, one])).toEqual([all, one])
+    expect(rulesYaml([one])).toContain('resourceNames: [a]\n    verbs: [get]')
+  })
+
   test.each([
     ['a verb', { verbs: ['*'] }],
     ['a resource', { resource: '*' }],
     ['a group', { group: '*' }],
+    ['a name', { names: ['*'] }],
     ['no verb', { verbs: [] }],
   ])('with a wildcard as %s are refused', (_, change) => {
     expect(() => rulesYaml([right(change)])).toThrow('must name its group')

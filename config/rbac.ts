@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { FaultDefinition, Permission } from '../model/fault.ts'
+import { haltConfigMap } from '../model/halt.ts'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 
 /** What the generator needs to know of one fault. */
@@ -48,6 +49,13 @@ export const operatorClusterRights: readonly Permission[] = [
 /** Operator, in its own namespace. */
 export const operatorOwnRights: readonly Permission[] = [
   { group: '', resource: 'pods', verbs: ['create'], why: 'recovery pods' },
+  {
+    group: '',
+    resource: 'configmaps',
+    names: [haltConfigMap],
+    verbs: ['get', 'patch'],
+    why: 'pull the kill switch on uninstall',
+  },
   {
     group: 'coordination.k8s.io',
     resource: 'leases',
@@ -152,12 +160,12 @@ export const probeRights: readonly Permission[] = [
   { group: '', resource: 'pods/exec', verbs: ['get', 'create'], why: 'run cmd probes' },
 ]
 
-/** One rule per group and resource, verbs united, in a stable order. */
+/** One rule per group, resource and names, verbs united, in a stable order. */
 export function unite(rights: readonly Permission[]): Permission[] {
   const byResource = new Map<string, Permission>()
   for (const right of rights) {
     refuseWildcards(right)
-    const key = `${right.group}/${right.resource}`
+    const key = [`${right.group}/${right.resource}`, ...(right.names ?? [])].join(' ')
     const known = byResource.get(key)
     const reasons = new Set(known ? [...known.why.split('; '), ...right.why.split('; ')] : [])
     byResource.set(key, {
@@ -169,8 +177,11 @@ export function unite(rights: readonly Permission[]): Permission[] {
   return [...byResource.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, right]) => right)
 }
 
-function refuseWildcards({ group, resource, verbs }: Permission): void {
-  if ([group, resource, ...verbs].some((part) => part.includes('*')) || verbs.length === 0)
+function refuseWildcards({ group, resource, verbs, names = [] }: Permission): void {
+  if (
+    [group, resource, ...verbs, ...names].some((part) => part.includes('*')) ||
+    verbs.length === 0
+  )
     throw new Error(
       `a right must name its group, resource and verbs, got ${group}/${resource} ${verbs}`,
     )
@@ -178,10 +189,11 @@ function refuseWildcards({ group, resource, verbs }: Permission): void {
 
 /** The `rules:` block of a Role, each rule with its reason. */
 export function rulesYaml(rights: readonly Permission[]): string {
-  const rules = unite(rights).flatMap(({ group, resource, verbs, why }) => [
+  const rules = unite(rights).flatMap(({ group, resource, verbs, why, names }) => [
     `  # ${why}`,
     `  - apiGroups: [${group || '""'}]`,
     `    resources: [${resource}]`,
+    ...(names ? [`    resourceNames: [${names.join(', ')}]`] : []),
     `    verbs: [${verbs.join(', ')}]`,
   ])
   return ['rules:', ...rules].join('\n')

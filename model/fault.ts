@@ -3,7 +3,14 @@ import type { ErrorCode } from './errors.ts'
 import type { WorkloadKind } from './plan.ts'
 
 /** An RBAC rule that the fault needs of the experiment's account. */
-export type Permission = { group: string; resource: string; verbs: readonly string[]; why: string }
+export type Permission = {
+  group: string
+  resource: string
+  verbs: readonly string[]
+  why: string
+  /** these objects alone */
+  names?: readonly string[]
+}
 
 /** A problem in one tunable, told by the fault's reader; the compiler puts the path in front. */
 export class BadTunable extends Error {

@@ -1,44 +1,118 @@
 import type { Clock } from '../lib/clock.ts'
 import type { KubeClient } from '../lib/kube/client.ts'
-import { isNotFound } from '../lib/kube/errors.ts'
+import { isConflict, isNotFound } from '../lib/kube/errors.ts'
 import {
   chaosExperiments,
+  configMaps,
   kubernetesChaosExperiments,
+  leases,
   type ResourceKind,
   resourcePath,
 } from '../lib/kube/paths.ts'
+import { createReflector } from '../lib/kube/reflector.ts'
+import type { KubeObject } from '../lib/kube/types.ts'
 import type { Log } from '../lib/log.ts'
-import { runFinalizer } from '../model/runner-life.ts'
+import { haltAnnotation, haltConfigMap, haltReason } from '../model/halt.ts'
+import { claimAnnotation, runFinalizer, runnerLeaseLabel } from '../model/runner-life.ts'
 import { openTargets } from '../model/state.ts'
-import type { Experiment } from './experiment/observe.ts'
+import type { Experiment, RunnerLife } from './experiment/observe.ts'
+import { owesNothing } from './recovery/abandon.ts'
+import { release } from './recovery/let-go.ts'
+import { RunnerCensus, type RunnerLease } from './runners.ts'
 
 /** The annotation that ends a run early. */
 export const abortAnnotation = 'chaos.chaosplane.io/abort'
 
 /** What draining needs. */
-export type DrainParts = { client: KubeClient; clock: Clock; log: Log; deadlineMs: number }
+export type DrainParts = {
+  client: KubeClient
+  clock: Clock
+  monotonic: () => number
+  log: Log
+  /** of the product */
+  namespace: string
+  /** pod that drains */
+  self: string
+  deadlineMs: number
+}
 
 const lookMs = 500
+/** A runner has heard of the switch after so long, milliseconds; what it began before then is seen by then. */
+const heardMs = 2_000
+const uninstalling = 'chaosplane is being uninstalled'
 
-/** Aborts every active experiment and waits until each has been put back and let go. Returns what is left, a line each. */
+/**
+ * Pulls the kill switch, so that nothing new is begun behind its back; aborts every active experiment, waits until each
+ * has been put back and let go, and lets go itself of those that owe nothing and have no runner. Returns what is left, a
+ * line each.
+ */
 export async function drain(parts: DrainParts, signal: AbortSignal): Promise<string[]> {
-  const { clock, log, deadlineMs } = parts
-  const until = clock.now() + deadlineMs
+  const stop = new AbortController()
+  const watched = AbortSignal.any([signal, stop.signal])
+  const { client, namespace, log } = parts
+  const runners = createReflector<RunnerLease>({
+    client,
+    path: resourcePath({ ...leases, namespace }),
+    query: { labelSelector: runnerLeaseLabel },
+    onError: (err) => log.warn({ err }, 'the Leases of the runners cannot be followed'),
+  })
+  const census = new RunnerCensus(runners.store, parts.monotonic)
+  const following = runners.run(watched)
+  const lifeOf = (holder: string): RunnerLife =>
+    // nobody is taken for dead who could not be seen
+    runners.store.hasSynced() ? census.lifeOf(holder, namespace) : { alive: true, goneForMs: 0 }
+  try {
+    return await drainAll(parts, lifeOf, signal)
+  } finally {
+    stop.abort()
+    await following
+  }
+}
+
+async function drainAll(
+  parts: DrainParts,
+  lifeOf: (holder: string) => RunnerLife,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { client, monotonic, log, deadlineMs } = parts
+  await pullSwitch(parts, signal)
+  const heardAt = monotonic() + heardMs
+  const until = monotonic() + deadlineMs
   const asked = new Set<string>()
   for (;;) {
-    const active = await activeOf(parts.client, signal)
-    if (active.length === 0) {
+    const isHeard = monotonic() >= heardAt
+    const active = await activeOf(client, signal)
+    if (active.length === 0 && isHeard) {
       log.info({ aborted: asked.size }, 'no experiment is active')
       return []
     }
-    for (const one of active.filter(({ object }) => !asked.has(object.metadata.uid))) {
-      await ask(parts.client, one, signal)
-      asked.add(one.object.metadata.uid)
-      log.info({ experiment: nameOf(one) }, 'asked to end early')
+    for (const one of active) {
+      if (!asked.has(one.object.metadata.uid)) {
+        await ask(client, one, signal)
+        asked.add(one.object.metadata.uid)
+        log.info({ experiment: nameOf(one) }, 'asked to end early')
+      } else if (owesNothing(one.object, lifeOf(holderOf(one)))) await free(parts, one, signal)
     }
-    if (clock.now() >= until) return active.map(leftText)
-    await clock.sleep(lookMs, signal)
+    if (monotonic() >= until && (active.length > 0 || isHeard)) return active.map(leftText)
+    await parts.clock.sleep(lookMs, signal)
   }
+}
+
+/** What stands there already is somebody's reason, and stays. */
+async function pullSwitch(
+  { client, namespace, log }: DrainParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = resourcePath({ ...configMaps, namespace, name: haltConfigMap })
+  const map = await client.find<KubeObject>(path, { signal })
+  if (!map) {
+    log.warn({ namespace, configMap: haltConfigMap }, 'there is no kill switch to pull')
+    return
+  }
+  if (haltReason(map.metadata.annotations) !== null) return
+  const metadata = { annotations: { [haltAnnotation]: uninstalling } }
+  await client.mergePatch(path, { metadata }, { signal })
+  log.info({ namespace, configMap: haltConfigMap }, 'the kill switch is pulled')
 }
 
 type Active = { kind: ResourceKind; object: Experiment }
@@ -67,6 +141,20 @@ async function ask(client: KubeClient, { kind, object }: Active, signal: AbortSi
     if (!isNotFound(error)) throw error
   }
 }
+
+async function free(parts: DrainParts, active: Active, signal: AbortSignal): Promise<void> {
+  const { client, self, log } = parts
+  try {
+    await release({ client, self, kind: active.kind }, active.object, signal)
+    log.info({ experiment: nameOf(active) }, 'let go: it owes nothing and has no runner')
+  } catch (error) {
+    // somebody was faster, a runner perhaps: looked at anew
+    if (!isConflict(error) && !isNotFound(error)) throw error
+  }
+}
+
+const holderOf = ({ object }: Active): string =>
+  object.metadata.annotations?.[claimAnnotation] ?? ''
 
 const nameOf = ({ kind, object }: Active): string =>
   `${kind.plural}/${object.metadata.namespace}/${object.metadata.name}`

@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { systemClock } from '../lib/clock.ts'
-import { chaosExperiments, pods, resourcePath } from '../lib/kube/paths.ts'
+import { systemClock, systemMonotonic } from '../lib/clock.ts'
+import { chaosExperiments, configMaps, pods, resourcePath } from '../lib/kube/paths.ts'
+import type { KubeObject } from '../lib/kube/types.ts'
 import { silentLog } from '../lib/log.ts'
+import { haltAnnotation, haltConfigMap } from '../model/halt.ts'
 import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
 import { drain } from './drain.ts'
 import type { Experiment } from './experiment/observe.ts'
@@ -220,10 +222,24 @@ describe('the operator on a real API server', () => {
     await stage.letGo(runs)
   })
 
-  it('drains: asks each active run to end, and names what is left at the deadline', async () => {
+  const drainingParts = () => ({
+    client: stage.client,
+    clock: systemClock,
+    monotonic: systemMonotonic,
+    log: silentLog(),
+    namespace: home,
+    self: 'drain-0',
+  })
+
+  it('drains: pulls the kill switch, unless a human has, asks each active run to end, and names what is left at the deadline', async () => {
+    const map = resourcePath({ ...configMaps, namespace: home, name: haltConfigMap })
+    const fresh = { metadata: { name: haltConfigMap } }
+    await stage.tests.create(resourcePath({ ...configMaps, namespace: home }), fresh, call)
+    const reason = async () =>
+      (await stage.tests.get<KubeObject>(map, call)).metadata.annotations?.[haltAnnotation]
     const object = await stage.createClaimed('draining')
     await stage.asRunner(object, { tasks: [running] })
-    const parts = { client: stage.client, clock: systemClock, log: silentLog() }
+    const parts = drainingParts()
     const left = await drain({ ...parts, deadlineMs: 0 }, call.signal)
     expect(left).toEqual([
       `chaosexperiments/${namespace}/draining is still held by r: not yet put back: demo/a on n1`,
@@ -231,8 +247,25 @@ describe('the operator on a real API server', () => {
     expect((await stage.get('draining')).metadata.annotations?.['chaos.chaosplane.io/abort']).toBe(
       'true',
     )
+    expect(await reason()).toBe('chaosplane is being uninstalled')
+    const metadata = { annotations: { [haltAnnotation]: 'incident 17' } }
+    await stage.tests.mergePatch(map, { metadata }, call)
     const draining = drain({ ...parts, deadlineMs: 20_000 }, call.signal)
     await stage.letGo(object)
     expect(await draining).toEqual([])
+    expect(await reason()).toBe('incident 17')
+  })
+
+  it('drains: lets go itself of what owes nothing and has no runner', async () => {
+    const over = await stage.createClaimed('drained-over')
+    await stage.asRunner(over, { tasks: [done], finishedAt: startedAt + 10_000 })
+    const unrecorded = await stage.createClaimed('drained-unrecorded')
+    expect(await drain({ ...drainingParts(), deadlineMs: 30_000 }, call.signal)).toEqual([])
+    for (const { metadata } of [over, unrecorded]) {
+      const after = await stage.get(metadata.name)
+      expect(after.metadata.finalizers).toBeUndefined()
+      // installed anew, a runner does not begin it for the sake of nobody
+      expect(after.metadata.annotations).toEqual({ 'chaos.chaosplane.io/abort': 'true' })
+    }
   })
 })

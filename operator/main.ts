@@ -45,11 +45,12 @@ async function main(): Promise<void> {
 type Parts = { client: KubeClient; log: Log; settings: OperatorEnvironment }
 
 async function runDrain({ client, log, settings }: Parts, signal: AbortSignal): Promise<void> {
-  const { drainMs: deadlineMs } = settings
-  const left = await drain({ client, log, clock: systemClock, deadlineMs }, signal)
+  const { drainMs: deadlineMs, namespace, pod: self } = settings
+  const clocks = { clock: systemClock, monotonic: systemMonotonic }
+  const left = await drain({ client, log, ...clocks, namespace, self, deadlineMs }, signal)
   if (left.length === 0) return
   const next =
-    'Check the runner (kubectl get deployments -A -l app.kubernetes.io/component=runner), then uninstall again.'
+    'Check the runner (kubectl get deployments -A -l app.kubernetes.io/component=runner), then uninstall again. The kill switch stays pulled: to keep the product instead, lift it.'
   log.error({ left }, `${left.length} experiments could not be ended in time. ${next}`)
   process.exitCode = 1
 }

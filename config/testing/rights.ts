@@ -27,7 +27,12 @@ export const keyOf = ({ group, resource }: Permission): string =>
 export async function setRules(by: KubeClient, { path, rights }: Role, but?: Permission) {
   const rules = unite(rights)
     .filter((r) => !but || keyOf(r) !== keyOf(but))
-    .map(({ group, resource, verbs }) => ({ apiGroups: [group], resources: [resource], verbs }))
+    .map(({ group, resource, verbs, names }) => ({
+      apiGroups: [group],
+      resources: [resource],
+      verbs,
+      ...(names ? { resourceNames: names } : {}),
+    }))
   await by.mergePatch(path, { rules }, { signal: AbortSignal.timeout(30_000) })
 }
 

@@ -10,8 +10,22 @@ export type KillSwitch = {
   onChange(listener: () => void): () => void
 }
 
-/** The switch in a ConfigMap that is followed; one that is not there is not pulled. */
-export const killSwitchIn = (cache: Cache<KubeObject>, namespace: string): KillSwitch => ({
-  reason: () => haltReason(cache.get(`${namespace}/${haltConfigMap}`)?.metadata.annotations),
-  onChange: (listener) => cache.onChange(() => listener()),
-})
+/**
+ * The switch in a ConfigMap that is followed; one that is not there is not pulled. One that goes while it is pulled stays
+ * pulled: on uninstall the ConfigMap may be gone before the runner is.
+ */
+export function killSwitchIn(cache: Cache<KubeObject>, namespace: string): KillSwitch {
+  const key = `${namespace}/${haltConfigMap}`
+  let last = haltReason(cache.get(key)?.metadata.annotations)
+  cache.onChange(({ object }) => {
+    if (object.metadata.name === haltConfigMap && object.metadata.namespace === namespace)
+      last = haltReason(object.metadata.annotations)
+  })
+  return {
+    reason: () => {
+      const map = cache.get(key)
+      return map ? haltReason(map.metadata.annotations) : last
+    },
+    onChange: (listener) => cache.onChange(() => listener()),
+  }
+}
