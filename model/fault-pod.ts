@@ -116,6 +116,8 @@ export type NodeHello = {
   hello: 1
   /** the last seq in the journal */
   last: number
+  /** the wall time of the node, unix milliseconds; absent: of a program that does not say it yet */
+  now?: number
 }
 
 /** The last line after `quit`: everything is put back and reported, and the journal is gone. */

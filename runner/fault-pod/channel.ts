@@ -61,7 +61,7 @@ export class Channel {
   /** Answers an attach with the last number and everything after `acknowledged`. */
   hello(acknowledged: number): void {
     this.ack(acknowledged)
-    const hello: NodeHello = { hello: 1, last: this.#last }
+    const hello: NodeHello = { hello: 1, last: this.#last, now: this.#now() }
     this.#print(hello)
     for (const event of this.#events) if (event.seq > acknowledged) this.#print(event)
   }

@@ -117,7 +117,7 @@ it('events are numbered on over a restart, and told again behind what was acknow
   expect(printed.splice(0)).toEqual([{ seq: 5, at: 9, event: 'log', level: 'info', text: 'b' }])
   channel.hello(4)
   expect(printed).toEqual([
-    { hello: 1, last: 5 },
+    { hello: 1, last: 5, now: 9 },
     { seq: 5, at: 9, event: 'log', level: 'info', text: 'b' },
   ])
   expect(channel.allAcknowledged).toBe(false)

@@ -86,7 +86,7 @@ function leave(code: 0 | 1, isDone = code === 0): never {
 function linger(): void {
   process.on('SIGTERM', leaveIdle)
   inbox.hear((command) => {
-    if (command.do === 'hello') print({ hello: 1, last: command.acknowledged })
+    if (command.do === 'hello') print({ hello: 1, last: command.acknowledged, now: Date.now() })
     if (command.do === 'quit') print({ bye: 1 })
   })
   setInterval(() => {}, minute)
@@ -124,7 +124,7 @@ function refuseAll(order: NodeOrder, reason: string): void {
       leave(0)
     }
     if (command.do !== 'hello') return
-    print({ hello: 1, last: told.at(-1)?.seq ?? order.after })
+    print({ hello: 1, last: told.at(-1)?.seq ?? order.after, now: Date.now() })
     for (const event of told) if (event.seq > command.acknowledged) print(event)
   })
   process.on('SIGTERM', () => process.exit(0))

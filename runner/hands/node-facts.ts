@@ -68,6 +68,23 @@ const translate: Translate = {
   log: ({ level, text, at }, task) => ({ fact: 'said', task, level, text, at }),
 }
 
-/** What an event of the fault program means to the engine. */
-export const factOf = (event: NodeEvent, task: string): FactBody =>
-  (translate[event.event] as (event: NodeEvent, task: string) => FactBody)(event, task)
+/** The event with its times as the runner's clock has them. */
+const shifted = (event: NodeEvent, byMs: number): NodeEvent => ({
+  ...event,
+  at: event.at + byMs,
+  ...(event.event === 'injected' ? { endsAt: event.endsAt + byMs } : {}),
+})
+
+/** What an event of the fault program means to the engine; `aheadMs`: the runner's clock is ahead of the node's. */
+export const factOf = (event: NodeEvent, task: string, aheadMs: number): FactBody =>
+  (translate[event.event] as (event: NodeEvent, task: string) => FactBody)(
+    shifted(event, aheadMs),
+    task,
+  )
+
+/** Clocks that are no further apart are one, milliseconds. */
+const sameMs = 50
+
+/** How far the runner's clock is ahead of one that was read between `asked` and `answered`; 0: they may agree. */
+export const aheadOf = (node: number, asked: number, answered: number): number =>
+  node < asked - sameMs || node > answered + sameMs ? answered - node : 0

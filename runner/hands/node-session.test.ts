@@ -5,7 +5,10 @@ import { podName } from '../../model/fault-pod-recovery.ts'
 import { lastWord } from '../../model/last-word.ts'
 import type { TargetState } from '../../model/state.ts'
 import { targetState } from '../../model/testing.ts'
+import { decide } from '../engine/decide.ts'
+import { planOf, runState, shapeOf, taskPlan } from '../engine/testing.ts'
 import { until } from '../fault-pod/testing/pod.ts'
+import { aheadOf } from './node-facts.ts'
 import { NodeSession } from './node-session.ts'
 import { PosedNode, type Script } from './testing/posed-node.ts'
 
@@ -330,3 +333,68 @@ describe('a session with a warm pod on its node', () => {
     expect(node.created).toHaveLength(1)
   })
 })
+
+describe('a node whose clock differs from the runner’s by', () => {
+  const holdMs = 60_000
+  /** What the engine makes of its target so long after the end of the hold. */
+  const wantsAt = (node: PosedNode, now: number): string[] =>
+    decide({
+      plan: planOf([taskPlan('hog', { durationMs: holdMs })]),
+      state: runState([node.task]),
+      now,
+      shapeOf,
+    }).want.map((action) => action.do)
+
+  async function heldOn(skewMs: number, saysItsTime = true) {
+    const node: PosedNode = new PosedNode(
+      [target('targeted')],
+      (_, say) => {
+        const endsAt = node.now() + holdMs
+        say({ event: 'injected', target: 'demo/a', evidence: 'burns', endsAt } as never)
+        return undefined
+      },
+      { wave: 1 },
+    )
+    Object.assign(node, { skewMs, saysItsTime })
+    const session = new NodeSession(node.parts(), node.links(order))
+    sessions.push(session)
+    session.begin()
+    await held(node)
+    return { node, end: Date.now() + holdMs }
+  }
+
+  it.each([-3_600_000, -10_000, 0, 10_000, 3_600_000])(
+    '%i ms is not told to stop early, nor late',
+    async (skewMs) => {
+      const { node, end } = await heldOn(skewMs)
+      const [{ endsAt = 0, injectedAt = 0 } = {}] = node.task.targets
+      expect(Math.abs(endsAt - end)).toBeLessThan(500)
+      expect(Math.abs(injectedAt + holdMs - end)).toBeLessThan(500)
+      expect(wantsAt(node, end + 2000)).not.toContain('stop')
+      expect(wantsAt(node, end + 4000)).toContain('stop')
+    },
+  )
+
+  it('10 s and who does not say its time is taken at its word', async () => {
+    const { node, end } = await heldOn(10_000, false)
+    expect(Math.abs((node.task.targets[0]?.endsAt ?? 0) - end - 10_000)).toBeLessThan(500)
+  })
+
+  it('10 s is measured anew by each stream', async () => {
+    const { node, end } = await heldOn(-10_000)
+    node.skewMs = 10_000
+    node.breaks()
+    const told = () => node.facts.filter((fact) => fact.fact === 'injected')
+    await until(3000, () => told().length > 1)
+    for (const { endsAt = 0 } of told()) expect(Math.abs(endsAt - end)).toBeLessThan(500)
+  })
+})
+
+it.each([
+  ['read between question and answer', 1500, 0],
+  ['of the same machine, read a moment before', 990, 0],
+  ['that is behind', -9000, 11_000],
+  ['that is ahead', 12_000, -10_000],
+])('a clock %s is corrected by what it is off at the answer', (_, node, ahead) =>
+  expect(aheadOf(node, 1000, 2000)).toBe(ahead),
+)

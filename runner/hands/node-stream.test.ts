@@ -30,8 +30,8 @@ const order = {
   armedForMs: 1,
 } as const
 
-/** What the runner makes of a program that says these lines before it reads our hello, and all of them after it. */
-async function heard(first: NodeLine[], all: NodeLine[]): Promise<(string | undefined)[]> {
+/** What the runner makes of a program that says these lines before it reads our hello, and all of them after it; null: it ends. */
+async function heard(first: NodeLine[], all: NodeLine[] | null): Promise<(string | undefined)[]> {
   const targets = ['demo/a', 'demo/b'].map((id) => targetState(id, { node: 'n1' }))
   const node = new PosedNode(targets, () => undefined)
   let answer: () => void = () => {}
@@ -41,6 +41,7 @@ async function heard(first: NodeLine[], all: NodeLine[]): Promise<(string | unde
   async function* lines() {
     for (const line of first) yield JSON.stringify(line)
     await asked
+    if (!all) return
     for (const line of [{ hello: 1, last: all.length }, ...all]) yield JSON.stringify(line)
   }
   const attached: Attached = {
@@ -67,5 +68,7 @@ const told = ['demo/a failed', 'demo/b failed']
 
 it('an event that is told before those that were missed does not hide them', async () =>
   expect(await heard([failed(2, 'demo/b')], both)).toEqual(told))
-it('an event is taken at once when none was missed', async () =>
+it('an event that is told before the answer is taken once', async () =>
   expect(await heard([failed(1, 'demo/a')], both)).toEqual(told))
+it('what was told by a program that ended before it answered is not lost', async () =>
+  expect(await heard(both, null)).toEqual(told))

@@ -1,7 +1,13 @@
-import type { NodeCommand, NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import type {
+  NodeCommand,
+  NodeEvent,
+  NodeHello,
+  NodeLine,
+  NodeOrder,
+} from '../../model/fault-pod.ts'
 import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
 import { reach } from '../fault-pod/crash.ts'
-import { factOf } from './node-facts.ts'
+import { aheadOf, factOf } from './node-facts.ts'
 import type { Attached, SessionLinks, SessionParts } from './node-parts.ts'
 
 /** A program that does not answer a hello within this is not spoken to any more, milliseconds. */
@@ -36,6 +42,10 @@ export class NodeStream {
   #acking = false
   /** a hello is under way since then */
   #asked: number | null = null
+  /** the runner's clock is ahead of the node's by so much, as the last hello showed */
+  #aheadMs = 0
+  /** what was told before the answer to our hello, which tells it again and says by which clock */
+  #early: NodeEvent[] = []
 
   constructor(parts: SessionParts, links: SessionLinks, ends: Ends) {
     this.#parts = parts
@@ -65,6 +75,7 @@ export class NodeStream {
         })
       } finally {
         attached.close()
+        if (!signal.aborted) this.#takeEarly(pod)
       }
       return { heard }
     } catch (error) {
@@ -73,6 +84,12 @@ export class NodeStream {
     } finally {
       this.#attached = null
     }
+  }
+
+  /** Nobody answered any more: what was told until then is all that there is of it. */
+  #takeEarly(pod: string): void {
+    for (const event of this.#early.splice(0))
+      if (event.seq === this.acknowledged + 1) this.#take(event, pod)
   }
 
   async #listen(attached: Attached, pod: string, onHeard: () => void): Promise<void> {
@@ -118,8 +135,10 @@ export class NodeStream {
 
   #hear(attached: Attached, line: NodeLine, pod: string): void {
     if ('hello' in line) {
+      this.#compareClocks(line)
       this.#asked = null
       if (this.#attached === attached) return
+      this.#early = []
       this.#attached = attached
       this.#lastPing = this.#parts.clock.now()
       this.#ends.onHello()
@@ -129,18 +148,27 @@ export class NodeStream {
       this.#ends.onBye()
       return
     }
-    if (line.seq <= this.acknowledged) return
     // A program that is busy before it reads our hello may tell something new before what was missed: its answer has both.
-    if (this.#attached !== attached && line.seq > this.acknowledged + 1) return
+    if (this.#attached !== attached) {
+      this.#early.push(line)
+      return
+    }
+    if (line.seq <= this.acknowledged) return
     CRASH: reach('runner/heard', this.#links.order.resource.name)
     this.#take(line, pod)
     CRASH: reach('runner/taken', this.#links.order.resource.name)
     if (!this.#acking) void this.#acknowledge()
   }
 
+  #compareClocks({ now }: NodeHello): void {
+    if (now === undefined) this.#aheadMs = 0
+    else if (this.#asked !== null)
+      this.#aheadMs = aheadOf(now, this.#asked, this.#parts.clock.now())
+  }
+
   #take(event: NodeEvent, pod: string): void {
     const { order, emit } = this.#links
-    emit({ ...factOf(event, order.task), pod })
+    emit({ ...factOf(event, order.task, this.#aheadMs), pod })
     emit({ fact: 'acknowledged', task: order.task, node: order.node, seq: event.seq })
     this.#ends.onEvent(event)
   }

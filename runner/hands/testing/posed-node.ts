@@ -41,6 +41,10 @@ export class PosedNode {
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
+  /** the wall clock of the node is ahead of ours by so much */
+  skewMs = 0
+  /** its program is of a version that does not say its time */
+  saysItsTime = true
   /** what kubelet says of a program some milliseconds after its pod was made; null: nothing */
   birth: ContainerStatus['state'] | null = { running: {} }
   /** what kubelet says last of a program whose pod is deleted */
@@ -49,6 +53,7 @@ export class PosedNode {
   losesBye = false
   #version = 0
   #seq = 0
+  readonly #journal: { seq: number }[] = []
   #streams = new Map<string, AbortController>()
   #state = runState([])
   readonly #script: Script
@@ -57,6 +62,11 @@ export class PosedNode {
     this.#script = script
     const task = taskState('hog', { stage: 'chaos', chaosAt: 1, targets, ...over })
     this.#state = runState([task])
+  }
+
+  /** by the clock of the node */
+  now(): number {
+    return Date.now() + this.skewMs
   }
 
   get task(): TaskState {
@@ -169,6 +179,11 @@ export class PosedNode {
     setTimeout(() => this.store.apply({ type: 'DELETED', object: last }), 1)
   }
 
+  #answer(acknowledged: number, print: (line: object) => void): void {
+    print({ hello: 1, last: this.#seq, ...(this.saysItsTime ? { now: this.now() } : {}) })
+    for (const event of this.#journal) if (event.seq > acknowledged) print(event)
+  }
+
   async #attach(name: string, signal: AbortSignal): Promise<Attached> {
     const pod = this.created.find((one) => one.metadata.name === name)
     if (!pod || !this.isInCluster) throw new Error('the container does not run')
@@ -184,8 +199,11 @@ export class PosedNode {
       lines.push(JSON.stringify(line))
       wake()
     }
-    const say = (event: Omit<NodeEvent, 'seq' | 'at'>) =>
-      print({ seq: ++this.#seq, at: Date.now(), ...event })
+    const say = (event: Omit<NodeEvent, 'seq' | 'at'>) => {
+      const stamped = { seq: ++this.#seq, at: this.now(), ...event }
+      this.#journal.push(stamped)
+      print(stamped)
+    }
     let hear = isWaiting(pod) ? undefined : this.#script(pod.order, say)
     async function* read() {
       while (!both.aborted || lines.length > 0) {
@@ -201,7 +219,7 @@ export class PosedNode {
         pod.order = command.order
         hear = this.#script(pod.order, say)
       }
-      if (command.do === 'hello') print({ hello: 1, last: this.#seq })
+      if (command.do === 'hello') this.#answer(command.acknowledged, print)
       if (command.do === 'quit' && !both.aborted) {
         if (!this.losesBye) print({ bye: 1 })
         end.abort()
