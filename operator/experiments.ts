@@ -1,6 +1,8 @@
 import type { Clock } from '../lib/clock.ts'
+import type { KubeClient } from '../lib/kube/client.ts'
 import { trigger } from '../lib/kube/controller.ts'
 import type { EventRecorder } from '../lib/kube/events.ts'
+import { fenced } from '../lib/kube/fenced.ts'
 import {
   chaosExperiments,
   kubernetesChaosExperiments,
@@ -58,10 +60,15 @@ export class ExperimentOperator extends ChaosOperator {
   readonly #passes: { reset(): void }[] = []
   readonly #figures = new Figures()
   readonly #kinds: Kind[] = []
+  /** false as soon as another replica may lead */
+  #mayWrite = () => true
+  /** every write of a pass goes through it */
+  readonly #fenced: KubeClient
 
   constructor(settings: ExperimentOperatorSettings) {
     super(settings)
     this.#settings = settings
+    this.#fenced = fenced(settings.client, () => this.#mayWrite())
   }
 
   protected override async init(): Promise<void> {
@@ -110,8 +117,9 @@ export class ExperimentOperator extends ChaosOperator {
     return metricsText(this.#figures, experiments)
   }
 
-  /** One term of leading: what earlier terms remember may be out of date. */
-  override async work(signal: AbortSignal): Promise<void> {
+  /** One term of leading: what earlier terms remember may be out of date. Nothing is written but while it `holds`. */
+  override async work(signal: AbortSignal, holds: () => boolean = () => true): Promise<void> {
+    this.#mayWrite = holds
     for (const pass of this.#passes) pass.reset()
     this.#figures.leading = true
     try {
@@ -124,7 +132,7 @@ export class ExperimentOperator extends ChaosOperator {
   #controlExperiments(of: Kind, census: RunnerCensus): void {
     const { namespace, recorder, clock } = this.#settings
     const experiments = createExperimentPass({
-      client: this.client,
+      client: this.#fenced,
       kind: of.kind,
       dialect: of.dialect,
       cache: of.cache,
@@ -162,7 +170,7 @@ export class ExperimentOperator extends ChaosOperator {
   #controlRecovery(of: Kind, seen: Sight): void {
     const { namespace, recorder, monotonic, image } = this.#settings
     const recovery = createRecoveryPass({
-      client: this.client,
+      client: this.#fenced,
       dialect: of.dialect,
       namespace,
       experiments: of.cache,
@@ -208,7 +216,7 @@ export class ExperimentOperator extends ChaosOperator {
         trigger(cache, ({ object }) => (isToBeLeft(object) ? [{ key: keyOf(object) }] : [])),
       ],
       reconcile: createAbandonPass({
-        client: this.client,
+        client: this.#fenced,
         kind,
         dialect,
         experiments: cache,
@@ -234,7 +242,7 @@ export class ExperimentOperator extends ChaosOperator {
         ),
       ],
       reconcile: createLeaseSweep({
-        client: this.client,
+        client: this.#fenced,
         leases: cache,
         hasPod: (lease) =>
           runnerPods.list().some(({ metadata }) => runnerLeaseName(metadata.name) === lease),
@@ -254,7 +262,7 @@ export class ExperimentOperator extends ChaosOperator {
         ...experiments.map((e) => trigger(e.cache, ({ object }) => ofExperiment(object))),
       ],
       reconcile: createSweep({
-        client: this.client,
+        client: this.#fenced,
         pods: cache,
         experiments,
         log: this.log,

@@ -6,39 +6,40 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { configOf, installRights } from '../config/testing/account.ts'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
-import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
-import { loadKubeConfig } from '../lib/kube/config.ts'
-import { leases, namespaces, resourcePath } from '../lib/kube/paths.ts'
+import type { KubeClient } from '../lib/kube/client.ts'
+import { chaosExperiments, leases, resourcePath } from '../lib/kube/paths.ts'
+import { createReflector } from '../lib/kube/reflector.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
+import type { Experiment } from './experiment/observe.ts'
+import { done, running, startedAt } from './testing/runs.ts'
+import { Stage } from './testing/stage.ts'
 
 const namespace = 'operator-processes'
 const call = { signal: AbortSignal.timeout(120_000) }
 const entry = fileURLToPath(new URL('main.ts', import.meta.url))
 const children = new Set<ChildProcess>()
+let stage: Stage
 let tests: KubeClient
 let folder: string
 let kubeconfig: string
 
 beforeAll(async () => {
-  const admin = inject('apiKubeconfig')
-  tests = createKubeClient({
-    config: loadKubeConfig({ file: admin, env: {} }),
-    userAgent: 'tests/1',
+  stage = await Stage.set({
+    kubeconfig: inject('apiKubeconfig'),
+    home: namespace,
+    namespace: 'operator-stopped',
+    agent: 'chaosplane-operator-test/3',
   })
-  await tests.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
-  await installRights(admin, namespace)
-  const name = 'chaosplane-operator'
-  const config = await configOf({ kubeconfig: admin, admin: tests, namespace, name })
+  tests = stage.tests
   folder = await mkdtemp(join(tmpdir(), 'chaosplane-operator-'))
   kubeconfig = join(folder, 'kubeconfig')
-  await writeFile(kubeconfig, config.exportConfig())
+  await writeFile(kubeconfig, stage.operatorsKubeconfig())
 })
 afterAll(async () => {
   for (const child of children) child.kill('SIGKILL')
   await rm(folder, { recursive: true, force: true })
-  await tests?.close()
+  await stage?.end()
 })
 
 function start(pod: string, args: string[] = [], env: Record<string, string> = {}): ChildProcess {
@@ -103,7 +104,54 @@ async function untilReady(port: number): Promise<void> {
   }
 }
 
+/** Follows every phase and verdict that the experiments have, as they are written. */
+function follow(told: Map<string, string[]>, signal: AbortSignal): Promise<void> {
+  const path = resourcePath({ ...chaosExperiments, namespace: 'operator-stopped' })
+  const reflector = createReflector<Experiment>({ client: tests, path })
+  reflector.store.onChange(({ object }) => {
+    const said = `${object.status?.phase ?? ''} ${object.status?.verdict ?? ''}`
+    const all = told.get(object.metadata.name) ?? []
+    if (all.at(-1) !== said) told.set(object.metadata.name, [...all, said])
+  })
+  return reflector.run(signal)
+}
+
 describe('the operator as a process', () => {
+  it('writes nothing any more when it was stopped while it led, and another leads when it wakes', async () => {
+    const told = new Map<string, string[]>()
+    const leave = new AbortController()
+    const following = follow(told, leave.signal)
+    const sleeper = start('sleeper')
+    await untilLeader('sleeper')
+    const port = await freePort()
+    const heir = start('heir', [], { HEALTH_PORT: String(port) })
+    await untilReady(port)
+    // each is news that the leader is about to write when it is stopped
+    const runs: Experiment[] = []
+    for (let n = 0; n < 12; n += 1) {
+      const object = await stage.createClaimed(`run-${n}`)
+      await stage.asRunner(object, { tasks: [running] })
+      runs.push(object)
+    }
+    sleeper.kill('SIGSTOP')
+    await untilLeader('heir')
+    for (const { metadata } of runs) await stage.untilPhase(metadata.name, 'Running')
+    for (const object of runs)
+      await stage.asRunner(object, { tasks: [done], finishedAt: startedAt + 10_000 })
+    for (const { metadata } of runs) await stage.untilPhase(metadata.name, 'Completed')
+    sleeper.kill('SIGCONT')
+    await systemClock.sleep(3_000, call.signal)
+    expect(await leader()).toBe('heir')
+    leave.abort()
+    await following
+    const after = [...told.values()].map((all) => all.slice(all.indexOf('Completed Pass')))
+    expect(after).toEqual(runs.map(() => ['Completed Pass']))
+    const ended = [sleeper, heir].map((child) => once(child, 'close'))
+    for (const child of [heir, sleeper]) child.kill('SIGTERM')
+    await Promise.all(ended)
+    for (const object of runs) await stage.letGo(object)
+  })
+
   it('leads, stands by, takes over from a killed leader, and hands over on SIGTERM', async () => {
     const first = start('first')
     await untilLeader('first')

@@ -96,7 +96,7 @@ async function runOperator(parts: Parts & { config: Config }, signal: AbortSigna
     onError: (err) => log.warn({ err }, 'the election had trouble'),
     lead: async (term) => {
       log.info({ term: term.number }, 'leading')
-      await operator.work(term.signal)
+      await operator.work(term.signal, term.holds)
       log.info({ term: term.number }, 'no longer leading')
     },
   })

@@ -2,7 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import type { Dispatcher } from 'undici'
 import { type Clock, systemClock, systemMonotonic, systemRandom } from '../clock.ts'
 import { limit } from './deadline.ts'
-import { errorFromAnswer, isExpired, isNotFound, KubeError } from './errors.ts'
+import { errorFromAnswer, isExpired, isNotFound, KubeError, NotSent } from './errors.ts'
 import { linesOf } from './lines.ts'
 import { createNotYet } from './not-yet.ts'
 import { type Repeatable, repeat } from './retry.ts'
@@ -19,6 +19,8 @@ export type Call = {
   deadlineMs?: number
   /** one attempt: whoever asks looks at the answer before asking again */
   once?: true
+  /** asked directly before each attempt; false: nothing is sent, the call fails with NotSent */
+  mayWrite?: () => boolean
 }
 
 /** A write that must say who owns the fields. */
@@ -184,6 +186,7 @@ async function once(transport: Transport, sent: Once): Promise<string> {
   const { method, path, call, signal } = sent
   const name = `${method} ${path}`
   signal.throwIfAborted()
+  if (call.mayWrite?.() === false) throw new NotSent(name)
   try {
     const answer = await transport.send({
       method,

@@ -79,6 +79,14 @@ function nextStep(status: number): string {
   return ''
 }
 
+/** A write that was not sent, for the right to it was gone by then. */
+export class NotSent extends Error {
+  constructor(call: string) {
+    super(`${call}: not sent, another replica may lead now`)
+    this.name = 'NotSent'
+  }
+}
+
 /** No such object, or no such kind. */
 export const isNotFound = (e: unknown): boolean => e instanceof KubeError && e.status === 404
 /** Somebody else wrote first, owns the field, or the name is taken. */

@@ -65,6 +65,11 @@ export class Stage {
     await Promise.all([this.tests.close(), this.client.close()])
   }
 
+  /** The cluster as the operator's account sees it. */
+  operatorsKubeconfig(): string {
+    return this.#own.exportConfig()
+  }
+
   async startOperator(): Promise<ExperimentOperator> {
     const { client } = this
     this.operator = new ExperimentOperator({
