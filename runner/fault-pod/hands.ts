@@ -1,5 +1,5 @@
 import { accessSync, constants, readdirSync, readlinkSync } from 'node:fs'
-import { delimiter } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import type { Answer, Command, NodeHands, ProcessFacts } from '../faults/node-fault.ts'
 import { parseStat } from './cgroup.ts'
 import { readText } from './host.ts'
@@ -34,6 +34,16 @@ const isAlive = (pid: number): boolean => {
   const state = processFacts(pid)?.state
   return state !== undefined && state !== 'Z' && state !== 'X'
 }
+
+const isBelow = (pid: number, folder: string): boolean =>
+  (readText(`/proc/${pid}/cgroup`) ?? '').includes(`/${folder}/`)
+
+/** Mount points of this namespace in a text of /proc/<pid>/mountinfo. */
+const pinsIn = (mountinfo: string, netns: string): string[] =>
+  mountinfo.split('\n').flatMap((line) => {
+    const [, , , root, at] = line.split(' ')
+    return root === netns && at ? [at] : []
+  })
 
 const carries = (pid: number, mark: string): boolean =>
   (readText(`/proc/${pid}/environ`) ?? '').split('\0').includes(`CHAOSPLANE_MARK=${mark}`)
@@ -117,13 +127,20 @@ export class Hands implements NodeHands {
     }
   }
 
-  inNetns(netns: string): number | null {
+  inNetns(netns: string, folder?: string): number | null {
     const found = readdirSync('/proc')
       .map(Number)
       .filter((pid) => Number.isInteger(pid) && this.netns(pid) === netns)
-      .flatMap((pid) => processFacts(pid) ?? [])
+      .filter((pid) => folder === undefined || isBelow(pid, folder))
+      .flatMap((pid) => (isAlive(pid) ? (processFacts(pid) ?? []) : []))
       .sort((a, b) => a.startTicks - b.startTicks)
     return found[0]?.pid ?? null
+  }
+
+  pins(netns: string): string[] {
+    const { hostRoot } = this
+    const file = hostRoot === '' ? '/proc/self/mountinfo' : join(dirname(hostRoot), 'mountinfo')
+    return pinsIn(readText(file) ?? '', netns)
   }
 
   nodeNetns(): string[] {

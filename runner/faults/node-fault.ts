@@ -46,8 +46,10 @@ export type NodeLook = {
   process(pid: number): ProcessFacts | null
   /** the network namespace of a process as the kernel names it (`net:[4026531840]`), null when it is gone */
   netns(pid: number): string | null
-  /** a process that lives in this network namespace, the oldest; null when nobody does */
-  inNetns(netns: string): number | null
+  /** a process that lives in this network namespace, the oldest; null when nobody does. `folder`: in a cgroup below one of this name */
+  inNetns(netns: string, folder?: string): number | null
+  /** where the host has this network namespace mounted, in its own paths; none when that cannot be read */
+  pins(netns: string): string[]
   /** network namespaces of the node itself: nothing may be done in these for the sake of a pod */
   nodeNetns(): string[]
   /** runs a command that reads only, or that acts on nothing but what it makes itself; waited for */

@@ -504,8 +504,8 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/network/acts.ts',
-        from: 'if (pid !== null) meansOf(by).revert(by, running(pid, hands), hands)',
-        to: 'if (pid === 0) meansOf(by).revert(by, running(pid, hands), hands)',
+        from: 'if (door !== null) meansOf(by).revert(by, running(door, hands), hands)',
+        to: "if (door === '') meansOf(by).revert(by, running(door, hands), hands)",
       },
       {
         file: 'runner/fault-pod/network/acts.ts',
@@ -536,13 +536,18 @@ export const features: Feature[] = [
     edits: [
       {
         file: 'runner/fault-pod/network/namespace.ts',
-        from: 'const pid = look.inNetns(netns) ?? target.pid',
+        from: 'const pid = look.inNetns(netns, pod) ?? target.pid',
         to: 'const pid = target.pid',
       },
       {
         file: 'runner/fault-pod/network/namespace.ts',
-        from: 'look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns)',
-        to: "look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns ? '' : netns)",
+        from: 'if (other !== null) return doorOfProcess(other)',
+        to: 'if (other === 0) return doorOfProcess(other)',
+      },
+      {
+        file: 'runner/fault-pod/network/namespace.ts',
+        from: 'return at === undefined ? null : look.hostRoot + at',
+        to: "return at !== '' ? null : look.hostRoot + at",
       },
     ],
     stories: [

@@ -9,7 +9,7 @@ import {
 } from '../../faults/node-fault.ts'
 import { type IptablesPlan, iptables } from './iptables.ts'
 import type { Inside, Means } from './means.ts'
-import { doorOf, enterByShell, inNetwork, type PodNetwork } from './namespace.ts'
+import { type Door, doorOf, enterByShell, inNetwork, type PodNetwork } from './namespace.ts'
 import { type NetemPlan, netem } from './netem.ts'
 import { type TablePlan, table } from './ruleset.ts'
 
@@ -27,14 +27,14 @@ export const nameFor = ({ mark }: FoundTarget): string =>
 
 /** Reads in the network of a pod. */
 export const asking =
-  (pid: number, look: NodeLook): Inside =>
+  (place: Door | number, look: NodeLook): Inside =>
   (command, input) =>
-    look.ask(inNetwork(pid, command), input)
+    look.ask(inNetwork(place, command), input)
 
 const running =
-  (pid: number, hands: NodeHands): Inside =>
+  (door: Door, hands: NodeHands): Inside =>
   (command, input) =>
-    hands.run(inNetwork(pid, command), input)
+    hands.run(inNetwork(door, command), input)
 
 /** A look at the rules costs a process: every fifteenth round of looking after the target is enough. */
 const roundsBetweenLooks = 15
@@ -48,10 +48,10 @@ function isDue(effect: Effect): boolean {
 
 /** What is seen of it; null: it is not there; undefined: it cannot be seen now. */
 function seenOf({ network, by }: NetworkPlan, look: NodeLook): string | null | undefined {
-  const pid = doorOf(network, look)
-  if (pid === null) return null
+  const door = doorOf(network, look)
+  if (door === null) return null
   try {
-    return meansOf(by).seen(by, asking(pid, look), look)
+    return meansOf(by).seen(by, asking(door, look), look)
   } catch (thrown) {
     if (thrown instanceof NodeTrouble) return undefined
     throw thrown
@@ -66,9 +66,9 @@ type Acts = Pick<
 /** What all network faults do with their plan. */
 export const networkActs: Acts = {
   inject({ network, by }, hands) {
-    const pid = doorOf(network, hands)
-    if (pid === null) throw new NodeTrouble('CHAOS_INJECT_ERROR', 'The pod has ended.')
-    meansOf(by).inject(by, running(pid, hands), hands)
+    const door = doorOf(network, hands)
+    if (door === null) throw new NodeTrouble('CHAOS_INJECT_ERROR', 'The pod has ended.')
+    meansOf(by).inject(by, running(door, hands), hands)
   },
 
   verify(plan, look) {
@@ -86,16 +86,16 @@ export const networkActs: Acts = {
   },
 
   revert({ network, by }, hands) {
-    const pid = doorOf(network, hands)
-    if (pid !== null) meansOf(by).revert(by, running(pid, hands), hands)
+    const door = doorOf(network, hands)
+    if (door !== null) meansOf(by).revert(by, running(door, hands), hands)
   },
 
   proof({ network, by }, look) {
-    const pid = doorOf(network, look)
-    if (pid === null) return { proof: "the pod's network namespace no longer exists", gone: true }
-    const left = meansOf(by).left(by, asking(pid, look), look)
+    const door = doorOf(network, look)
+    if (door === null) return { proof: "the pod's network namespace no longer exists", gone: true }
+    const left = meansOf(by).left(by, asking(door, look), look)
     if ('proof' in left) return left
-    const enter = inNetwork(pid, ['']).slice(0, -1).join(' ')
+    const enter = inNetwork(door, ['']).slice(0, -1).join(' ')
     return { ...left, remaining: left.remaining.map((command) => `${enter} ${command}`) }
   },
 

@@ -36,7 +36,8 @@ export const complaint = ({ stderr, stdout }: Answer): string =>
  */
 export function isThere(answer: Answer, absent: string): boolean {
   if (answer.ok) return true
-  if (answer.stderr.includes(absent)) return false
+  // nsenter's own complaint is of the way in, not of what is behind it.
+  if (answer.stderr.includes(absent) && !answer.stderr.startsWith('nsenter:')) return false
   throw new NodeTrouble(
     'HELPER_ERROR',
     `The pod's network cannot be looked at: ${complaint(answer) || 'no answer in time'}`,

@@ -8,11 +8,35 @@ import {
   TargetGone,
 } from '../../faults/node-fault.ts'
 import { shellQuote } from '../../faults/shell-quote.ts'
+import { inContainer } from '../cgroup.ts'
 import type { Destination } from './matches.ts'
 import type { Inside } from './means.ts'
 
-/** The network namespace of a pod: it belongs to the sandbox, so a container that crashes does not take it away. */
-export type PodNetwork = { netns: string; pid: number; startTicks: number }
+/**
+ * The network namespace of a pod: it belongs to the sandbox, so a container that crashes does not take it away. The
+ * kernel gives its number to another one when it has ended, so who else is found there must be of the same pod. `pod`:
+ * the folder of the pod's cgroup, where that has a name of its own. `pin`: where the runtime holds it by a mount.
+ * Records of earlier versions have neither.
+ */
+export type PodNetwork = {
+  netns: string
+  pid: number
+  startTicks: number
+  pod?: string
+  pin?: string
+}
+
+/** What `nsenter --net` takes: the file of a namespace. */
+export type Door = string
+
+const doorOfProcess = (pid: number): Door => `/proc/${pid}/ns/net`
+
+/** `kubepods-burstable-pod<uid>.slice` or `pod<uid>`; nothing where pods have no cgroup of their own. */
+function podFolder({ cgroups, containerId }: FoundTarget): string | undefined {
+  const parts = (cgroups[0] ?? '').split('/')
+  const above = parts[parts.findIndex((part) => inContainer(part, containerId)) - 1] ?? ''
+  return /pod[0-9a-f_-]{32,36}(?:\.slice)?$/.test(above) ? above : undefined
+}
 
 /** Finds the pod's network; throws NodeTrouble when it is the node's own. */
 export function podNetwork(target: FoundTarget, look: NodeLook): PodNetwork {
@@ -23,8 +47,11 @@ export function podNetwork(target: FoundTarget, look: NodeLook): PodNetwork {
       'TARGET_SELECTION_ERROR',
       `${target.id} uses the network of its node (hostNetwork): what is done to it would be done to the whole node. Select a pod with a network of its own.`,
     )
-  const pid = look.inNetns(netns) ?? target.pid
-  return { netns, pid, startTicks: look.process(pid)?.startTicks ?? 0 }
+  const pod = podFolder(target)
+  const pid = look.inNetns(netns, pod) ?? target.pid
+  const [pin] = look.pins(netns)
+  const startTicks = look.process(pid)?.startTicks ?? 0
+  return { netns, pid, startTicks, ...(pod ? { pod } : {}), ...(pin ? { pin } : {}) }
 }
 
 /** The interfaces of the pod, as they are called inside. */
@@ -43,17 +70,28 @@ export function mustHave(device: string, target: FoundTarget, look: NodeLook): v
   )
 }
 
-/** `inner` in the network namespace of a living process. */
-export const inNetwork = (pid: number, inner: Command): Command => [
+/** `inner` in the network behind a door, or in that of a living process. */
+export const inNetwork = (place: Door | number, inner: Command): Command => [
   'nsenter',
-  `--net=/proc/${pid}/ns/net`,
+  `--net=${typeof place === 'number' ? doorOfProcess(place) : place}`,
   '--',
   ...inner,
 ]
 
-/** A pid by which the network can be entered now; null when nobody lives there any more. */
-export const doorOf = ({ netns, pid, startTicks }: PodNetwork, look: NodeLook): number | null =>
-  look.process(pid)?.startTicks === startTicks ? pid : look.inNetns(netns)
+/**
+ * Where the network can be entered now; null when it is gone. Between two lives of a pod's only container no process
+ * may live in it: then the runtime's mount holds it, and what is in it stays.
+ */
+export function doorOf(network: PodNetwork, look: NodeLook): Door | null {
+  const { netns, pid, startTicks, pod, pin } = network
+  // A zombie has left its network already.
+  if (look.process(pid)?.startTicks === startTicks && look.netns(pid) === netns)
+    return doorOfProcess(pid)
+  const other = look.inNetns(netns, pod)
+  if (other !== null) return doorOfProcess(other)
+  const at = look.pins(netns).find((one) => pin === undefined || one === pin)
+  return at === undefined ? null : look.hostRoot + at
+}
 
 const families = { 4: 4, 6: 6 } as const
 
@@ -118,9 +156,21 @@ export function nodeAddresses(ask: Inside, look: NodeLook): Address[] {
   })
 }
 
-/** Shell lines that define `in_net` for what is to run in this namespace, and end well when nobody lives there. */
-export const enterByShell = (netns: string): string[] => [
-  `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${shellQuote(netns.replace(/[[\]]/g, '\\$&'))} 2>/dev/null | head -n 1)`,
-  `[ -n "$at" ] || exit 0`,
-  'in_net() { nsenter --net="$at" -- "$@"; }',
-]
+/**
+ * Shell lines that define `in_net` for what is to run in this namespace, and end well when it is gone: nobody lives there,
+ * and the host has it mounted nowhere. The kernel may have given its number to the network of another pod: what is
+ * removed there has a name that no other injection has, so nothing of that pod is touched.
+ */
+export function enterByShell(netns: string): string[] {
+  const escaped = netns.replace(/[[\]]/g, '\\$&')
+  return [
+    `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${shellQuote(escaped)} 2>/dev/null | head -n 1)`,
+    'if [ -z "$at" ]; then',
+    '  if [ -n "$H" ]; then mounts=${H%/root}/mountinfo; else mounts=/proc/self/mountinfo; fi',
+    `  at=$(sed -n ${shellQuote(`s|^[0-9]* [0-9]* [0-9:]* ${escaped} \\([^ ]*\\) .*|\\1|p`)} "$mounts" 2>/dev/null | head -n 1)`,
+    '  [ -n "$at" ] || exit 0',
+    '  at=$H$at',
+    'fi',
+    'in_net() { nsenter --net="$at" -- "$@"; }',
+  ]
+}

@@ -53,14 +53,12 @@ export class PosedNetwork {
     this.pid = first.pid ?? 0
   }
 
-  static async make(): Promise<PosedNetwork> {
-    const child = spawn(
-      'unshare',
-      ['--net', 'sh', '-c', 'ip link set lo up; echo; exec sleep 600'],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
+  /** `pin`: the mount that holds it, which must be there; else it ends with its last process */
+  static async make(pin?: string): Promise<PosedNetwork> {
+    const [program, option] = pin === undefined ? ['unshare', '--net'] : ['nsenter', `--net=${pin}`]
+    const child = spawn(program, [option, 'sh', '-c', 'ip link set lo up; echo; exec sleep 600'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     await once(child.stdout as NodeJS.ReadableStream, 'data')
     return new PosedNetwork(child)
   }
@@ -93,7 +91,7 @@ export class PosedNetwork {
     return networkImage(this.pid)
   }
 
-  target(mark: string): FoundTarget {
+  target(mark: string, more: Partial<FoundTarget> = {}): FoundTarget {
     const hands = new Hands('', {})
     return {
       id: 'demo/web/app',
@@ -104,11 +102,19 @@ export class PosedNetwork {
       cgroups: [],
       enter: [],
       mark,
+      ...more,
     }
   }
 
   end(): void {
     this.#first.kill('SIGKILL')
+  }
+
+  /** Resolves when its first process is no more. */
+  async ended(): Promise<void> {
+    this.end()
+    if (this.#first.exitCode === null && this.#first.signalCode === null)
+      await once(this.#first, 'exit')
   }
 }
 
@@ -122,11 +128,16 @@ export class Strike<Params, Plan> {
   constructor(
     fault: NodeFault<Params, Plan>,
     place: PosedNetwork,
-    { params, mark, hands }: { params: Params; mark: string; hands?: Hands },
+    {
+      params,
+      mark,
+      hands,
+      found: more,
+    }: { params: Params; mark: string; hands?: Hands; found?: Partial<FoundTarget> },
   ) {
     this.#fault = fault
     this.hands = hands ?? new Hands('', process.env, [process.pid])
-    const found = place.target(mark)
+    const found = place.target(mark, more)
     const read = fault.params(JSON.parse(JSON.stringify(params)))
     this.facility = fault.facility(found, this.hands, read)
     const plan = fault.plan(found, { params: read, holdMs: 1000 }, this.hands)
