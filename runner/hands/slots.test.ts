@@ -15,6 +15,8 @@ const holder: Holder = {
   task: 'taint',
   target: 'node/a',
 }
+/** when the slot was taken */
+const takenAt = 1000
 const resource = (run?: unknown, uid = 'u') => ({
   metadata: { name: 'x', namespace: 'v2', uid, resourceVersion: '1' },
   ...(run === undefined ? {} : { status: { run } }),
@@ -37,9 +39,17 @@ const cases: Record<string, [object: ReturnType<typeof resource> | undefined, st
     resource(run('injected', { runId: 'later', previousRunIds: ['r'] })),
     true,
   ],
+  'the run was never stored, and another one has begun since': [
+    resource(run('injected', { runId: 'later', startedAt: takenAt + 1 })),
+    true,
+  ],
+  'the run is to follow the one that is stored': [
+    resource(run('reverted', { runId: 'earlier', startedAt: takenAt - 1, finishedAt: 5 })),
+    false,
+  ],
   'the run has no such target yet': [resource(runState([taskState('taint')])), false],
 }
 
 it.each(Object.entries(cases))('%s', (_name, [object, stale]) =>
-  expect(isStale(holder, object)).toBe(stale),
+  expect(isStale(holder, object, takenAt)).toBe(stale),
 )

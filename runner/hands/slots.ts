@@ -50,15 +50,22 @@ function holderOf({ metadata }: SlotLease): Holder | null {
   }
 }
 
-/** Whether the run that holds a slot is past the target for which it took it. */
-export function isStale(holder: Holder, object: KubeObject | undefined): boolean {
+/**
+ * Whether the run that holds a slot since `takenAt` (unix milliseconds) is past the target for which it took it, or was
+ * never stored: its runner died at once, and the resource has begun another one.
+ */
+export function isStale(
+  holder: Holder,
+  object: KubeObject | undefined,
+  takenAt: number | undefined,
+): boolean {
   if (object?.metadata.uid !== holder.resource.uid) return true
   const parsed = runStateSchema.safeParse((object as { status?: { run?: unknown } }).status?.run)
   // A run that has not written anything yet, or whose state cannot be read, may hold it.
   if (!parsed.success) return false
   const run: RunState = parsed.data
   if (run.previousRunIds.includes(holder.runId)) return true
-  if (run.runId !== holder.runId) return false
+  if (run.runId !== holder.runId) return takenAt !== undefined && run.startedAt > takenAt
   const target = run.tasks
     .find((t) => t.name === holder.task)
     ?.targets.findLast((t) => recordKey(t) === holder.target)
@@ -86,10 +93,22 @@ export async function takeSlot(slot: Slot, holder: Holder, where: Where): Promis
     if (!there) continue
     const other = holderOf(there)
     if (other && textOf(other) === textOf(holder)) return
-    if (other && !isStale(other, await kube.find<KubeObject>(other.resource.path, { signal })))
-      throw heldBy(slot, holder, other)
+    if (other && !(await isOver(other, there, holder, where))) throw heldBy(slot, holder, other)
     await removeLease(there, where)
   }
+}
+
+async function isOver(
+  other: Holder,
+  { metadata }: SlotLease,
+  asking: Holder,
+  { kube, signal }: Where,
+): Promise<boolean> {
+  // A resource has one run at a time: the one that it had before this was never stored, and so has done nothing.
+  if (other.resource.uid === asking.resource.uid && other.runId !== asking.runId) return true
+  const object = await kube.find<KubeObject>(other.resource.path, { signal })
+  const taken = Date.parse(metadata.creationTimestamp ?? '')
+  return isStale(other, object, Number.isNaN(taken) ? undefined : taken)
 }
 
 /** Gives a slot back; one that somebody else has by now stays theirs. */

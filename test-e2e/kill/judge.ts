@@ -68,6 +68,14 @@ export const effectMs = 60_000
 /** A run that is stopped by its user on purpose comes here. */
 export const stopPoint = 'runner/stop-sent'
 
+/**
+ * The name of the fault pod was on record, and there is no such pod: it may have been made, have injected at once and be
+ * gone. What takes its place only puts back, and the run says that nothing was done.
+ */
+const isUnbegun = ({ point }: Case, failStep: string): boolean =>
+  (point === 'runner/status-written' || point === 'runner/pod-recorded') &&
+  failStep.endsWith('Nothing was done to the target.')
+
 type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: number }
 
 /** When a target must be as before: what the clock starts at, and how long it may run. */
@@ -129,6 +137,7 @@ function judgeWord(one: Case, seen: Seen): string[] {
   if (verdict === 'Pass') return []
   if (verdict === 'Stopped' && one.point === stopPoint) return []
   if (failStep === '') return [`the verdict is ${verdict}, and nothing says why`]
+  if (isUnbegun(one, failStep)) return []
   if (cutShort(one) || wasLate(one, seen, failStep)) return []
   return [`the run was lost: ${verdict}, ${failStep}`]
 }
