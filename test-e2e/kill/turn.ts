@@ -13,6 +13,8 @@ import type { Watch } from './watches.ts'
 const standMs = 45_000
 const finishMs = 120_000
 const residueMs = 30_000
+/** From the end of a run on record until its resource is let go. */
+const lastMs = 2000
 const bornMs = 10_000
 /** Cases in which only somebody of their own dies begin so long after one another. */
 const apartMs = 3000
@@ -74,9 +76,15 @@ function isSeenAt({ one, story }: Act, world: World): boolean {
 }
 
 async function stand(act: Act, is: () => boolean): Promise<void> {
-  const end = Date.now() + standMs
+  let end = Date.now() + standMs
+  let isOver = false
   while (!is()) {
-    if (act.story.run?.finishedAt || Date.now() > end) {
+    // the last points come when the end is on record
+    if (!isOver && act.story.run?.finishedAt) {
+      isOver = true
+      end = Date.now() + lastMs
+    }
+    if (Date.now() > end) {
       act.astray = `it never came to ${placeOf(act.one).point}: ${JSON.stringify(act.story.run?.tasks[0]?.trouble ?? act.story.run?.tasks[0] ?? act.story.status)}`
       return
     }
