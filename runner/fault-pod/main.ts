@@ -103,6 +103,29 @@ function hostHere(): { host: Host; enter: string[] } {
 }
 
 /**
+ * A mark in the pod's shared memory, which belongs to its sandbox: programs that are started again in place find it, with
+ * or without a journal.
+ */
+function markIn(place: string, name: string): World['begun'] {
+  const file = join(place, name)
+  return {
+    is: () => existsSync(file),
+    mark() {
+      try {
+        writeFileSync(file, '')
+      } catch {
+        // without it the journal alone tells
+      }
+    },
+  }
+}
+
+/** A program that is killed when its journal is gone already must not be followed by one that takes itself for the first. */
+const begun = markIn(memory, 'chaosplane-begun')
+/** Events were told that no journal has: the runner drops what comes with their numbers again. */
+const toldUnwritten = markIn(memory, 'chaosplane-told')
+
+/**
  * The orders that nobody can carry out: nothing is journalled. What was never touched is refused with the reason; what
  * was injected before is still owed, and is tried again when the container is started again.
  */
@@ -113,6 +136,7 @@ function refuseAll(order: NodeOrder, reason: string): void {
     const remaining = [`sh ${folder}/undo.sh`]
     return { ...stamp, event: 'revert-failed', reason, remaining }
   })
+  if (told.length > 0) toldUnwritten.mark()
   for (const event of told) print(event)
   const owed = order.start === 'sweep' || order.targets.some(({ touched }) => touched)
   // stays so that the runner reads it by attach as well as from the log
@@ -152,24 +176,6 @@ function placeHere(): Place {
   return { ...here, dir: here.host.root + folder }
 }
 
-/**
- * The pod's shared memory belongs to its sandbox. A program that is killed when its journal is gone already is started
- * again in place, and must not take itself for the first one.
- */
-function begunIn(place: string): World['begun'] {
-  const file = join(place, 'chaosplane-begun')
-  return {
-    is: () => existsSync(file),
-    mark() {
-      try {
-        writeFileSync(file, '')
-      } catch {
-        // without it the journal alone tells
-      }
-    },
-  }
-}
-
 /** Waits for the journal; null when the program of a later pod looks after it. */
 async function prepare(order: NodeOrder): Promise<Program | null> {
   const fault = faultFor(order)
@@ -193,13 +199,13 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     journal,
     channel: new Channel(journal, {
       ...{ print, now, after: order.after },
-      hasLost: journal.hasCrashed(bootId()),
+      hasLost: journal.hasCrashed(bootId()) || toldUnwritten.is(),
     }),
     find: createFind(host, enter),
     now,
     monotonic: () => performance.now(),
     wantedBy: () => wantedBy(dir),
-    begun: begunIn(memory),
+    begun,
     limits: {
       guardMs,
       retentionMs: Number(env['CHAOSPLANE_RETENTION_MS'] ?? 10 * minute),
