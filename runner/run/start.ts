@@ -1,3 +1,4 @@
+import { undoByHand } from '../../model/abandon.ts'
 import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import { readRun } from '../../model/read-run.ts'
 import { runFinalizer } from '../../model/runner-life.ts'
@@ -104,23 +105,32 @@ const editedReason =
   'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do; fault pods end by their own deadline. Start a new run, and edit it only when it has ended'
 
 /** What is held on a node is not seen to end any more; what was not yet told to begin never was touched. */
-function unseen(target: TargetState, task: TaskState): TargetState {
+function unseen(
+  target: TargetState,
+  task: TaskState,
+  of: { cluster: string; run: string },
+): TargetState {
   const told = target.wave < task.wave
   const held = target.state === 'injected' || target.state === 'lost'
-  if (target.containerId && (held || (told && target.state === 'targeted')))
-    return { ...target, state: 'owed', remaining: [`look at container ${target.id}`] }
+  if (target.containerId && (held || (told && target.state === 'targeted'))) {
+    const { node } = target
+    const byHand = node
+      ? undoByHand({ ...of, node, task: task.name })
+      : `look at container ${target.id}`
+    return { ...target, state: 'owed', remaining: [byHand] }
+  }
   const begun = told || (target.wave === task.wave && task.chaosAt !== undefined)
   return target.containerId || !begun ? spared(target) : target
 }
 
-/** The end of a run whose document is gone: said, never guessed. */
-export function endedByEdit(state: RunState, at: number): RunState {
+/** The end of a run whose document is gone: said, never guessed. `cluster`: part of where journals are on their nodes. */
+export function endedByEdit(state: RunState, at: number, cluster: string): RunState {
   const end = (task: TaskState): TaskState => ({
     ...task,
     stage: 'done',
     finishedAt: at,
     trouble: task.trouble ?? { code: 'GENERIC_ERROR', reason: editedReason },
-    targets: task.targets.map((t) => unseen(t, task)),
+    targets: task.targets.map((t) => unseen(t, task, { cluster, run: state.runId })),
     ...(task.startedAt === undefined ? { skipped: true } : {}),
   })
   const tasks = state.tasks.map((task) => (task.stage === 'done' ? task : end(task)))

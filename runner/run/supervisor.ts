@@ -231,7 +231,7 @@ export class Supervisor {
     if (!compiled.ok || isOther(compiled.plan, state))
       return this.#end(resource, object, async (signal) => {
         const after = await putBackWithoutPlan(state, { context, resource }, signal)
-        return endedByEdit(after, context.clock.now())
+        return endedByEdit(after, context.clock.now(), context.cluster)
       })
     const room = roomFor({ ...object, status: undefined })
     await this.#carry(
