@@ -103,7 +103,11 @@ describe('the chart', () => {
   })
 
   test('keeps warm fault pods that may do what those of a run may, and nothing else', async () => {
-    const items = await renderChart(namespace, ['runner.warm=daemonset', 'image=i:1'])
+    const items = await renderChart(namespace, [
+      'runner.warm=daemonset',
+      'image=i:1',
+      'imagePullSecrets[0].name=pull',
+    ])
     const sets = items.filter(({ kind }) => kind === 'DaemonSet')
     const needed = new Set(Object.values(faultCapabilities).map(capabilityLabel))
     const made = new Map(
@@ -120,6 +124,7 @@ describe('the chart', () => {
         node: 'n',
         image: 'i:1',
         imagePullPolicy: 'IfNotPresent',
+        imagePullSecrets: ['pull'],
         capabilities: label.split('.'),
         owner: null,
         priorityClassName: 'chaosplane-fault-pods',
@@ -135,6 +140,17 @@ describe('the chart', () => {
     const others = [[], ['runner.warm=idle']]
     for (const set of others)
       expect((await renderChart(namespace, set)).map(({ kind }) => kind)).not.toContain('DaemonSet')
+  })
+
+  test.each<[string[], string]>([
+    [[], ''],
+    [['imagePullSecrets[0].name=one', 'imagePullSecrets[1].name=two'], 'one,two'],
+  ])('with %j tells who makes pods the pull secrets', async (set, value) => {
+    const items = await renderChart(namespace, set)
+    for (const name of ['chaosplane-operator', 'chaosplane-runner']) {
+      const [program] = podOf(named(items, 'Deployment', name)).containers
+      expect(program?.env).toContainEqual({ name: 'IMAGE_PULL_SECRETS', value })
+    }
   })
 
   test('gives the runner its keys, and the same image to all', async () => {

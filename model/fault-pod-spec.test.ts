@@ -25,6 +25,7 @@ const parts = (more: Partial<FaultPodParts> = {}): FaultPodParts => ({
   order,
   image: 'chaosplane:1',
   imagePullPolicy: 'IfNotPresent',
+  imagePullSecrets: [],
   capabilities: ['SYS_PTRACE'],
   settings: {},
   reserve: true,
@@ -118,6 +119,17 @@ describe('the fault pod', () => {
     expect(pod.spec['imagePullSecrets']).toEqual([{ name: 's' }])
     for (const container of pod.spec.containers)
       expect(container['resources']).toEqual({ limits: { memory: '64Mi' } })
+  })
+
+  it('pulls its image by the secrets of the product and of the experiment, each once', () => {
+    const settings = { imagePullSecrets: [{ name: 's' }, { name: 'ours' }] }
+    expect(made({ imagePullSecrets: ['ours', 'more'], settings }).spec['imagePullSecrets']).toEqual(
+      [{ name: 'ours' }, { name: 'more' }, { name: 's' }],
+    )
+    expect(made({ imagePullSecrets: ['ours'] }).spec['imagePullSecrets']).toEqual([
+      { name: 'ours' },
+    ])
+    expect(made().spec).not.toHaveProperty('imagePullSecrets')
   })
 
   it('is owned and prioritised when asked', () => {

@@ -1,6 +1,7 @@
 import type { NodeOrder } from './fault-pod.ts'
 import { orderVariables } from './order-env.ts'
 import type { PodSettings } from './plan.ts'
+import { pullSecretsOf } from './pull-secrets.ts'
 
 /** Labels by which fault pods are found: by run, by resource, all of them. */
 export const faultPodLabels = {
@@ -41,6 +42,8 @@ type PodParts = {
   namespace: string
   image: string
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  /** of the product, by which its image is pulled */
+  imagePullSecrets: readonly string[]
   /** of the fault, from its definition */
   capabilities: readonly string[]
   /** the runner's Deployment: an owner in another namespace would get the pod deleted */
@@ -192,7 +195,6 @@ export function warmPod(parts: WarmPodParts): object {
  */
 function podOf(parts: Body): object {
   const { settings } = parts
-  const pullSecrets = settings.imagePullSecrets ?? []
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -214,7 +216,7 @@ function podOf(parts: Body): object {
       dnsPolicy: 'ClusterFirst',
       tolerations: [{ operator: 'Exists' }, ...(settings.tolerations ?? [])],
       ...(parts.priorityClassName ? { priorityClassName: parts.priorityClassName } : {}),
-      ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets } : {}),
+      ...pullSecretsOf(parts.imagePullSecrets, settings.imagePullSecrets),
       containers: containers(parts),
     },
   }

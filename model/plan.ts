@@ -1,4 +1,5 @@
 import type { ProbePlan } from './probe.ts'
+import type { PullSecrets } from './pull-secrets.ts'
 
 /** The kinds whose pods can be selected by owner; `any` takes every pod that the labels match. */
 export const workloadKinds = [
@@ -45,7 +46,7 @@ export type PodSettings = {
   tolerations?: Record<string, unknown>[]
   labels?: Record<string, string>
   annotations?: Record<string, string>
-  imagePullSecrets?: { name: string }[]
+  imagePullSecrets?: PullSecrets
 }
 
 export type ProbeReference = { ref: string; mode: ProbePlan['mode'] }

@@ -17,6 +17,7 @@ const common = {
   namespace: 'home',
   image: 'i:1',
   imagePullPolicy: 'IfNotPresent' as const,
+  imagePullSecrets: [],
   capabilities: ['SYS_PTRACE', 'SYS_ADMIN'],
   owner: null,
   priorityClassName: 'p',

@@ -108,6 +108,7 @@ describe('recovery by the operator on a real API server', () => {
       image: 'chaosplane:test',
       securityContext: { capabilities: { add: ['SYS_ADMIN', 'SYS_PTRACE'] } },
     })
+    expect(made.spec).toMatchObject({ imagePullSecrets: [{ name: 'registry' }] })
     await stage.until('the Event', async () =>
       (await stage.toldAbout(object)).find(
         ({ reason, note }) => reason === 'RecoveryPodCreated' && note.includes(name),

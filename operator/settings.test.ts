@@ -13,11 +13,17 @@ describe('settings', () => {
       image: {
         image: '',
         imagePullPolicy: 'IfNotPresent',
+        imagePullSecrets: [],
         priorityClassName: null,
       },
       drainMs: 120_000,
       kubeconfig: null,
     })
+  })
+
+  test('say by which secrets recovery pods pull their image', () => {
+    const { image } = settingsFrom({ ...env, IMAGE_PULL_SECRETS: 'one, two' })
+    expect(image.imagePullSecrets).toEqual(['one', 'two'])
   })
 
   test.each([
@@ -27,6 +33,7 @@ describe('settings', () => {
     ['HEALTH_PORT', { HEALTH_PORT: '70000' }],
     ['DRAIN_TIMEOUT_SECONDS', { DRAIN_TIMEOUT_SECONDS: '-1' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
+    ['IMAGE_PULL_SECRETS', { IMAGE_PULL_SECRETS: 'one,Two!' }],
   ])('name %s when it is wrong', (name, change) => {
     expect(() => settingsFrom({ ...env, ...change })).toThrow(name)
   })

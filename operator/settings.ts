@@ -1,5 +1,5 @@
 import { type LogLevel, logLevel } from '../lib/log.ts'
-
+import { pullSecretNames } from '../model/pull-secrets.ts'
 import type { RecoveryImage } from './recovery/act.ts'
 
 /** What the operator is told by its environment. */
@@ -28,6 +28,7 @@ export function settingsFrom(env: Env): OperatorEnvironment {
     image: {
       image: env['IMAGE'] ?? '',
       imagePullPolicy: pullPolicy(env['IMAGE_PULL_POLICY']),
+      imagePullSecrets: pullSecretNames(env['IMAGE_PULL_SECRETS']),
       priorityClassName: env['PRIORITY_CLASS'] || null,
     },
     drainMs: whole(env, 'DRAIN_TIMEOUT_SECONDS', { otherwise: 120, least: 1, most: 86_400 }) * 1000,

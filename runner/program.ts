@@ -327,6 +327,7 @@ const pullPolicyOf = (policy: string): 'Always' | 'IfNotPresent' | 'Never' =>
 const podsFrom = (settings: RunnerSettings, owner: OwnerReference | null) => ({
   image: settings.image,
   imagePullPolicy: pullPolicyOf(settings.imagePullPolicy),
+  imagePullSecrets: settings.imagePullSecrets,
   owner,
   priorityClassName: settings.priorityClass || null,
 })
@@ -373,6 +374,7 @@ function probeIoOf({ parts, kube, clock, http }: World, place: ProbePlace): Prob
     settings: {
       image: settings.image,
       imagePullPolicy: settings.imagePullPolicy,
+      imagePullSecrets: settings.imagePullSecrets,
       namespace: place.namespace,
       name: `${place.task}-${place.runId}`.slice(0, 50),
       labels: {

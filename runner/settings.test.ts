@@ -11,6 +11,11 @@ it.each([
     /must be an http or https URL, got "kserver"$/,
   ],
   ['the mode of warm pods', { ...pod, WARM: 'hot' }, /^WARM must be one of none, idle, daemonset/],
+  [
+    'a pull secret',
+    { ...pod, IMAGE_PULL_SECRETS: 'a,B!' },
+    /^IMAGE_PULL_SECRETS must be names .* "B!"$/,
+  ],
   ['the level', { ...pod, LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of/],
 ])('refuses %s by name', (_what, env, message) => expect(() => settingsFrom(env)).toThrow(message))
 
@@ -23,6 +28,12 @@ it.each([
 ])('refuses %s of the protection by name', (_what, env, message) =>
   expect(() => settingsFrom({ ...pod, ...env })).toThrow(message),
 )
+
+it('takes the names of pull secrets', () => {
+  expect(settingsFrom(pod).imagePullSecrets).toEqual([])
+  const env = { ...pod, IMAGE_PULL_SECRETS: 'one, two.example' }
+  expect(settingsFrom(env).imagePullSecrets).toEqual(['one', 'two.example'])
+})
 
 it('protects kube-system when nothing is said, and what is said otherwise', () => {
   const none = { perExperiment: null, percent: null, perCluster: null }

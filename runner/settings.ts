@@ -1,5 +1,6 @@
 import type { ConnectionSettings } from '../lib/http.ts'
 import { type LogLevel, logLevel } from '../lib/log.ts'
+import { pullSecretNames } from '../model/pull-secrets.ts'
 import { type WarmMode, warmModes } from '../model/warm-pod.ts'
 import type { Scope } from '../model/wire/kserver.ts'
 import { type ProtectionSettings, protectionFrom } from './protection-settings.ts'
@@ -9,6 +10,8 @@ export type RunnerSettings = {
   namespace: string
   image: string
   imagePullPolicy: string
+  /** names, for all pods of the product's image */
+  imagePullSecrets: string[]
   /** Deployment that owns the fault pods; empty: they have no owner */
   deployment: string
   defaultAccount: string
@@ -95,6 +98,7 @@ export function settingsFrom(env: Env): RunnerSettings {
     namespace: need(env, 'POD_NAMESPACE', 'fault pods are created there; the chart sets it'),
     image: need(env, 'IMAGE', 'fault pods run the image of the product; the chart sets it'),
     imagePullPolicy: env['IMAGE_PULL_POLICY'] || 'IfNotPresent',
+    imagePullSecrets: pullSecretNames(env['IMAGE_PULL_SECRETS']),
     deployment: env['RUNNER_DEPLOYMENT'] ?? '',
     defaultAccount: env['DEFAULT_SERVICE_ACCOUNT'] || 'chaosplane-experiment',
     priorityClass: env['PRIORITY_CLASS'] ?? '',

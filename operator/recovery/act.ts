@@ -18,6 +18,7 @@ import { decide, type NodeMemory, nodeKey, type RecoveryPod, type ToMake } from 
 export type RecoveryImage = {
   image: string
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  imagePullSecrets: readonly string[]
   priorityClassName: string | null
 }
 

@@ -85,7 +85,12 @@ export class Stage {
       }),
       clock: systemClock,
       monotonic: systemMonotonic,
-      image: { image: 'chaosplane:test', imagePullPolicy: 'Never', priorityClassName: null },
+      image: {
+        image: 'chaosplane:test',
+        imagePullPolicy: 'Never',
+        imagePullSecrets: ['registry'],
+        priorityClassName: null,
+      },
       self: 'operator-0',
     })
     await this.operator.start()

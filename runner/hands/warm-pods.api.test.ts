@@ -48,6 +48,7 @@ const orderOf = (run: string, node = 'n1'): NodeOrder => ({
 const common = {
   image,
   imagePullPolicy: 'IfNotPresent' as const,
+  imagePullSecrets: ['registry'],
   owner: null,
   priorityClassName: null,
 }
@@ -201,7 +202,9 @@ describe('warm pods that nobody will claim', () => {
     for (let n = 0; n < 3; n++) idle.warm.leave('n3', capabilities, call.signal)
     await expect.poll(async () => (await all()).length, { timeout: 10_000 }).toBe(1)
     const [name = ''] = await all()
-    await sees(idle, await kube.get<Pod>(place(name), call))
+    const made = await kube.get<Pod>(place(name), call)
+    expect(made.spec).toMatchObject({ imagePullSecrets: [{ name: 'registry' }] })
+    await sees(idle, made)
     idle.warm.leave('n3', capabilities, call.signal)
     idle.warm.leave('n3', ['SYS_PTRACE'], call.signal)
     await expect.poll(async () => (await all()).length, { timeout: 10_000 }).toBe(2)

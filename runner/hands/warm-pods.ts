@@ -30,6 +30,7 @@ export type WarmParts = {
   /** what the pods are made from, as fault pods are */
   image: string
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never'
+  imagePullSecrets: readonly string[]
   owner: OwnerReference | null
   priorityClassName: string | null
   /** letters that no pod before had in its name */
@@ -137,9 +138,10 @@ export class WarmPods {
   }
 
   async #make({ node, capabilities }: WarmNeed, signal: AbortSignal): Promise<void> {
-    const { kube, namespace, image, imagePullPolicy, owner, priorityClassName } = this.#parts
+    const { kube, namespace, image, owner, priorityClassName } = this.#parts
+    const { imagePullPolicy, imagePullSecrets } = this.#parts
     const name = `warm-${this.#parts.newSuffix()}`
-    const how = { image, imagePullPolicy, owner, priorityClassName }
+    const how = { image, imagePullPolicy, imagePullSecrets, owner, priorityClassName }
     const pod = warmPod({ ...how, name, namespace, node, capabilities, idleMs })
     try {
       await kube.create(resourcePath({ ...pods, namespace }), pod, { signal, deadlineMs: writeMs })

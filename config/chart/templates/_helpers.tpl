@@ -33,6 +33,13 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 {{- if kindIs "string" .Values.image -}}{{ .Values.imagePullPolicy }}{{- else -}}{{ .Values.image.pullPolicy }}{{- end -}}
 {{- end }}
 
+{{- /* Names with commas between them, for the programs that make pods. */}}
+{{- define "chaosplane.pullSecretNames" -}}
+{{- $names := list -}}
+{{- range .Values.imagePullSecrets }}{{ $names = append $names .name }}{{ end -}}
+{{ join "," $names }}
+{{- end }}
+
 {{- define "chaosplane.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

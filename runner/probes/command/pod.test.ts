@@ -9,6 +9,7 @@ import { type ProbePod, readPod } from './running.ts'
 const settings: ProbePodSettings = {
   image: 'chaosplane:1',
   imagePullPolicy: 'IfNotPresent',
+  imagePullSecrets: [],
   namespace: 'shop',
   name: 'task-run',
   labels: { run: '7' },
@@ -72,6 +73,17 @@ describe('the pod of an inline command', () => {
     })
     expect(container['resources']).toEqual({ limits: { memory: '1Gi' } })
   })
+})
+
+it('only the pod of our own image has our pull secrets', () => {
+  const with_ = {
+    imagePullSecrets: ['ours', 's'],
+    pods: { imagePullSecrets: [{ name: 's' }, { name: 't' }] },
+  }
+  const secretsOf = (given: Partial<CommandInputs>) => podOf(given, with_).spec['imagePullSecrets']
+  expect(secretsOf({})).toEqual([{ name: 'ours' }, { name: 's' }, { name: 't' }])
+  expect(secretsOf({ source })).toEqual([{ name: 's' }, { name: 't' }])
+  expect(podOf().spec).not.toHaveProperty('imagePullSecrets')
 })
 
 describe('the pod of a source image', () => {

@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto'
 import type { OwnerReference } from '../../../lib/kube/types.ts'
 import type { PodSettings } from '../../../model/plan.ts'
 import type { CommandInputs } from '../../../model/probe.ts'
+import { pullSecretsOf } from '../../../model/pull-secrets.ts'
 
 /** What all probe pods of one task have in common. */
 export type ProbePodSettings = {
   /** our own image, for inline commands */
   image: string
   imagePullPolicy: string
+  /** of the product, for its image; found where the experiment's namespace has Secrets of these names */
+  imagePullSecrets: readonly string[]
   /** the experiment's */
   namespace: string
   /** begin of the pods' names: tells run and task apart from all others */
@@ -84,7 +87,7 @@ export function buildProbePod(
       terminationGracePeriodSeconds: 1,
       activeDeadlineSeconds: settings.lifeSeconds,
       ...(pods.tolerations ? { tolerations: pods.tolerations } : {}),
-      ...(pods.imagePullSecrets ? { imagePullSecrets: pods.imagePullSecrets } : {}),
+      ...pullSecretsOf(source ? [] : settings.imagePullSecrets, pods.imagePullSecrets),
       securityContext: {
         seccompProfile: { type: 'RuntimeDefault' },
         ...(source ? {} : { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 }),

@@ -67,6 +67,7 @@ function runner(given: Partial<CommandPodParts> = {}, labels: Record<string, str
     settings: {
       image: 'a',
       imagePullPolicy: 'Never',
+      imagePullSecrets: [],
       namespace,
       name: `task-${run}`,
       labels: { run: String(run), ...labels },
