@@ -222,6 +222,29 @@ describe('the operator on a real API server', () => {
     await stage.letGo(runs)
   })
 
+  it('says Stuck when the record cannot be read, and no more when it is restored', async () => {
+    const object = await stage.createClaimed('unreadable')
+    await stage.asRunner(object, { tasks: [running] })
+    await stage.startOperator()
+    await stage.untilPhase('unreadable', 'Running')
+    // more than a number of this program can hold, and nothing that the API server would refuse
+    await stage.asRunner(object, { tasks: [running], adoptions: 2 ** 60 })
+    const stuck = await stage.until('Stuck', async () => {
+      const seen = await stage.get('unreadable')
+      return conditionsOf(seen)['Stuck'] !== undefined && seen
+    })
+    expect(stuck.status?.phase).toBe('Running')
+    expect(conditionsOf(stuck)).toMatchObject({
+      Stuck: 'True RecordUnreadable',
+      Progressing: 'True ExperimentStarted',
+    })
+    expect(stage.operator?.metrics()).toContain('chaosplane_stuck_runs')
+    await stage.asRunner(object, { tasks: [done], finishedAt: startedAt + 10_000 })
+    const after = await stage.untilPhase('unreadable', 'Completed')
+    expect(conditionsOf(after)['Stuck']).toBeUndefined()
+    await stage.letGo(object)
+  })
+
   const drainingParts = () => ({
     client: stage.client,
     clock: systemClock,

@@ -22,6 +22,7 @@ it('counts open records, stuck runs and recoveries while it leads', () => {
     { ...bare, status: { run, conditions: [stuck] } },
     { ...bare, status: { run: runOf(bare, { tasks: [running] }) } },
     bare,
+    { ...bare, status: { run: { tasks: 'many' } } } as unknown as Experiment,
   ])
   expect(text.split('\n').filter((line) => line && !line.startsWith('#'))).toEqual([
     'chaosplane_operator_leading 1',

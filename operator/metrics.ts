@@ -1,3 +1,4 @@
+import { whyUnreadable } from '../model/read-run.ts'
 import { openStates } from '../model/state.ts'
 import type { Experiment } from './experiment/observe.ts'
 
@@ -46,7 +47,9 @@ export function metricsText(figures: Figures, experiments: readonly Experiment[]
 
 function ofRuns(experiments: readonly Experiment[]): Family[] {
   const counts = new Map(openStates.map((state) => [state, 0]))
-  const tasks = experiments.flatMap(({ status }) => status?.run?.tasks ?? [])
+  // of what is over the cache keeps no tasks
+  const told = experiments.flatMap(({ status }) => (status?.run?.tasks?.length ? [status.run] : []))
+  const tasks = told.filter((run) => whyUnreadable(run) === null).flatMap((run) => run.tasks)
   for (const { state } of tasks.flatMap(({ targets }) => targets))
     if (counts.has(state)) counts.set(state, (counts.get(state) ?? 0) + 1)
   const isStuck = ({ status }: Experiment): boolean =>

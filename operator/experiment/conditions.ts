@@ -1,5 +1,6 @@
 import { abandonedList } from '../../model/abandon.ts'
 import type { Saying } from '../../model/conditions.ts'
+import { unreadableText } from '../../model/read-run.ts'
 import { openTargets, type RunState } from '../../model/state.ts'
 import type { Seen } from './observe.ts'
 
@@ -72,6 +73,7 @@ const table: Record<Moment, { reason: string; says: Three }> = {
 
 /** All conditions of one experiment, without times. */
 export function conditionsOf(seen: Seen): Saying[] {
+  if (seen.unreadable !== null) return unreadable(seen, seen.unreadable)
   const { reason, says } = table[momentOf(seen)]
   const message = seen.judged.message ?? ''
   const three = Object.entries(says).map(([type, status]) => ({ type, status, reason, message }))
@@ -88,6 +90,13 @@ export function conditionsOf(seen: Seen): Saying[] {
     ...stuck(seen),
     ...givenUp(seen.run),
   ]
+}
+
+/** What was said before stays said, but for `Stuck`. */
+function unreadable({ before }: Seen, why: string): Saying[] {
+  const kept = (before.conditions ?? []).filter(({ type }) => type !== 'Stuck')
+  const message = unreadableText(why)
+  return [...kept, { type: 'Stuck', status: 'True', reason: 'RecordUnreadable', message }]
 }
 
 function claimed({ run, unclaimedForMs }: Seen): Saying[] {

@@ -252,6 +252,30 @@ describe('conditions and Events', () => {
     expect(told?.note).toContain('demo/a on node n1, ends by itself at 2026-11-01T00:01:00.000Z')
   })
 
+  test('of a record that cannot be read keep what was said, and say Stuck', () => {
+    const before = written(experiment(runOf()))
+    const status = { ...before.status, run: { ...runOf(), tasks: 'many' } }
+    const object = { ...before, status } as unknown as Experiment
+    const memory = newMemory()
+    const first = decide(look({ object, memory, now: start + 1_000 }), memory)
+    expect(first).toMatchObject({ tell: [], againMs: soonMs })
+    if (first.dirtySince !== undefined) memory.dirtySince = first.dirtySince
+    const { conditions = [], ...own } = decide(look({ object, memory, now: start + 2_000 }), memory)
+      .status ?? { conditions: [] }
+    const { conditions: said = [], run: _, ...others } = before.status ?? {}
+    expect(own).toEqual(others)
+    expect(conditions.slice(0, -1)).toEqual(said)
+    expect(conditions.at(-1)).toMatchObject({
+      type: 'Stuck',
+      status: 'True',
+      reason: 'RecordUnreadable',
+      message: expect.stringMatching(/^status.run cannot be read \(status.run.tasks: .*Restore it/),
+    })
+    const restored = says({ object: { ...object, status: { ...status, run: runOf() } } })
+    expect(restored).toMatchObject({ Progressing: 'True ExperimentStarted' })
+    expect(restored['Stuck']).toBeUndefined()
+  })
+
   test('say NoRunner only after ten seconds without a claim', () => {
     const object = experiment(undefined, { finalizers: [] })
     const memory = newMemory()

@@ -24,7 +24,9 @@ export const toldKey = ({ reason, time }: Told): string => (time ? `${reason}/${
 
 /** All Events that the run has earned so far, in the order in which they are told. */
 export function happeningsOf(seen: Seen): Told[] {
-  const { run, unclaimedForMs } = seen
+  const { run, unclaimedForMs, unreadable } = seen
+  // whoever comes upon it as a runner tells that it cannot be read
+  if (unreadable !== null) return []
   if (unclaimedForMs !== null)
     return unclaimedForMs < patienceMs ? [] : [warn('NoRunner', noRunnerText)]
   if (!run) return isAbandoned(seen) ? [warn('RunnerGone', abandonedText(null))] : []

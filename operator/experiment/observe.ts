@@ -4,6 +4,7 @@ import type {
   KubernetesChaosExperimentPhase,
   ExperimentStatus as OneStatus,
 } from '../../model/documents/status.ts'
+import { whyUnreadable } from '../../model/read-run.ts'
 import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 
@@ -41,7 +42,10 @@ export type RunnerLife = { alive: boolean; goneForMs: number }
 /** All that one decision needs. */
 export type Seen = {
   object: Experiment
+  /** null also when it cannot be read */
   run: RunState | null
+  /** why `status.run` cannot be read; null: it can, or there is none */
+  unreadable: string | null
   judged: Judged
   /** our own fields as they stand */
   before: ExperimentStatus
@@ -81,20 +85,29 @@ function isUnclaimed({ metadata, spec, status }: Experiment): boolean {
 
 /** Looks at one experiment. Notes in `memory` since when it is unclaimed. */
 export function observe(object: Experiment, memory: Memory, sight: Sight): Seen {
-  const run = object.status?.run ?? null
-  if (isUnclaimed(object)) memory.unclaimedSince ??= sight.now
+  const unreadable = whyUnreadable(object.status?.run)
+  const run = unreadable === null ? (object.status?.run ?? null) : null
+  const before = ownFields(object, memory)
+  if (unreadable === null && isUnclaimed(object)) memory.unclaimedSince ??= sight.now
   else delete memory.unclaimedSince
   const holder = object.metadata.annotations?.[claimAnnotation]
   const needsRunner = object.metadata.finalizers?.includes(runFinalizer) ?? false
   return {
     object,
     run,
-    judged: sight.judge(object, run),
-    before: ownFields(object, memory),
+    unreadable,
+    // what was said before stays said: nothing is known that is newer
+    judged: unreadable === null ? sight.judge(object, run) : judgedBefore(before),
+    before,
     runner: needsRunner ? sight.lifeOf(holder ?? '') : null,
     unclaimedForMs: memory.unclaimedSince === undefined ? null : sight.now - memory.unclaimedSince,
     now: sight.now,
   }
+}
+
+function judgedBefore(before: ExperimentStatus): Judged {
+  const { conditions: _, run: __, observedGeneration: ___, ...judged } = before
+  return judged
 }
 
 /** Our fields as they stand: what we wrote ourselves while the cache is still behind it. */

@@ -62,7 +62,7 @@ export function abandonStep(object: Experiment, runner: RunnerLife): AbandonStep
   if (isFree) return { do: 'ignore' }
   const read = readRun(run)
   // without a readable state nobody can tell what is owed
-  return read.is === 'state' ? { do: 'give-up', reason, run: read.state } : { do: 'nothing' }
+  return run && read.is === 'state' ? { do: 'give-up', reason, run } : { do: 'nothing' }
 }
 
 /** Held by a run, and somebody wants it to go or to be given up. */

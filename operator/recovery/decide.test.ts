@@ -70,6 +70,11 @@ describe('a recovery pod of the operator', () => {
     ['the run was let go', { object: of({ finalizers: [] }) }, []],
     ['no run yet', { object: bare }, []],
     [
+      'a record that nobody can read',
+      { object: { ...of(), status: { run: { tasks: 'many' } } } as unknown as Experiment },
+      [],
+    ],
+    [
       'in deletion it is put back as well',
       { object: of({ deletionTimestamp: 'x' }), runner: dead },
       [0, podName(owner, 2)],

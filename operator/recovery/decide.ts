@@ -7,7 +7,9 @@ import {
   openNodes,
 } from '../../model/fault-pod-recovery.ts'
 import { nodeIsFull } from '../../model/pod-life.ts'
+import { whyUnreadable } from '../../model/read-run.ts'
 import { runFinalizer } from '../../model/runner-life.ts'
+import type { RunState } from '../../model/state.ts'
 import type { Experiment, RunnerLife } from '../experiment/observe.ts'
 
 /** A fault pod as the recovery needs it. */
@@ -41,12 +43,16 @@ export type ToMake = { open: OpenNode; attempt: number; name: string; reserve: b
 /** `againMs`: look again after this even when nothing changes; absent: nothing is open on any node. */
 export type Decision = { make: ToMake[]; againMs?: number }
 
+/** One that cannot be read is for a human. */
+const readableRun = ({ status }: Experiment): RunState | undefined =>
+  whyUnreadable(status?.run) === null ? status?.run : undefined
+
 export const nodeKey = ({ owner }: OpenNode): string => `${owner.run}/${owner.task}/${owner.node}`
 
 /** Which nodes need a recovery pod from us now. Notes in `memories` what it saw; pure but for that. */
 export function decide(seen: Seen, memories: Map<string, NodeMemory>): Decision {
   const { object } = seen
-  const run = object.status?.run
+  const run = readableRun(object)
   const held = object.metadata.finalizers?.includes(runFinalizer)
   const open = run && held ? openNodes(run) : []
   const keys = new Set(open.map(nodeKey))

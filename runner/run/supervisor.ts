@@ -5,6 +5,7 @@ import { isDryRun } from '../../model/dry-run.ts'
 import { haltRefusal } from '../../model/halt.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
 import { protectedTargets } from '../../model/protection.ts'
+import { unreadableText } from '../../model/read-run.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
 import { fetchRun } from '../report/kserver.ts'
@@ -43,7 +44,8 @@ export class Supervisor {
   #busy = new Map<string, Busy>()
   /** resources that this runner has finished, by uid: older echoes of their state are not news */
   #finished = new Map<string, string>()
-  #complained = new Set<string>()
+  /** why the record of a resource cannot be read, as it was told, by uid */
+  #complained = new Map<string, string>()
   #closing = false
   #log: Log
 
@@ -109,7 +111,7 @@ export class Supervisor {
     const finding = findingOf(object)
     if (finding.do === 'nothing') return
     if (finding.do === 'complain') {
-      this.#complain(object, finding.why)
+      this.#complain(kind, object, finding.why)
       return
     }
     if (!this.#isFree(object)) return
@@ -143,14 +145,17 @@ export class Supervisor {
     return this.#census.look(holder, this.#context.namespace) === 'dead'
   }
 
-  #complain(object: Experiment, why: string): void {
-    const { uid, name, namespace } = object.metadata
-    if (this.#complained.has(uid)) return
-    this.#complained.add(uid)
-    this.#log.error(
-      { experiment: name, namespace, why },
-      'status.run cannot be read; restore it, or see that no fault pod of it is left and take the finalizer off',
-    )
+  /** Said once for each way in which it cannot be read. */
+  #complain(kind: Kind, object: Experiment, why: string): void {
+    const { uid, name, namespace, resourceVersion } = object.metadata
+    if (this.#complained.get(uid) === why) return
+    this.#complained.set(uid, why)
+    const note = unreadableText(why)
+    this.#log.error({ experiment: name, namespace, why }, note)
+    const { apiVersion } = resourceOf(kind, object)
+    const metadata = { uid, name, resourceVersion, ...(namespace ? { namespace } : {}) }
+    const regarding = { apiVersion, kind, metadata }
+    this.#context.events.record({ regarding, type: 'Warning', reason: 'RecordUnreadable', note })
   }
 
   /** Of a resource that has run before, the cache keeps the ids only: it is read anew. */
