@@ -73,6 +73,7 @@ type Life = {
   kube?: KubeClient
   resource?: { name: string; uid: string }
   gate?: () => Promise<void>
+  mayAct?: () => Promise<void>
 }
 
 const placeOf = (name?: string): string =>
@@ -98,7 +99,12 @@ async function experiment(name: string): Promise<{ name: string; uid: string }> 
 function lifeOf(
   task: TaskPlan,
   state: RunState,
-  { kube = on.kube, resource = { name: 'gone', uid: 'gone' }, gate = async () => {} }: Life = {},
+  {
+    kube = on.kube,
+    resource = { name: 'gone', uid: 'gone' },
+    gate = async () => {},
+    mayAct = async () => {},
+  }: Life = {},
 ) {
   const { namespace } = on
   const posed = posedRun(task, state, {
@@ -109,6 +115,7 @@ function lifeOf(
       metadata: { ...resource, namespace, resourceVersion: '1' },
     }),
     durable: gate,
+    mayAct,
   })
   return { ...posed, ran: posed.loop.run(posed.end.signal) }
 }
@@ -171,6 +178,26 @@ describe('a held fault on a real API server', () => {
     expect(await ran).toBe('finished')
     expect(targetOf(loop)).toMatchObject({ state: 'reverted', heldMs: 0 })
     expect(await taintsOf(node)).toEqual([])
+    expect(await slots()).toEqual([])
+  })
+
+  it('is not injected by a runner that has lost the run after it was allowed to act', async () => {
+    const node = await makeNode()
+    let asked = 0
+    const mayAct = async () => {
+      if (++asked === 1) return
+      const lost = new Error('another runner holds the run')
+      life.end.abort(lost)
+      throw lost
+    }
+    const life = lifeOf(taskOf(60_000, key(90)), stateOf([node]), { mayAct })
+    // a write that was under way would have come by then
+    await delay(1500)
+    expect(await taintsOf(node)).toEqual([])
+    expect(asked).toBeGreaterThan(1)
+    const next = lifeOf(taskOf(60_000, key(90)), life.loop.state)
+    next.loop.emit({ fact: 'aborted', by: 'me' })
+    await next.ran
     expect(await slots()).toEqual([])
   })
 

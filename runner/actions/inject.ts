@@ -1,5 +1,6 @@
 import PQueue from 'p-queue'
 import { KubeError } from '../../lib/kube/errors.ts'
+import { gated } from '../../lib/kube/gated.ts'
 import { ChaosError } from '../../model/errors.ts'
 import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
@@ -122,7 +123,10 @@ async function injectOne(target: TargetState, at: At<Actor>, io: Io): Promise<vo
     CRASH: await halt('runner/injecting', actor.resource.name)
     hold.sure = false
     actedAt = actor.clock.now()
-    await fault.inject(target, undoOf(target), asAccount(actor, signal))
+    // A drain takes its time: a runner that was stopped meanwhile must not go on when its run is another's, or over.
+    const account = asAccount(actor, signal)
+    const kube = gated(account.kube, () => actor.mayAct(signal))
+    await fault.inject(target, undoOf(target), { ...account, kube })
     hold.sure = true
     CRASH: reach('runner/injected', actor.resource.name)
     const evidence = await seen(target, at, signal)

@@ -13,7 +13,7 @@ import { carryOut } from './carry-out.ts'
 
 type Posed = Pick<Actor, 'account' | 'resource'> &
   Pick<RunnerContext, 'kube' | 'namespace'> &
-  Partial<Pick<Actor, 'durable'> & Pick<RunnerContext, 'protection'>> & {
+  Partial<Pick<Actor, 'durable' | 'mayAct'> & Pick<RunnerContext, 'protection'>> & {
     observe?(state: RunState): void
   }
 
@@ -36,6 +36,7 @@ export function posedRun(
     account,
     resource,
     durable = async () => {},
+    mayAct = async () => {},
     observe = () => {},
     protection = unprotected,
   }: Posed,
@@ -60,7 +61,7 @@ export function posedRun(
     room: 900_000,
     durable,
     stored: async () => {},
-    mayAct: async () => {},
+    mayAct,
     accountExists: async () => {},
     probes: new Map(),
     probeIo: () => {

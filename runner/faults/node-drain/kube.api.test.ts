@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { isNotFound } from '../../../lib/kube/errors.ts'
+import { gated } from '../../../lib/kube/gated.ts'
 import { nodes, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import { allow, type FaultTest, faultTest, throughStatus } from '../api-testing.ts'
@@ -121,6 +122,20 @@ describe('node-drain on a real API server', () => {
     await nodeDrain.revert(node, undo, on.own)
     expect(await cordoned(node)).toBe(false)
     expect(await nodeDrain.proof(node, undo, on.own)).toMatchObject({ outcome: 'restored' })
+  })
+
+  it('evicts nobody once its runner may not act any more', async () => {
+    const node = await makeNode()
+    await makePod(node, 'a')
+    const undo = await plan(node)
+    let writes = 0
+    const mayWrite = async () => {
+      if (++writes > 1) throw new Error('another runner holds the run')
+    }
+    const io = { ...on.account, kube: gated(on.kube, mayWrite) }
+    await expect(nodeDrain.inject(node, undo, io)).rejects.toThrow('another runner')
+    expect(await cordoned(node)).toBe(true)
+    expect(await podsOf(node)).toEqual(['a'])
   })
 
   it('leaves a node cordoned that was so before', async () => {
