@@ -14,7 +14,7 @@ test('a command that has not arrived in its target yet can be found and killed, 
   const [other] = own.marked([], 'b')
   own.kill(other as number)
   await expect.poll(() => own.marked([], 'b')).toEqual([])
-  expect(own.ended('a')).toContain('SIGKILL')
+  await expect.poll(() => own.ended('a')).toContain('SIGKILL')
 })
 
 test('a command that cannot be started is nowhere', async () => {
