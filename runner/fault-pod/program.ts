@@ -286,13 +286,15 @@ export class Program {
     const file = `go-${this.#goes}.sh`
     CRASH: reach('program/go')
     let planned: Planned[]
-    const guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
+    let guardAt: number
     try {
       planned = chosen.map((place, index): Planned => {
         const mark = `${order.run}/${order.task}/${this.#goes}/${index}`
         const found: FoundTarget = { ...place, mark }
         return { found, plan: fault.plan(found, { params, holdMs }, hands) }
       })
+      // from here on: on a slow node the plans take their time
+      guardAt = bootMs() + holdMs + latestStartMs + guardMarginMs
       CRASH: reach('program/planned')
       const undos = planned.map(({ plan }) => fault.undo(plan))
       journal.open(file, undoScript({ fault: fault.id, guardAt, planned }, bootId(), undos))
