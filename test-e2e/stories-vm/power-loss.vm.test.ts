@@ -19,7 +19,7 @@ it('a loss of power in mid-fault: nothing is left after the boot, and the run en
   const back = Date.now()
   const status = await story.finished(180_000)
   console.log(`power-loss: Ready after ${back - from} ms, verdict ${Date.now() - back} ms later`)
-  expect(status).toMatchObject({ phase: 'Completed', verdict: 'Error' })
+  expect(status).toMatchObject({ phase: 'Error', verdict: 'Error' })
   expect(verdictsOf(story)).toEqual(['Error'])
   for (const task of status.run.tasks) {
     expect(task.injections).toBe(1)

@@ -18,7 +18,7 @@ it('a reboot in mid-fault: nothing is left after the boot, and the run ends once
   const back = Date.now()
   const status = await story.finished(180_000)
   console.log(`reboot: Ready after ${back - from} ms, verdict ${Date.now() - back} ms later`)
-  expect(status).toMatchObject({ phase: 'Completed', verdict: 'Error' })
+  expect(status).toMatchObject({ phase: 'Error', verdict: 'Error' })
   expect(verdictsOf(story)).toEqual(['Error'])
   for (const task of status.run.tasks) {
     expect(task.injections).toBe(1)
