@@ -1,3 +1,4 @@
+import { changedWrites } from './changed-writes.ts'
 import type { Call, KubeClient } from './client.ts'
 
 /**
@@ -6,13 +7,5 @@ import type { Call, KubeClient } from './client.ts'
  */
 export function fenced(kube: KubeClient, mayWrite: () => boolean): KubeClient {
   const only = <C extends Call>(call: C): C => ({ ...call, mayWrite })
-  return {
-    ...kube,
-    create: (path, body, call) => kube.create(path, body, only(call)),
-    apply: (path, body, call) => kube.apply(path, body, only(call)),
-    mergePatch: (path, body, call) => kube.mergePatch(path, body, only(call)),
-    jsonPatch: (path, ops, call) => kube.jsonPatch(path, ops, only(call)),
-    replace: (path, body, call) => kube.replace(path, body, only(call)),
-    remove: (path, call) => kube.remove(path, only(call)),
-  }
+  return { ...kube, ...changedWrites(kube, only) }
 }

@@ -1,3 +1,4 @@
+import { changedWrites } from './changed-writes.ts'
 import type { Call, KubeClient } from './client.ts'
 
 /**
@@ -11,12 +12,7 @@ export function hurried(kube: KubeClient, deadlineMs: number): KubeClient {
     get: (path, call) => kube.get(path, soon(call)),
     find: (path, call) => kube.find(path, soon(call)),
     list: (path, call) => kube.list(path, soon(call)),
-    create: (path, body, call) => kube.create(path, body, soon(call)),
-    apply: (path, body, call) => kube.apply(path, body, soon(call)),
-    mergePatch: (path, body, call) => kube.mergePatch(path, body, soon(call)),
-    jsonPatch: (path, ops, call) => kube.jsonPatch(path, ops, soon(call)),
-    replace: (path, body, call) => kube.replace(path, body, soon(call)),
-    remove: (path, call) => kube.remove(path, soon(call)),
+    ...changedWrites(kube, soon),
     text: (path, call) => kube.text(path, soon(call)),
   }
 }

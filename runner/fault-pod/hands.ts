@@ -30,9 +30,10 @@ function processFacts(pid: number): ProcessFacts | null {
   return { pid, parent, state, startTicks, cpuMs: cpuMs(pid, cpuTicks) }
 }
 
-const isAlive = (pid: number): boolean => {
-  const state = processFacts(pid)?.state
-  return state !== undefined && state !== 'Z' && state !== 'X'
+/** The facts of a process that has not ended; null for a zombie, too. */
+function livingFacts(pid: number): ProcessFacts | null {
+  const facts = processFacts(pid)
+  return facts?.state === 'Z' || facts?.state === 'X' ? null : facts
 }
 
 const isBelow = (pid: number, folder: string): boolean =>
@@ -114,7 +115,7 @@ export class Hands implements NodeHands {
     const there = [...pids].map(Number).filter((pid) => carries(pid, mark) || this.#dies(pid))
     // What was started a moment ago has not arrived yet: it is as much there as if it had.
     const coming = [...this.#started].flatMap(([pid, own]) =>
-      own === mark && !there.includes(pid) && isAlive(pid) ? pid : [],
+      own === mark && !there.includes(pid) && livingFacts(pid) ? pid : [],
     )
     return [...there, ...coming]
   }
@@ -132,7 +133,7 @@ export class Hands implements NodeHands {
       .map(Number)
       .filter((pid) => Number.isInteger(pid) && this.netns(pid) === netns)
       .filter((pid) => folder === undefined || isBelow(pid, folder))
-      .flatMap((pid) => (isAlive(pid) ? (processFacts(pid) ?? []) : []))
+      .flatMap((pid) => livingFacts(pid) ?? [])
       .sort((a, b) => a.startTicks - b.startTicks)
     return found[0]?.pid ?? null
   }
@@ -205,7 +206,7 @@ export class Hands implements NodeHands {
   #dies(pid: number): boolean {
     const startTicks = this.#killed.get(pid)
     if (startTicks === undefined) return false
-    return processFacts(pid)?.startTicks === startTicks && isAlive(pid)
+    return livingFacts(pid)?.startTicks === startTicks
   }
 
   #end(mark: string, why: string): void {

@@ -6,7 +6,7 @@ import type { SlownessWatch, StressWatch } from '../watchers/machine.ts'
 import type { Guest } from './guest.ts'
 
 /** An effect ends within this after its own deadline, milliseconds: the promise. */
-export const boundMs = 2000
+const boundMs = 2000
 const delayMs = 300
 
 /** Two faults that are held on the machine at the same time: one lives in processes, the other in the kernel. */
@@ -81,3 +81,59 @@ export async function expectNothingLeft(guest: Guest, { story, before }: Held): 
 /** Without what every interface has of its own. */
 const plain = (state: string): string =>
   state.replace(/^\d+: eth0@if\d+/gm, 'eth0').replace(/link\/ether \S+/g, 'link/ether')
+
+/** Kills a component of the machine in mid-hold, sees both faults end at their own deadline, starts it again, and hears a Pass. */
+export async function endsByItself(
+  guest: Guest,
+  component: 'kubelet' | 'containerd',
+  seconds: number,
+): Promise<void> {
+  const held = await hold(guest, `${component}-dies`, seconds)
+  const { story } = held
+  const deadlines = Object.fromEntries(story.targets.map(({ name, endsAt }) => [name, endsAt]))
+  await guest.machine.kill(component)
+  try {
+    const ends = await bothOver(held, 60_000)
+    for (const app of ['burnt', 'slow'] as const) {
+      const late = ends[app] - deadlines[held[app].metadata.name]
+      console.log(`${component} killed: ${app} ended ${Math.round(late)} ms after its deadline`)
+      expect(late).toBeGreaterThan(-1000)
+      expect(late).toBeLessThan(boundMs)
+    }
+    expect(verdictsOf(story)).toEqual([])
+  } finally {
+    await guest.machine.start(component)
+  }
+  const status = await story.finished(180_000)
+  expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+  expectHeldInFull(story, seconds)
+  expect(verdictsOf(story)).toEqual(['Pass'])
+  await expectNothingLeft(guest, held)
+}
+
+/** Lets the machine go down and boot in mid-fault: each target is on record as cut short, once, and nothing is left. */
+export async function endsWithTheMachine(
+  guest: Guest,
+  name: string,
+  downAndUp: () => Promise<void>,
+): Promise<void> {
+  const held = await hold(guest, name, 300)
+  const { story } = held
+  const from = Date.now()
+  await downAndUp()
+  const back = Date.now()
+  const status = await story.finished(180_000)
+  console.log(`${name}: Ready after ${back - from} ms, verdict ${Date.now() - back} ms later`)
+  expect(status).toMatchObject({ phase: 'Error', verdict: 'Error' })
+  expect(verdictsOf(story)).toEqual(['Error'])
+  for (const task of status.run.tasks) {
+    expect(task.injections).toBe(1)
+    expect(task.trouble.code).toBe('CUT_SHORT')
+  }
+  for (const target of story.targets) {
+    console.log(JSON.stringify(target))
+    expect(target.state).toBe('reverted')
+    expect(target.injectedAt + target.heldMs).toBeLessThan(back)
+  }
+  await expectNothingLeft(guest, held)
+}

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { Guest } from './guest.ts'
 import {
   bothOver,
-  boundMs,
+  endsByItself,
   expectHeldInFull,
   expectNothingLeft,
   hold,
@@ -25,28 +25,8 @@ afterEach(async () => {
 })
 afterAll(() => guest?.end())
 
-it('kubelet killed in mid-hold: the faults end at their own deadline, and the run says so when it is back', async () => {
-  const held = await hold(guest, 'kubelet-dies', holdSeconds)
-  const { story } = held
-  const deadlines = Object.fromEntries(story.targets.map(({ name, endsAt }) => [name, endsAt]))
-  await guest.machine.kill('kubelet')
-  isDown = true
-  const ends = await bothOver(held, 60_000)
-  for (const app of ['burnt', 'slow'] as const) {
-    const late = ends[app] - deadlines[held[app].metadata.name]
-    console.log(`kubelet killed: ${app} ended ${Math.round(late)} ms after its deadline`)
-    expect(late).toBeGreaterThan(-1000)
-    expect(late).toBeLessThan(boundMs)
-  }
-  expect(verdictsOf(story)).toEqual([])
-  await guest.machine.start('kubelet')
-  isDown = false
-  const status = await story.finished(180_000)
-  expect(status).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
-  expectHeldInFull(story, holdSeconds)
-  expect(verdictsOf(story)).toEqual(['Pass'])
-  await expectNothingLeft(guest, held)
-})
+it('kubelet killed in mid-hold: the faults end at their own deadline, and the run says so when it is back', () =>
+  endsByItself(guest, 'kubelet', holdSeconds))
 
 it('kubelet away for longer: the run says that it is owed and how to put it back, and closes with the truth', async () => {
   const held = await hold(guest, 'kubelet-away', holdSeconds)

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, it } from 'vitest'
 import { Guest } from './guest.ts'
-import { expectNothingLeft, hold, makeTargets, verdictsOf } from './held.ts'
+import { endsWithTheMachine, makeTargets } from './held.ts'
 
 let guest: Guest
 
@@ -10,25 +10,8 @@ beforeAll(async () => {
 })
 afterAll(() => guest?.end())
 
-it('a loss of power in mid-fault: nothing is left after the boot, and the run ends once, as cut short', async () => {
-  const held = await hold(guest, 'power-loss', 300)
-  const { story } = held
-  const from = Date.now()
-  await guest.machine.powerOff()
-  await guest.machine.boot()
-  const back = Date.now()
-  const status = await story.finished(180_000)
-  console.log(`power-loss: Ready after ${back - from} ms, verdict ${Date.now() - back} ms later`)
-  expect(status).toMatchObject({ phase: 'Error', verdict: 'Error' })
-  expect(verdictsOf(story)).toEqual(['Error'])
-  for (const task of status.run.tasks) {
-    expect(task.injections).toBe(1)
-    expect(task.trouble.code).toBe('CUT_SHORT')
-  }
-  for (const target of story.targets) {
-    console.log(JSON.stringify(target))
-    expect(target.state).toBe('reverted')
-    expect(target.injectedAt + target.heldMs).toBeLessThan(back)
-  }
-  await expectNothingLeft(guest, held)
-})
+it('a loss of power in mid-fault: nothing is left after the boot, and the run ends once, as cut short', () =>
+  endsWithTheMachine(guest, 'power-loss', async () => {
+    await guest.machine.powerOff()
+    await guest.machine.boot()
+  }))
