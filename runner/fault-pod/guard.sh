@@ -99,13 +99,19 @@ lives() {
 # True while the program of another pod looks after the journal: it reverts, and may hold something of its own.
 foreign() { lives && [ "$by" != "$attempt" ]; }
 
-# Looks after the undo files for as long as the guard lives, twice a second: one that is due, or that nobody looks after
+# True in a shell of the guard that has outlived it (fields 1, 3 and 4 are pid, state and parent).
+orphaned() {
+  read -r _ _ _ parent _ </proc/self/stat
+  [ "$parent" != "$$" ]
+}
+
+# Looks after the undo files for as long as the guard lives, and after it while there is a journal; twice a second: one that is due, or that nobody looks after
 # any more, is run and noted. One that is noted and still there is run again every five seconds: what was on its way
-# into the target when the program died may have come after the undo. Never ends by itself: its pid stays its own.
+# into the target when the program died may have come after the undo. Never ends before the guard: its pid stays its own.
 watch() {
   look=0
   unowned=0
-  while :; do
+  while [ -d "$J" ] || ! orphaned; do
     look=$((look + 1))
     sleep_ms=500
     any=
