@@ -13,7 +13,7 @@ export async function kindIsHere(): Promise<boolean> {
 }
 
 /** A cluster in docker containers. Its audit log stays inside the container and is not offered. */
-export async function startKindCluster(options: { nodes: 1 | 2 }): Promise<Cluster> {
+export async function startKindCluster(options: { nodes: number }): Promise<Cluster> {
   const name = `chaosplane-${randomBytes(4).toString('hex')}`
   const folder = await mkdtemp(join(tmpdir(), `${name}-`))
   const kubeconfig = join(folder, 'kubeconfig')

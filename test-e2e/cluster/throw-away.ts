@@ -9,7 +9,7 @@ import { type Say, succeeds } from './shell.ts'
 
 /** A cluster that lives until `down()`: by kind where docker answers, else out of processes on this machine. */
 export async function throwAwayCluster(options: {
-  nodes: 1 | 2
+  nodes: number
   /** docker archives that every node shall know from the start */
   images: string[]
   say: Say
@@ -22,7 +22,7 @@ export async function throwAwayCluster(options: {
     return cluster
   }
   await prepareMachine('cluster', say)
-  say(`making a cluster out of processes, ${nodes === 1 ? 'one node' : 'two nodes'}`)
+  say(`making a cluster out of processes, ${nodes === 1 ? 'one node' : `${nodes} nodes`}`)
   return await startLocalCluster({ nodes, images: [...(await basicImages()), ...images] })
 }
 

@@ -30,7 +30,7 @@ const againOf = (): string[] =>
 let stage: Stage
 
 beforeAll(async () => {
-  stage = await Stage.begin(moments.length)
+  stage = await Stage.begin(moments.length + 1)
 })
 afterAll(async () => {
   const all = [...results.values()].flat()
@@ -38,7 +38,7 @@ afterAll(async () => {
   if (process.env['CHAOSPLANE_KILL_PAGE']) {
     const whole = {
       seconds: seconds(),
-      all: turns.length * moments.length,
+      all: turns.flatMap(({ cases }) => cases).length,
       again: againOf(),
       leftOut,
     }
@@ -60,9 +60,10 @@ describe('nothing is left behind by the death of', () => {
     })
     results.set(name, own)
     const bad = own.filter(({ judged }) => judged.wrong.length > 0)
-    const worst = Math.max(0, ...own.map(({ judged }) => judged.ms ?? 0))
+    const worst = own.reduce((a, b) => ((b.judged.ms ?? 0) > (a.judged.ms ?? 0) ? b : a))
+    const which = `${worst.judged.ms ?? 0} ms after ${worst.judged.clock} (${worst.one.fault}, ${worst.one.moment})`
     console.log(
-      `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${worst} ms`,
+      `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${which}`,
     )
     for (const { one, judged, story } of bad)
       console.log(`  ${one.fault}, ${one.moment}: ${judged.wrong.join('; ')}\n    ${story}`)

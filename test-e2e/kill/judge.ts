@@ -62,7 +62,7 @@ const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
     dies(one, 'API server', 'kubelet', 'containerd') &&
     failStep.startsWith('EFFECT_NOT_SEEN'))
 
-/** How long the pods of a pod-autoscaler are waited for, as its document here says, milliseconds. */
+/** How long pods that have to come or to go are waited for, as the documents here say, milliseconds. */
 export const effectMs = 60_000
 
 /** A run that is stopped by its user on purpose comes here. */
@@ -80,8 +80,9 @@ type Due = { clock: 'kill' | 'deadline' | 'controller'; from: number; limit: num
 
 /** When a target must be as before: what the clock starts at, and how long it may run. */
 export function dueOf(one: Case, span: Span, seen: Seen, endsAt: number | undefined): Due {
-  // What a controller of the cluster has to complete is held from then on, and waited for before.
-  const waitsMs = one.fault === 'pod-autoscaler' && endsAt === undefined ? effectMs : seen.holdMs
+  // What others of the cluster have to complete (pods that come, pods that go) is held from then on, and waited for before.
+  const isAwaited = one.fault === 'pod-autoscaler' || one.fault === 'node-drain'
+  const waitsMs = isAwaited && endsAt === undefined ? effectMs : seen.holdMs
   const deadline = Math.max(endsAt ?? 0, span.from + waitsMs)
   if (faults[one.fault] !== 'node') {
     if (seen.backAt > deadline) return { clock: 'controller', from: seen.backAt, limit: promptMs }

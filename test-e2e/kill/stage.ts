@@ -5,12 +5,19 @@ import { experiment } from '../stories/documents.ts'
 import { taintsOf } from '../stories/nodes.ts'
 import { World } from '../stories/world.ts'
 import type { Follower, Json } from '../watchers/api.ts'
-import { type Fault, faults } from './table.ts'
+import { effectMs } from './judge.ts'
+import { type Fault, faults, moments } from './table.ts'
 import { type Watch, watchNetwork, watchObjects, watchProcesses } from './watches.ts'
 
 /** Where programs in fault pods look for orders. */
 export const nodeFolder = '/var/lib/chaosplane-crash'
 const account = 'kill-keeper'
+/** So many nodes carry the product and the targets; those beside them are there to be drained. */
+export const ordinaryNodes = 2
+/** Keeps everybody away from those but who is drained. */
+export const drainedKey = 'kill-drained'
+/** The case of the fault that takes whole nodes comes after those of the moments. */
+const drainedSlot = moments.length
 const sides = ['a', 'b'] as const
 
 /** Targets for cases that run side by side, two for each, and what is needed to act on them. */
@@ -46,7 +53,8 @@ export class Stage {
     ]
     await stage.world.apply({ apiVersion: 'v1', kind: 'List', items })
     await Promise.all(stage.#apps().map((name) => stage.world.ready(name, 1, 120_000)))
-    await stage.nodes.until('two nodes', 10_000, () => stage.nodes.objects.size === 2)
+    const { length } = stage.world.installed.nodes
+    await stage.nodes.until('all nodes', 10_000, () => stage.nodes.objects.size === length)
     return stage
   }
 
@@ -65,7 +73,13 @@ export class Stage {
     return sides.map((side) => `kill-${slot}${side}`)
   }
   get nodeNames(): string[] {
-    return this.world.installed.nodes
+    return this.world.installed.nodes.slice(0, ordinaryNodes)
+  }
+  get #drained(): string[] {
+    return this.world.installed.nodes.slice(ordinaryNodes)
+  }
+  #homeOf(app: string): string | undefined {
+    return this.#drained[this.appsOf(drainedSlot).indexOf(app)] ?? this.nodeNames[1]
   }
   #runFolder(): string {
     return dirname(this.world.installed.kubeconfig)
@@ -80,7 +94,7 @@ export class Stage {
       )
   }
 
-  /** A program that does nothing, on the second node, where all of its kind are. */
+  /** A program that does nothing, on the second node, where all of its kind are but those that are drained. */
   #deployment(name: string): Json {
     const labels = { app: name }
     return {
@@ -93,7 +107,8 @@ export class Stage {
         template: {
           metadata: { labels },
           spec: {
-            nodeSelector: { 'kubernetes.io/hostname': this.nodeNames[1] },
+            nodeSelector: { 'kubernetes.io/hostname': this.#homeOf(name) },
+            tolerations: [{ key: drainedKey, operator: 'Exists' }],
             automountServiceAccountToken: false,
             terminationGracePeriodSeconds: 1,
             containers: [
@@ -126,14 +141,15 @@ export class Stage {
         TAINTS: `kill-${slot}=on:PreferNoSchedule`,
         TARGET_NODES: this.nodeNames.join(','),
       },
-      'pod-autoscaler': { REPLICA_COUNT: 2, STATUS_CHECK_TIMEOUT: 60 },
+      'node-drain': { TARGET_NODES: this.#drained.join(','), DRAIN_TIMEOUT: effectMs / 1000 },
+      'pod-autoscaler': { REPLICA_COUNT: 2, STATUS_CHECK_TIMEOUT: effectMs / 1000 },
       'pod-network-policy': {},
       'pod-delete': { CHAOS_INTERVAL: seconds },
     }
-    const share =
-      fault === 'pod-autoscaler' || fault === 'node-taint' ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
+    const isOnNodes = fault === 'node-taint' || fault === 'node-drain'
+    const share = fault === 'pod-autoscaler' || isOnNodes ? {} : { POD_AFFECTED_PERCENTAGE: 100 }
     const env = { TOTAL_CHAOS_DURATION: seconds, ...share, ...own[fault], ...more }
-    const aim = fault === 'node-taint' ? {} : { target: this.appsOf(slot).join(',') }
+    const aim = isOnNodes ? {} : { target: this.appsOf(slot).join(',') }
     return experiment(name, [{ name: 'kill', fault, ...aim, env }], { serviceAccountName: account })
   }
 
@@ -142,6 +158,8 @@ export class Stage {
     const apps = this.appsOf(slot)
     if (fault === 'node-taint')
       return new Map(this.nodeNames.map((name) => [name, this.#watchNode(name, slot)]))
+    if (fault === 'node-drain')
+      return new Map(this.#drained.map((name) => [name, this.#watchNode(name, slot)]))
     const podOf = (app: string) => this.#podOf(app)
     const list = await Promise.all(
       apps.map(async (app): Promise<[string, Watch]> => {

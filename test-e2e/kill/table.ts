@@ -10,11 +10,15 @@ export const faults = {
   'pod-network-partition': 'node',
   'pod-network-latency': 'node',
   'node-taint': 'api',
+  'node-drain': 'api',
   'pod-autoscaler': 'api',
   'pod-network-policy': 'api',
   'pod-delete': 'once',
 } as const satisfies Record<string, Level>
 export type Fault = keyof typeof faults
+
+/** Takes whole nodes, of which there are two for it: it is one more case of a turn, beside those of the other faults. */
+export const lone: Fault = 'node-drain'
 
 /** The moments of a fault's life, in their order. */
 export const moments = [
@@ -102,11 +106,20 @@ export const pairs: readonly (readonly [Victim, Victim])[] = victims.flatMap((on
 const byLevel = (known: readonly Fault[]): Fault[][] =>
   [['node'], ['api', 'once']].map((levels) => known.filter((f) => levels.includes(faults[f])))
 
+/** Of the pairs, those that every fault can lose. */
+const sharedPairs = pairs.filter((pair) => !pair.some(isPrivate))
+
 /**
  * Every fault at every moment with every victim that it has. Every pair of victims at every moment; the faults take
  * turns there, so that each meets every pair and, over the pairs, every moment.
  */
-export function turnsOf(known: readonly Fault[]): Turn[] {
+export function turnsOf(all: readonly Fault[]): Turn[] {
+  const known = all.filter((fault) => fault !== lone)
+  const withLone = (one: Turn, m: number): Turn => {
+    const moment = moments[m]
+    if (!moment || !all.includes(lone) || !has(lone, one.victims)) return one
+    return { ...one, cases: [...one.cases, { fault: lone, moment, victims: one.victims }] }
+  }
   const perVictim = victims.map((victim) => ({
     victim,
     own: known.filter((fault) => has(fault, [victim])),
@@ -115,14 +128,18 @@ export function turnsOf(known: readonly Fault[]): Turn[] {
   const single = known.flatMap((_fault, round) =>
     perVictim.flatMap(({ victim, own }, v) => {
       const fault = own[(round + v) % own.length]
-      return round < own.length && fault ? [turn([victim], () => fault)] : []
+      if (round >= own.length || !fault) return []
+      const one = turn([victim], () => fault)
+      return [withLone(one, round)]
     }),
   )
   const double = pairs.flatMap((pair, p) =>
     byLevel(known)
       .map((group) => group.filter((fault) => has(fault, pair)))
       .filter((group) => group.length > 0)
-      .map((group) => turn(pair, (m) => group[(p + m) % group.length] as Fault)),
+      .map((group) => turn(pair, (m) => group[(p + m) % group.length] as Fault))
+      // the last of them, if there are two, is that of the API
+      .map((one, i) => (i === 1 ? withLone(one, sharedPairs.indexOf(pair) % moments.length) : one)),
   )
   return Array.from({ length: Math.max(single.length, double.length) }, (_none, i) =>
     [single[i], i < double.length ? double[(i * stride) % double.length] : undefined].filter(

@@ -18,7 +18,7 @@ import { giveBack, takeSlot } from './slot.ts'
 
 /** What a local cluster is made with. */
 export type LocalClusterOptions = {
-  nodes: 1 | 2
+  nodes: number
   /** docker archives to import on every node; docker.io/local/pause:1 must be in one of them */
   images: string[]
 }
