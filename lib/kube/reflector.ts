@@ -23,7 +23,7 @@ export type ReflectorTiming = {
 const usual: ReflectorTiming = {
   baseMs: 200,
   maxMs: 30_000,
-  unreachableMaxMs: 2_000,
+  unreachableMaxMs: 1_000,
   refusedMaxMs: 10_000,
   goodMs: 120_000,
   silenceMs: 90_000,

@@ -39,3 +39,9 @@ it('Retry-After is the least wait', () => {
   expect(waitBeforeRetry(answer(429, 3_000), how)).toBe(3_000)
   expect(waitBeforeRetry(answer(500), how)).toBe(50)
 })
+
+it('a server that does not answer at all is asked again within a second, however long it has been away', () => {
+  const how = { repeatable: 'always', attempt: 50, random: () => 1 } as const
+  expect(waitBeforeRetry(lost('ECONNREFUSED'), how)).toBe(1_000)
+  expect(waitBeforeRetry(answer(500), how)).toBe(5_000)
+})

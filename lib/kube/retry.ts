@@ -12,6 +12,8 @@ export type Repeatable =
   | 'if-refused'
 
 const shape = { baseMs: 100, maxMs: 5_000 }
+/** No answer at all costs the server nothing, and when it is back what is owed has seconds. */
+const unanswered = { baseMs: 100, maxMs: 1_000 }
 /** Nothing was sent yet when these come. */
 const neverSent = new Set([
   'ECONNREFUSED',
@@ -28,7 +30,8 @@ export function waitBeforeRetry(
   how: { repeatable: Repeatable; attempt: number; random: () => number },
 ): number | undefined {
   if (!mayRepeat(error, how.repeatable)) return undefined
-  return Math.max(error.retryAfterMs ?? 0, backoffMs(shape, how.attempt, how.random))
+  const growing = error.reason === 'Unreachable' ? unanswered : shape
+  return Math.max(error.retryAfterMs ?? 0, backoffMs(growing, how.attempt, how.random))
 }
 
 function mayRepeat(error: KubeError, repeatable: Repeatable): boolean {
