@@ -19,6 +19,7 @@ export const drainedKey = 'kill-drained'
 /** The case of the fault that takes whole nodes comes after those of the moments. */
 const drainedSlot = moments.length
 const sides = ['a', 'b'] as const
+const settleMs = 120_000
 
 /** Targets for cases that run side by side, two for each, and what is needed to act on them. */
 export class Stage {
@@ -216,13 +217,16 @@ export class Stage {
     return new Set(gone.map(({ object }) => object.metadata.uid)).size
   }
 
-  /** As many ready pods as there must be, and no others on their way out. */
+  /**
+   * As many ready pods as there must be, and no others on their way out. These are the cluster's own to bring back: its
+   * controllers and kubelets wait up to half a minute between their tries once the API server was away.
+   */
   async settled(slots: number[]): Promise<void> {
     const apps = slots.flatMap((slot) => this.appsOf(slot))
-    await this.world.pods.until('one ready pod of each target', 60_000, () =>
+    await this.world.pods.until('one ready pod of each target', settleMs, () =>
       apps.every((app) => this.world.podsOf(app).length === 1),
     )
-    await Promise.all(apps.map((app) => this.world.ready(app, 1)))
+    await Promise.all(apps.map((app) => this.world.ready(app, 1, settleMs)))
   }
 }
 
