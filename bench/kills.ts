@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Json } from '../test-e2e/watchers/api.ts'
 import { podGroup, processesIn } from '../test-e2e/watchers/cgroups.ts'
-import { experiment, experiments, type Place } from './place.ts'
+import { atWork, holdThrough, killAll, pidsIn } from './holds.ts'
+import type { Place } from './place.ts'
 import type { Key, Sheet } from './sheet.ts'
 import { now } from './traces.ts'
 
@@ -35,61 +35,38 @@ export async function kills(place: Place, sheet: Sheet, n: number): Promise<void
 }
 
 async function killToClean(place: Place, victim: Victim, name: string): Promise<number> {
-  const trace = await place.processes('bench-one')
   const alone = victim === 'runner'
-  const env = { TOTAL_CHAOS_DURATION: alone ? 4 : 60, CPU_CORES: 1 }
   try {
-    const from = now()
-    await place.api.create(
-      experiments,
-      experiment(name, [{ fault: 'pod-cpu-hog', target: 'bench-one', env }]),
-    )
-    await place.pods.until(`${name}: a stressor`, 60_000, () => trace.rise(from))
-    const target = await place.runs.until(`${name}: injected, on record`, 10_000, () =>
-      place.runs
-        .get('v2', name)
-        ?.status?.run?.tasks?.[0]?.targets.find((t: Json) => t.state === 'injected'),
-    )
-    await delay(500)
-    const killed = await kill(place, victim)
-    const fall = await place.pods.until(`${name}: no stressor`, 90_000, () => trace.fall())
-    await place.verdictAt(name)
-    return fall - (alone ? target.endsAt : killed)
+    const { struckAt, cleanAt, endsAt } = await holdThrough(place, {
+      name,
+      seconds: alone ? 4 : 60,
+      strike: () => kill(place, victim),
+      mend: async () => {},
+    })
+    return cleanAt - (alone ? endsAt : struckAt)
   } finally {
-    trace.close()
-    await place.clear(name)
     if (victim.startsWith('runner')) await freshRunner(place)
   }
 }
 
 async function kill(place: Place, victim: Victim): Promise<number> {
-  const [pod] = place.podsOf('chaos.chaosplane.io/part', 'fault-pod')
-  const [runner] = place.podsOf('app.kubernetes.io/component', 'runner')
-  if (!pod || !runner) throw new Error('no fault pod or no runner is there to be killed')
-  const [program, guard] = [pids(place, pod, 'fault-pod.cjs'), pids(place, pod, 'guard.sh')]
+  const { pod, runner } = atWork(place)
+  const program = pidsIn(place, pod, 'fault-pod.cjs')
+  const ofRunner = pidsIn(place, runner, 'runner.cjs')
   const doomed: Record<Victim, number[]> = {
     program,
-    'program and guard': [...program, ...guard],
+    'program and guard': [...program, ...pidsIn(place, pod, 'guard.sh')],
     pod: [],
-    runner: pids(place, runner, 'runner.cjs'),
-    'runner and program': [...pids(place, runner, 'runner.cjs'), ...program],
-    'runner and pod': pids(place, runner, 'runner.cjs'),
+    runner: ofRunner,
+    'runner and program': [...ofRunner, ...program],
+    'runner and pod': ofRunner,
   }
-  if (doomed[victim].length === 0 && victim !== 'pod') throw new Error(`no process of ${victim}`)
-  const at = now()
-  for (const pid of doomed[victim]) process.kill(pid, 'SIGKILL')
+  const at = victim === 'pod' ? now() : killAll(victim, doomed[victim])
   if (victim === 'pod' || victim === 'runner and pod') {
     const { namespace, name } = pod.metadata
     await place.api.remove(`/api/v1/namespaces/${namespace}/pods/${name}?gracePeriodSeconds=0`)
   }
   return at
-}
-
-function pids(place: Place, pod: Json, part: string): number[] {
-  const group = podGroup(place.cluster.nodes, pod.metadata.uid)
-  return (group ? processesIn(group) : [])
-    .filter(({ command }) => command.includes(part))
-    .map(({ pid }) => pid)
 }
 
 /** A pod in place of the killed one: kubelet would let the same one wait longer each time. */

@@ -8,6 +8,7 @@ import { abort, leaderKilled } from './endings.ts'
 import { finished } from './finished.ts'
 import { behindProbe, cold, deletion } from './injections.ts'
 import { kills } from './kills.ts'
+import { away } from './outages.ts'
 import { Place } from './place.ts'
 import { Sheet } from './sheet.ts'
 import { warm } from './warm.ts'
@@ -57,6 +58,7 @@ const families: { name: string; family: Family; once?: boolean; asked?: boolean 
   // by name only: they take minutes
   { name: 'aborts', family: aborts, once: true, asked: true },
   { name: 'kills', family: kills, asked: true },
+  { name: 'away', family: away, asked: true },
   // by name only: it takes minutes, and leaves the cluster full
   { name: 'finished', family: finished, once: true, asked: true },
 ]

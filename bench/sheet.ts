@@ -70,6 +70,12 @@ const rows = {
     most: 5000,
     asked: true,
   },
+  'away-guard': { what: 'guard killed: deadline → no stressor', unit: 'ms', asked: true },
+  'away-operator': { what: 'operators killed: the same', unit: 'ms', asked: true },
+  'away-control-plane': { what: 'kserver and log-service away', unit: 'ms', asked: true },
+  'away-api': { what: 'API server killed', unit: 'ms', most: 2000, asked: true },
+  'away-kubelet': { what: 'kubelets killed', unit: 'ms', most: 2000, asked: true },
+  'away-containerd': { what: 'containerds killed', unit: 'ms', most: 2000, asked: true },
   image: { what: 'image, layers compressed by gzip', unit: 'MB', most: 100 },
 } as const satisfies Record<string, Row>
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { cpuHog, experiment } from '../stories/documents.ts'
 import type { Json } from '../watchers/api.ts'
 import { Guest } from './guest.ts'
+import { expectNoResidue } from './held.ts'
 
 let guest: Guest
 let pod: Json
@@ -34,5 +35,5 @@ it('pod-cpu-hog burns in the cgroup of its target, for as long as was asked', as
   expect(to - from).toBeLessThan(12_500)
   expect(watch.load({ from, to })).toBeGreaterThan(0.3)
   expect(await guest.state(pod)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })

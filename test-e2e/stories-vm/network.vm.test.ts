@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { experiment, networkLatency, networkLoss } from '../stories/documents.ts'
 import type { Json } from '../watchers/api.ts'
 import { Guest } from './guest.ts'
+import { expectNoResidue } from './held.ts'
 
 let guest: Guest
 let pod: Json
@@ -42,7 +43,7 @@ it('pod-network-loss loses what the pod sends, for as long as was asked, and lea
   expect(to - from).toBeGreaterThan(9000)
   expect(to - from).toBeLessThan(12_500)
   expect(await guest.state(pod)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })
 
 it('pod-network-loss with a correlation is netem: about as many echoes are lost as were asked, of both families', async () => {
@@ -60,7 +61,7 @@ it('pod-network-loss with a correlation is netem: about as many echoes are lost 
   await story.abort()
   expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
   expect(await guest.state(pod)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })
 
 it('pod-network-latency delays packets of both families, and the default of the kernel is back after it', async () => {
@@ -83,7 +84,7 @@ it('pod-network-latency delays packets of both families, and the default of the 
   expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
   expect(await guest.state(pod)).toBe(before)
   expect(median((await trips()).four)).toBeLessThan(100)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })
 
 it('pod-network-latency that is aimed at an address of version 6 delays nothing else', async () => {
@@ -99,7 +100,7 @@ it('pod-network-latency that is aimed at an address of version 6 delays nothing 
   await story.abort()
   await story.finished(soonMs)
   expect(await guest.state(pod)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })
 
 it.for(['tbf rate 10mbit burst 32kb latency 50ms', 'htb default 1', 'netem delay 40ms'])(
@@ -125,8 +126,7 @@ it.for(['tbf rate 10mbit burst 32kb latency 50ms', 'htb default 1', 'netem delay
     expect(await story.finished(soonMs)).toMatchObject({ phase: 'Stopped', verdict: 'Stopped' })
     expect(await guest.state(pod)).toBe(before)
     // what the test itself has put there is none of the product's
-    const left = await guest.residue(story)
-    expect(left.filter((line) => !line.includes('netem 7:'))).toEqual([])
+    await expectNoResidue(guest, story, (line) => !line.includes('netem 7:'))
   },
 )
 
@@ -146,5 +146,5 @@ it('pod-network-latency whose program is killed is put back by its guard, by the
   expect(status).toMatchObject({ verdict: 'Error' })
   expect(status.tasks[0].errorCode).toBe('CUT_SHORT')
   expect(await guest.state(pod)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { cpuHog, experiment } from '../stories/documents.ts'
 import { Guest } from './guest.ts'
-import { verdictsOf } from './held.ts'
+import { expectNoResidue, verdictsOf } from './held.ts'
 
 const app = 'eaten'
 let guest: Guest
@@ -45,5 +45,5 @@ it('a container out of memory takes its stressor with it (memory.oom.group): the
   const { lastState } = restarted.status.containerStatuses[0]
   expect(lastState.terminated.reason).toBe('OOMKilled')
   expect(await guest.state(restarted)).toBe(before)
-  expect(await guest.residue(story)).toEqual([])
+  await expectNoResidue(guest, story)
 })
