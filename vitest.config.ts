@@ -33,6 +33,8 @@ export default defineConfig({
             ...['api', 'story', 'kill', 'vm'].map((kind) => `**/*.${kind}.test.ts`),
           ],
           testTimeout: 20_000,
+          // vitest leaves one processor free; these mostly wait, and the rest of a run waits for them.
+          maxWorkers: '100%',
           // Real processes are killed and begun here, two files at a time: once more, and the report says so.
           retry: 1,
         },

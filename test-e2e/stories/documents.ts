@@ -46,13 +46,13 @@ export const experiment = (name: string, tasks: Task[], spec: Json = {}) => ({
   },
 })
 
-/** One core of one pod of `target` is burnt. */
+/** A quarter of a core of one pod of `target` is burnt: other clusters may be at work on the same processors. */
 export const cpuHog = (target: string, seconds: number, more: Partial<Task> = {}): Task => ({
   name: `hog-${target}`.slice(0, 40),
   fault: 'pod-cpu-hog',
   target,
   ...more,
-  env: { TOTAL_CHAOS_DURATION: seconds, CPU_CORES: 1, ...more.env },
+  env: { TOTAL_CHAOS_DURATION: seconds, CPU_CORES: 1, CPU_LOAD: 25, ...more.env },
 })
 
 /** One pod of `target` is deleted every `interval` seconds. */
