@@ -62,8 +62,11 @@ const wasLate = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
     dies(one, 'API server', 'kubelet', 'containerd') &&
     failStep.startsWith('EFFECT_NOT_SEEN'))
 
-/** How long pods that have to come or to go are waited for, as the documents here say, milliseconds. */
-export const effectMs = 60_000
+/**
+ * How long pods that have to come or to go are waited for, as the documents here say, milliseconds. A kubelet that has
+ * seen the API server die twice within two minutes may not ask it for the next minute.
+ */
+export const effectMs = 120_000
 
 /** A run that is stopped by its user on purpose comes here. */
 export const stopPoint = 'runner/stop-sent'

@@ -11,7 +11,7 @@ import type { Watch } from './watches.ts'
 
 /** All cases of a turn come to their moments within this, milliseconds. */
 const standMs = 45_000
-const finishMs = 120_000
+const finishMs = 180_000
 const residueMs = 30_000
 /** From the end of a run on record until its resource is let go. */
 const lastMs = 2000
