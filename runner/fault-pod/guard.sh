@@ -55,6 +55,11 @@ alarm=
 undo() {
   why=$1
   shift
+  # Who is killed between the undo and its note has said at least when it began.
+  at=$(date +%s.%N)
+  for f; do
+    [ ! -e "$f" ] || grep -qs "^${f##*/} " "$J/guard-begun.log" || echo "${f##*/} $why $at" >>"$J/guard-begun.log"
+  done 2>/dev/null
   round=0
   while [ "$round" -lt 40 ]; do
     owed=

@@ -212,6 +212,11 @@ export class Journal {
     return parseGuardNotes(readText(join(this.dir, 'guard.log')) ?? '')
   }
 
+  /** When the guard first began to run each undo file: it may have been killed before it noted the end. */
+  guardBeginnings(): GuardNote[] {
+    return parseGuardNotes(readText(join(this.dir, 'guard-begun.log')) ?? '')
+  }
+
   /** Nothing is owed, but the runner has not stored all of it: kept for whoever asks, until it is swept. */
   close(): void {
     this.#replace('closed', '')

@@ -18,14 +18,21 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
+type Left = { noted?: string; begun?: string; boot?: string }
+
 /** What is told by the first program after a boot, when the one before had injected at `at`. */
-async function sweptAfterBoot(at: number, noted = ''): Promise<NodeEvent[]> {
+const sweptAfterBoot = (at: number, noted = ''): Promise<NodeEvent[]> =>
+  swept(at, { noted, boot: 'an earlier boot' })
+
+/** What is told by the program that comes after one that had injected at `at`, whose target is clean by now. */
+async function swept(at: number, { noted = '', begun = '', boot = bootId() }: Left) {
   const injected = { seq: 1, at, event: 'injected', target, evidence: '', endsAt: at + 3_600_000 }
   writeFileSync(join(dir, 'events.jsonl'), `${JSON.stringify(injected)}\n`)
   writeFileSync(join(dir, 'guard.log'), noted)
+  writeFileSync(join(dir, 'guard-begun.log'), begun)
   const found = {
     ...{ id: target, containerId: 'c', pid: 1, startTicks: 0, mark: 'run/task/0' },
-    ...{ bootId: 'an earlier boot', cgroups: [], enter: [] },
+    ...{ bootId: boot, cgroups: [], enter: [] },
   }
   const planned = [{ found, plan: { target: found, workers: 1, loadPercent: 100, timeoutS: 1 } }]
   const journal = new Journal(dir)
@@ -71,6 +78,13 @@ it('what a guard has put back before the boot ended then', async () => {
   expect(told[0]).toMatchObject({ event: 'lost', reason: expect.stringContaining('the guard') })
   const { heldMs } = told[0] as { heldMs: number }
   expect(Math.abs(heldMs - 20_000)).toBeLessThan(100)
+})
+
+it('what a guard had put back that was killed before its note ended when it began', async () => {
+  const at = Date.now() - 30_000
+  const told = await swept(at, { begun: `go-1.sh eof ${(at + 20_000) / 1000}\n` })
+  expect(told[0]).toMatchObject({ event: 'lost', reason: expect.stringContaining('the guard') })
+  expect(told.map((event) => (event as { heldMs: number }).heldMs)).toEqual([20_000, 20_000])
 })
 
 it('events after a boot have numbers that none had which came to the runner and never to the disk', async () => {

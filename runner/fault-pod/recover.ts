@@ -89,6 +89,7 @@ async function sweepTarget(
   const { channel, journal, hands, fault, now, monotonic } = world
   const target = planned.found.id
   const note = () => journal.guardNotes().find(({ file }) => file === go.file)
+  const began = journal.guardBeginnings().find(({ file }) => file === go.file)
   const injected = toldOf(journal, 'injected', target)
   const foundClean = isClean(fault, planned.plan, hands)
   const emit = (event: Parameters<Channel['emit']>[0]) => void channel.emit(event)
@@ -112,14 +113,14 @@ async function sweepTarget(
     return
   }
   const lost = toldOf(journal, 'lost', target)
-  // what was clean already when we came ended at its own limit, if not before
-  const ended = note()?.at ?? (foundClean ? Math.min(now(), injected.endsAt) : now())
+  // what was clean already when we came ended by a guard that did not live to note it, or at its own limit
+  const ended = note()?.at ?? (foundClean ? (began?.at ?? Math.min(now(), injected.endsAt)) : now())
   const bootedAt = now() - bootMs()
   const wentDown = hasBooted && ended > bootedAt
   // a boot ends whatever there was, and what a guard has noted after it was nothing
   const end = wentDown ? Math.min(bootedAt, injected.endsAt) : ended
   const heldMs = lost?.heldMs ?? Math.max(0, Math.round(end - injected.at))
-  const who = note() ? 'the guard' : 'the next one'
+  const who = note() || (foundClean && began) ? 'the guard' : 'the next one'
   const reason = wentDown
     ? 'the node went down while the fault was held, and has booted since'
     : `the fault program was ended from outside; ${who} undid its injection`
