@@ -6,19 +6,21 @@ type Family = 4 | 6
 /** The two makes of iptables: rules of nf_tables, or of the older ip_tables. */
 type Make = 'nft' | 'legacy'
 
+type Table = {
+  family: Family
+  /** what iptables-restore reads */
+  rules: string
+  /** what was not there before: it is taken away again when nobody else has begun to use it */
+  fresh: 'table' | 'chain' | null
+}
+
 /** A chain of our own where packets have left routing and rewriting behind them, for each family that counts. */
 export type IptablesPlan = {
   means: 'iptables'
   make: Make
   chain: string
   device: string
-  tables: {
-    family: Family
-    /** what iptables-restore reads */
-    rules: string
-    /** what was not there before: it is taken away again when nobody else has begun to use it */
-    fresh: 'table' | 'chain' | null
-  }[]
+  tables: Table[]
 }
 
 const name = (make: Make, family: Family, part: '' | '-restore' = ''): string =>
@@ -130,11 +132,27 @@ export function planIptables(
 
 type Sight = { ask: Inside; look: NodeLook }
 
-/** Whether our chain is there. Throws when that cannot be seen. */
-function hasChain(plan: IptablesPlan, family: Family, { ask, look }: Sight): boolean {
+/** All chains and rules of the table. Throws when they cannot be seen. */
+function linesOf(plan: IptablesPlan, family: Family, { ask, look }: Sight): string[] {
   const answer = ask([...program(plan, family, look), '-S'])
   isThere(answer, 'none is no answer')
-  return answer.stdout.split('\n').includes(`-N ${plan.chain}`)
+  return answer.stdout.split('\n')
+}
+
+const hasChain = (plan: IptablesPlan, family: Family, sight: Sight): boolean =>
+  linesOf(plan, family, sight).includes(`-N ${plan.chain}`)
+
+/** How many of these are rules of our chain. */
+const ownRules = (lines: readonly string[], { chain }: IptablesPlan): number =>
+  lines.filter((line) => line.startsWith(`-A ${chain} `)).length
+
+/** Whether packets are led to our chain and it has all its rules: a flush takes those away and leaves the chain. */
+function isAtWork(plan: IptablesPlan, { family, rules }: Table, sight: Sight): boolean {
+  const lines = linesOf(plan, family, sight)
+  return (
+    lines.includes(`-A ${jump(plan).join(' ')}`) &&
+    ownRules(lines, plan) >= ownRules(rules.split('\n'), plan)
+  )
 }
 
 const listed = (plan: IptablesPlan, family: Family, { ask, look }: Sight): string =>
@@ -188,7 +206,7 @@ export const iptables: Means<IptablesPlan> = {
 
   seen(plan, ask, look) {
     const sight = { ask, look }
-    if (!plan.tables.every(({ family }) => hasChain(plan, family, sight))) return null
+    if (!plan.tables.every((table) => isAtWork(plan, table, sight))) return null
     const lists = plan.tables.map(({ family }) => listed(plan, family, sight))
     const packets = lists.reduce((sum, text) => sum + dropped(text), 0)
     return `dropped by chain ${plan.chain} of iptables-${plan.make} (match statistic); ${packetsOf(packets)} so far`

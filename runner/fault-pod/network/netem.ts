@@ -174,6 +174,18 @@ function filtersOf(device: string, side: 'egress' | 'ingress', ask: Inside): str
   return isThere(answer, noDevice) ? answer.stdout : ''
 }
 
+/** Whether all filters are there that lead packets to netem: what nothing leads to is at work on nothing. */
+function isLedTo({ tc, way, device, handle }: NetemPlan, ask: Inside): boolean {
+  const planned = tc.flatMap((line) => /^filter .* pref (\d+) /.exec(line)?.[1] ?? [])
+  const at = way === 'root' ? ['parent', `${handle}:`] : ['egress']
+  // one preference at a time: of thousands of filters an answer can be too long
+  return [...new Set(planned)].every((pref) => {
+    const answer = ask(['tc', 'filter', 'show', 'dev', device, ...at, 'pref', pref])
+    const found = isThere(answer, noDevice) ? answer.stdout.split(' key ht ').length - 1 : 0
+    return found >= planned.filter((one) => one === pref).length
+  })
+}
+
 /** The commands that would remove what is left of ours; empty when nothing is. Throws when that cannot be seen. */
 function remains(plan: NetemPlan, ask: Inside): string[] {
   const { way, device, handle, turn } = plan
@@ -216,13 +228,14 @@ export const netem: Means<NetemPlan> = {
     batch('tc', tc, run)
   },
 
-  seen({ way, device, handle, turn }, ask) {
+  seen(plan, ask) {
+    const { way, device, handle, turn } = plan
     const on = way === 'root' ? device : turn.device
     const found = qdiscsOf(on, ask, '-s').find(
       ({ kind, handle: h, parent }) =>
         kind === 'netem' && (h === `${handle}:` || parent === `${handle}:4`),
     )
-    if (!found) return null
+    if (!found || !isLedTo(plan, ask)) return null
     const place = way === 'root' ? `at the root of ${device}` : `beside what ${device} has`
     return `netem ${place}, qdisc ${handle}: on ${on}; ${packetsOf(found.packets ?? 0)} so far`
   },

@@ -95,18 +95,23 @@ export function egressTrouble(look: NodeLook): string | null {
   return trouble
 }
 
-/** Packets that met the verdict so far, out of `nft -j list table`. */
-export function countOf(json: string): number | null {
+/** Rules of a table, and packets that met a verdict so far, out of `nft -j list table`. */
+export function countOf(json: string): { rules: number; packets: number } | null {
   try {
     const { nftables } = JSON.parse(json) as { nftables: { rule?: { expr?: unknown[] } }[] }
-    const counters = nftables
-      .flatMap(({ rule }) => rule?.expr ?? [])
+    const rules = nftables.flatMap(({ rule }) => rule ?? [])
+    const counters = rules
+      .flatMap(({ expr }) => expr ?? [])
       .map((expr) => (expr as { counter?: { packets?: number } }).counter?.packets ?? 0)
-    return counters.reduce((sum, packets) => sum + packets, 0)
+    return { rules: rules.length, packets: counters.reduce((sum, packets) => sum + packets, 0) }
   } catch {
     return null
   }
 }
+
+/** Lines of our tables that are rules: those of a chain, but for what it is hooked to and what sets consist of. */
+const rulesIn = (ruleset: string): number =>
+  ruleset.split('\n').filter((line) => /^ {4}(?!type |elements = )/.test(line)).length
 
 /** A table of nftables: nothing but ours is in it, and nobody else has one of this name. */
 export type TablePlan = { means: 'nft'; family: 'netdev' | 'inet'; table: string; ruleset: string }
@@ -119,11 +124,13 @@ export const table: Means<TablePlan> = {
     throw new NodeTrouble('CHAOS_INJECT_ERROR', `nft refused the rules: ${complaint(answer)}`)
   },
 
-  seen({ family, table }, ask) {
+  seen({ family, table, ruleset }, ask) {
     const answer = ask(['nft', '-j', 'list', 'table', family, table])
     if (!isThere(answer, 'No such file or directory')) return null
-    const packets = countOf(answer.stdout) ?? 0
-    return `lost in table ${family} ${table} of nftables; ${packetsOf(packets)} so far`
+    const count = countOf(answer.stdout)
+    // a flush takes the rules away and leaves the table
+    if (count && count.rules < rulesIn(ruleset)) return null
+    return `lost in table ${family} ${table} of nftables; ${packetsOf(count?.packets ?? 0)} so far`
   },
 
   revert({ family, table }, run) {
