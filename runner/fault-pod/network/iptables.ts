@@ -49,6 +49,11 @@ function selectors({ to, ports }: Match, family: Family): string[] {
   )
 }
 
+/** Neighbour discovery, which is of IPv6: what the pod has lost there also cuts it off from what is spared. */
+const neighbours = ['133', '134', '135', '136'].map(
+  (type) => `-p icmpv6 --icmpv6-type ${type} -j RETURN`,
+)
+
 /** The rules of one family, for iptables-restore. */
 export function rulesOf(
   { spared, wanted }: Matches,
@@ -64,6 +69,7 @@ export function rulesOf(
   return [
     '*mangle',
     `:${chain} - [0:0]`,
+    ...(family === 6 ? neighbours.map((rule) => `-A ${chain} ${rule}`) : []),
     ...pick(spared, '-j RETURN'),
     ...pick(wanted, `${random} -j DROP`.trim()),
     `-A POSTROUTING -o ${device} -j ${chain}`,

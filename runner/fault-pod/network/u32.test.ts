@@ -28,17 +28,22 @@ const lines = (tunables: Record<string, string>, destinations: Aim['destinations
     line.replace('filter add dev lo egress ', ''),
   )
 
+const neighbours = [
+  'pref 101 protocol ipv6 u32 match ip6 protocol 58 0xff match u8 0x84 0xfc at 40 flowid :1',
+  'pref 101 protocol ipv6 u32 match ip6 protocol 58 0xff match u8 0x88 0xff at 40 flowid :1',
+]
+
 it('everything is IPv4 and IPv6, but for what finds neighbours', () => {
   expect(lines({})).toEqual([
     'pref 100 protocol ip u32 match u32 0 0 flowid :2',
-    'pref 101 protocol ipv6 u32 match ip6 protocol 58 0xff match u8 0x84 0xfc at 40 flowid :1',
-    'pref 101 protocol ipv6 u32 match ip6 protocol 58 0xff match u8 0x88 0xff at 40 flowid :1',
+    ...neighbours,
     'pref 101 protocol ipv6 u32 match u32 0 0 flowid :2',
   ])
 })
 
 it('a destination is of one family, and its ports are those of each protocol', () => {
   expect(lines({}, [{ family: 6, address: 'fd00::7', ports: [] }])).toEqual([
+    ...neighbours,
     'pref 101 protocol ipv6 u32 match ip6 dst fd00::7 flowid :2',
   ])
   expect(lines({}, [{ family: 4, address: '10.0.0.7', ports: ['80-81'] }])[0]).toBe(

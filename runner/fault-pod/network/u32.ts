@@ -54,6 +54,8 @@ const neighbours = ['0x84 0xfc', '0x88 0xff'].map(
 )
 
 const isEverything = ({ to, ports }: Match): boolean => !to && !ports
+/** Who is asked whether he is still there is asked at his own address, so a destination can mean neighbours too. */
+const meansNeighbours = ({ to, ports }: Match): boolean => !ports && to?.family !== 4
 
 /** Lines for `tc -batch`: filters that send the wanted packets one way and the spared ones another. */
 export function filterLines(
@@ -68,7 +70,9 @@ export function filterLines(
       `filter add dev ${device} ${at} pref ${pref + place} protocol ${protocol} u32 ${selector} ${then}`
     const pick = (matches: readonly Match[]) => matches.flatMap((m) => selectors(m, family))
     return [
-      ...(all && family === 6 ? neighbours : []).map((selector) => line(selector, pass)),
+      ...(family === 6 && wanted.some(meansNeighbours) ? neighbours : []).map((selector) =>
+        line(selector, pass),
+      ),
       ...pick(spared).map((selector) => line(selector, pass)),
       ...(all ? [everything] : pick(wanted)).map((selector) => line(selector, hit)),
     ]
