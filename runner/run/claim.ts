@@ -53,8 +53,34 @@ export function claim(
   )
 }
 
+/** What a look at the resource says about our hold on the run. */
+export type Hold =
+  /** it is older than our claim, or that is not known yet: it says nothing */
+  | { is: 'unknown' }
+  | { is: 'ours' }
+  /** we have let it go */
+  | { is: 'over' }
+  | { is: 'lost'; why: string }
+type Holding = { me: Identity; claimed: KubeObject | null; letting: boolean }
+
+/**
+ * `claimed` is the answer to our claim, `letting` that we are taking it off. A resource that nobody holds is not ours
+ * either: another runner may have carried the run to its end and let it go, unseen by us.
+ */
+export function holdOf(object: KubeObject, { me, claimed, letting }: Holding): Hold {
+  if (!claimed || versionOf(object) <= versionOf(claimed)) return { is: 'unknown' }
+  const holder = claimOf(object)
+  if (holder && sameIdentity(holder, me)) return { is: 'ours' }
+  if (!holder && letting) return { is: 'over' }
+  return { is: 'lost', why: `${holder ? `runner ${holder.pod}` : 'nobody'} holds the run now` }
+}
+
+/** Versions of one resource can be compared as numbers: Kubernetes promises it since 1.35, and etcd always did so. */
+const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion)
+
 const maxRefusals = 5
-type Letting = { resource: Resource; seen: KubeObject | null }
+/** `me`: what another holds by now stays theirs */
+type Letting = { resource: Resource; seen: KubeObject | null; me?: Identity }
 
 /**
  * Lets the resource go: runFinalizer, claim and used annotations of abort and pause in one write. Gone already is fine.
@@ -62,13 +88,14 @@ type Letting = { resource: Resource; seen: KubeObject | null }
  */
 export async function letGo(
   kube: KubeClient,
-  { resource, seen }: Letting,
+  letting: Letting,
   signal: AbortSignal,
 ): Promise<void> {
+  const { resource, seen } = letting
   let refused = 0
   for (let known = seen; ; known = null) {
-    const object = known ?? (await kube.find<KubeObject>(resource.path, { signal }))
-    if (!object || object.metadata.uid !== resource.uid) return
+    const object = known ?? (await stillOurs(kube, letting, signal))
+    if (!object) return
     const ops = releaseOf(object)
     // What was seen may be older than our own claim: only a fresh look says that there is nothing to release.
     if (ops.length === 0 && known) continue
@@ -82,6 +109,18 @@ export async function letGo(
       if ((!isConflict(error) && !isInvalid(error)) || ++refused >= maxRefusals) throw error
     }
   }
+}
+
+/** The resource as it is now; null when it is gone, or another runner's. */
+async function stillOurs(
+  kube: KubeClient,
+  { resource, me }: Letting,
+  signal: AbortSignal,
+): Promise<KubeObject | null> {
+  const object = await kube.find<KubeObject>(resource.path, { signal })
+  if (!object || object.metadata.uid !== resource.uid) return null
+  const holder = claimOf(object)
+  return me && holder && !sameIdentity(holder, me) ? null : object
 }
 
 /** A failed `test` of a JSON patch is answered with 422. */

@@ -16,6 +16,21 @@ it('is fresh for a while after a renewal, counted from before it was sent', () =
   expect(pulse.isFresh).toBe(false)
 })
 
+it('counts the silences in which others may have taken the runner for dead', () => {
+  const { time, pulse } = at()
+  const beatAt = (ms: number): number => {
+    time.now = ms
+    pulse.beaten(ms)
+    return pulse.gaps
+  }
+  // nothing was known of it before the first
+  expect([0, 1500, 3900, 6500, 8000].map(beatAt)).toEqual([1, 1, 1, 2, 2])
+  // its answer came late: by then the one before it was long over
+  time.now = 12_000
+  pulse.beaten(8100)
+  expect(pulse.gaps).toBe(3)
+})
+
 it('lets wait for the next renewal', async () => {
   const { time, pulse } = at()
   time.now = 9000

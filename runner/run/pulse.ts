@@ -6,6 +6,7 @@ export class Pulse {
   readonly #monotonic: () => number
   readonly #freshMs: number
   #beatAt = Number.NEGATIVE_INFINITY
+  #gaps = 0
   #waiting: (() => void)[] = []
 
   /** `freshMs`: within this after a renewal nobody can have taken the runner for dead */
@@ -16,8 +17,14 @@ export class Pulse {
 
   /** The lease has been renewed; `at` is the moment before it was sent, monotonic milliseconds. */
   beaten(at: number): void {
+    if (!this.isFresh) this.#gaps++
     this.#beatAt = at
     for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  /** So often a renewal came after others may have taken the runner for dead; one that is over still counts. */
+  get gaps(): number {
+    return this.#gaps
   }
 
   get isFresh(): boolean {

@@ -1,6 +1,5 @@
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
-import { seededChance } from '../../model/chance.ts'
 import { haltedBy } from '../../model/halt.ts'
 import type { Plan, TaskPlan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
@@ -11,22 +10,22 @@ import type { Fact, FactBody } from '../engine/fact.ts'
 import { RunLoop } from '../engine/loop.ts'
 import { pauseOf } from '../engine/pause.ts'
 import { unheard } from '../engine/unheard.ts'
-import type { FaultShape } from '../engine/view.ts'
 import { reach } from '../fault-pod/crash.ts'
-import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf, presentTargets } from '../hands/look.ts'
 import { freeAllSlots } from '../hands/slots.ts'
 import { createMasker } from '../logs/mask.ts'
 import type { ProbeIo } from '../probes/probe-io.ts'
 import { secretsOf } from '../probes/secrets.ts'
 import { AbandonEar } from './abandon.ts'
-import { abortOf, claim, claimOf, letGo, pauseIn, sameIdentity } from './claim.ts'
+import { abortOf, claim, holdOf, letGo, pauseIn } from './claim.ts'
 import type { RunnerContext } from './context.ts'
+import { Gate } from './gate.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { Projections } from './projections.ts'
 import { resolveProbes } from './resolve.ts'
 import type { Experiment, Resource } from './resource.ts'
 import { mustExist } from './rights.ts'
+import { isHeldByApi, shapeOf } from './shapes.ts'
 
 export type RunParts = {
   context: RunnerContext
@@ -50,6 +49,7 @@ export class Run {
   #halt = new AbortController()
   #end: RunEnd = 'finished'
   #keeper: StatusKeeper
+  #gate: Gate
   #projections: Projections
   #loop: RunLoop | null = null
   #abort: string | null = null
@@ -60,15 +60,18 @@ export class Run {
   constructor(parts: RunParts) {
     this.#parts = parts
     const { context, resource, object, plan, adopted } = parts
+    const { kube, events, pulse, clock } = context
     this.#log = context.log.child({ run: parts.state.runId, experiment: resource.name })
+    const confirm = (signal: AbortSignal) => this.#keeper.confirm(signal)
+    this.#gate = new Gate({ pulse, clock, log: this.#log, halted: this.#halt.signal, confirm })
     const claimed = this.#claim(object)
     // The keeper and everything behind it wait for the claim; its failure is told there.
     claimed.catch(() => {})
     this.#keeper = new StatusKeeper({
-      kube: context.kube,
+      kube,
       resource,
       me: context.me,
-      clock: context.clock,
+      clock,
       log: this.#log,
       claimed,
       onLoss: (why) => this.#lose(why),
@@ -76,7 +79,6 @@ export class Run {
       onRefused: (why) => this.#endUnrecorded(why),
     })
     this.#projections = new Projections(context.peers, plan, adopted)
-    const { kube, events } = context
     this.#abandon = new AbandonEar({ kube, events, resource, log: this.#log })
     this.see(object)
     this.ended = this.#run(claimed)
@@ -88,12 +90,15 @@ export class Run {
 
   /** Hears what became of the resource: an abort, a deletion, another runner's claim. */
   see(object: Experiment): void {
-    this.#seen = object
-    this.#keeper.saw(object)
-    const holder = claimOf(object)
+    // What has been given up is for others to hear.
+    if (this.#halt.signal.aborted) return
     const { me } = this.#parts.context
-    if (this.#claimedAt && newer(object, this.#claimedAt) && holder && !sameIdentity(holder, me))
-      this.#lose(`runner ${holder.pod} holds the run now`)
+    const hold = holdOf(object, { me, claimed: this.#ownClaim, letting: this.#letting })
+    if (hold.is === 'lost') this.#lose(hold.why)
+    if (hold.is === 'lost' || hold.is === 'over') return
+    this.#seen = object
+    // What stands on a resource that is not ours must never become the version that our next write goes by.
+    if (hold.is === 'ours') this.#keeper.saw(object)
     this.#heedPause()
     if (this.#loop) this.#abandon.heed(object, this.#loop)
     const by = abortOf(object, object.spec)
@@ -129,7 +134,10 @@ export class Run {
   }
   #abandon: AbandonEar
   #leaveLedger: () => void = () => {}
-  #claimedAt: KubeObject | null = null
+  /** the answer to our claim */
+  #ownClaim: KubeObject | null = null
+  /** we take our claim off */
+  #letting = false
 
   /** SIGTERM: the run stays as it is, the next runner carries it on. */
   async handOver(): Promise<void> {
@@ -140,26 +148,12 @@ export class Run {
     await this.ended
   }
 
-  /** After a silence that others may have taken for death, the resource is asked who holds the run. */
-  async #mayAct(signal: AbortSignal): Promise<void> {
-    const { pulse, clock } = this.#parts.context
-    while (!pulse.isFresh) {
-      await pulse.next(signal)
-      try {
-        return await this.#keeper.confirm(signal)
-      } catch (error) {
-        this.#halt.signal.throwIfAborted()
-        signal.throwIfAborted()
-        this.#log.warn({ err: error }, 'who holds the run could not be asked; asking again')
-        await clock.sleep(askAgainMs, signal)
-      }
-    }
-  }
-
   #lose(why: string): void {
     if (this.#halt.signal.aborted) return
     this.#log.warn({ why }, 'this runner gives the run up')
     this.#end = 'lost'
+    // Halting may take its time, for what is under way ends first: nothing of it is written any more.
+    this.#keeper.close(why)
     this.#halt.abort(new Error(why))
   }
 
@@ -174,8 +168,8 @@ export class Run {
     const { context, resource } = this.#parts
     try {
       const me = context.me
-      this.#claimedAt = await claim(context.kube, { resource, object, me }, this.#halt.signal)
-      this.#keeper.saw(this.#claimedAt)
+      this.#ownClaim = await claim(context.kube, { resource, object, me }, this.#halt.signal)
+      this.#keeper.saw(this.#ownClaim)
       CRASH: reach('runner/claimed', resource.name)
     } catch (error) {
       this.#lose(`the claim was refused: ${error instanceof Error ? error.message : error}`)
@@ -223,7 +217,7 @@ export class Run {
       room: this.#parts.room,
       durable: (s) => this.#keeper.durable(s),
       stored: (s) => this.#keeper.stored(s),
-      mayAct: (s) => this.#mayAct(s),
+      mayAct: (s) => this.#gate.pass(s),
       accountExists: () => {
         exists ??= mustExist(context.kube, account, signal)
         return exists
@@ -244,7 +238,7 @@ export class Run {
     const loop: RunLoop = new RunLoop({
       plan,
       state,
-      shapeOf: (fault) => shapeOf(fault),
+      shapeOf,
       execute: carryOut(actor),
       clock: context.clock,
       observe: (next, fact) => this.#observe(next, fact),
@@ -295,7 +289,8 @@ export class Run {
       await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
     }
     CRASH: reach('runner/finishing', resource.name)
-    await letGo(context.kube, { resource, seen: this.#seen }, signal)
+    this.#letting = true
+    await letGo(context.kube, { resource, seen: this.#seen, me: context.me }, signal)
     CRASH: reach('runner/let-go', resource.name)
   }
 
@@ -337,9 +332,6 @@ export class Run {
 
 const urgent = new Set<Fact['fact']>(['finished', 'aborted', 'paused', 'resumed'])
 
-/** Pause before it is asked again who holds the run, milliseconds. */
-const askAgainMs = 500
-
 /** Who paused a run waits to see what was put back, milliseconds. */
 const soonMs = 300
 
@@ -349,40 +341,4 @@ const lazyFor = (fact: Fact): number => {
   // It changes nothing but the log positions that are reserved.
   if (fact.fact === 'said') return 2000
   return fact.fact === 'injected' ? 1000 : soonMs
-}
-
-const newer = (a: KubeObject, b: KubeObject): boolean =>
-  Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion)
-
-const isHeldByApi = ({ hands, lasts }: FaultShape): boolean =>
-  hands === 'kube' && lasts === 'while-held'
-
-function shapeOf(id: string): FaultShape {
-  const fault = faultCatalogue[id]
-  if (!fault) throw new Error(`fault ${id} is not in the catalogue`)
-  return {
-    hands: fault.hands,
-    lasts: fault.lasts,
-    waveOffset(task, wave, seed) {
-      if (wave === 0) return 0
-      return waveOffset(fault, task, { wave, seed })
-    },
-  }
-}
-
-/** Random intervals are drawn from the run's seed: the same for whoever carries the run on. */
-function waveOffset(
-  fault: (typeof faultCatalogue)[string],
-  task: TaskPlan,
-  { wave, seed }: { wave: number; seed: number },
-): number | null {
-  let offset = 0
-  for (let i = 1; i <= wave; i++) {
-    const chance = seededChance(seed, `${task.name}/interval/${i}`)
-    const interval = fault.intervalMs?.(task.params, chance) ?? null
-    if (interval === null) return null
-    offset += interval
-    if (offset >= task.durationMs) return null
-  }
-  return offset
 }

@@ -8,6 +8,7 @@ import {
   resourcePath,
   serviceAccounts,
 } from '../../../lib/kube/paths.ts'
+import { startUnrulyProxy, type UnrulyProxy } from '../../../lib/kube/testing/unruly-proxy.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { haltConfigMap } from '../../../model/halt.ts'
@@ -20,7 +21,8 @@ import { settingsFrom } from '../../settings.ts'
 import { abortAnnotation } from '../claim.ts'
 import type { Experiment } from '../resource.ts'
 
-type Parts = { kube: KubeClient; kubeconfig: string; namespace: string }
+type Parts = { kube: KubeClient; kubeconfig: string; namespace: string; proxy: UnrulyProxy | null }
+type Posing = { /** the runner speaks to its API server through an UnrulyProxy */ unruly?: true }
 const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }
 const usualMs = 30_000
 
@@ -38,14 +40,19 @@ export class PosedRunner {
   }
 
   /** With an API server of its own: it would take every experiment of a common one for its own. */
-  static async alone(namespace: string, env: Record<string, string> = {}): Promise<PosedRunner> {
+  static async alone(
+    namespace: string,
+    env: Record<string, string> = {},
+    { unruly }: Posing = {},
+  ): Promise<PosedRunner> {
     const plane = await startControlPlane()
     const { kubeconfig } = plane
     try {
       await applyCrds(kubeconfig)
       const config = loadKubeConfig({ file: kubeconfig, env: {} })
       const kube = createKubeClient({ config, userAgent: 'tests/1' })
-      const runner = new PosedRunner({ kube, kubeconfig, namespace }, plane)
+      const proxy = unruly ? await startUnrulyProxy(kubeconfig) : null
+      const runner = new PosedRunner({ kube, kubeconfig, namespace, proxy }, plane)
       await runner.#begin(env)
       return runner
     } catch (error) {
@@ -58,9 +65,15 @@ export class PosedRunner {
     return this.#parts.kube
   }
 
+  get proxy(): UnrulyProxy {
+    const { proxy } = this.#parts
+    if (!proxy) throw new Error('this runner speaks to its API server itself')
+    return proxy
+  }
+
   /** Makes the namespace with account and ConfigMap, and starts the runner there. */
   async #begin(env: Record<string, string>): Promise<void> {
-    const { namespace, kubeconfig } = this.#parts
+    const { namespace, kubeconfig, proxy } = this.#parts
     await this.kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, this.call)
     const map = { metadata: { name: haltConfigMap } }
     await this.kube.create(resourcePath({ ...configMaps, namespace }), map, this.call)
@@ -75,7 +88,7 @@ export class PosedRunner {
     await this.kube.create(bindings, binding, this.call)
     const pod = `runner-of-${namespace}`
     const settings = settingsFrom({ POD_NAME: pod, POD_NAMESPACE: namespace, IMAGE: 'i', ...env })
-    const config = loadKubeConfig({ file: kubeconfig, env: {} })
+    const config = proxy?.config ?? loadKubeConfig({ file: kubeconfig, env: {} })
     const ready = Promise.withResolvers<void>()
     const parts = { settings, config, log: silentLog(), newId: () => crypto.randomUUID() }
     this.#running = runRunner({ ...parts, onReady: ready.resolve }, this.#stop.signal)
@@ -88,6 +101,7 @@ export class PosedRunner {
       await this.#running
     } finally {
       await this.kube.close()
+      await this.#parts.proxy?.close()
       await this.#plane.down()
     }
   }
