@@ -52,6 +52,8 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
    * labelled, else those that the selected pods run on.
    */
   targets: 'pods' | 'containers' | 'workloads' | 'nodes'
+  /** What it does to a pod stays when a container of it is started again: a new life of that is no new target. */
+  outlivesContainers?: true
   /** kinds of workload that can be hit; absent: all. For `targets: workloads` */
   kinds?: readonly WorkloadKind[]
   defaults: { durationMs: number }

@@ -209,6 +209,8 @@ export const noFilter: NetworkFilter = {
 /** What every fault on a pod's packets has in common; its fault pod enters the pod's network, and changes it. */
 export const onPackets = {
   ...inContainers,
+  // the pod's network belongs to its sandbox
+  outlivesContainers: true,
   defaults: { durationMs: 60_000 },
   capabilities: ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE'],
 } as const

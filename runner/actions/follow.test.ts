@@ -13,8 +13,13 @@ const present = (names: string[]) =>
   names.map((name) => ({ ...target(name), container: 'app', containerId: `c-${name}` }))
 
 /** A task that holds `a`, and finds a, b, c and d for some looks. */
-async function looks(caps: Partial<Caps>, over: Partial<typeof unprotected> = {}) {
+async function looks(
+  caps: Partial<Caps>,
+  over: Partial<typeof unprotected> = {},
+  { fault = 'pod-cpu-hog', found = present(['a', 'b', 'c', 'd']) } = {},
+) {
   const task = taskPlan('t', {
+    fault,
     dynamic: true,
     selection: { ...taskPlan('t').selection, share: 'all' },
   })
@@ -38,7 +43,7 @@ async function looks(caps: Partial<Caps>, over: Partial<typeof unprotected> = {}
     }),
     protection: { ...unprotected, caps: { ...none, ...caps }, ...over },
   })
-  const posed: Actor = { ...actor, presentTargets: async () => present(['a', 'b', 'c', 'd']) }
+  const posed: Actor = { ...actor, presentTargets: async () => found }
   const io = { emit: loop.emitQuietly.bind(loop), signal: AbortSignal.timeout(1700) }
   await follow({ do: 'follow', task: 't' }, posed, io)
   const [after] = loop.state.tasks
@@ -62,6 +67,17 @@ it.each([
     expect(capped).toMatch(why)
   },
 )
+it.concurrent.each([
+  ['pod-cpu-hog', ['a', 'a']],
+  ['pod-network-loss', ['a']],
+  ['pod-network-latency', ['a']],
+  ['pod-network-partition', ['a']],
+])('a pod that is held, and whose container was started again: %s hits %s', async (fault, ids) => {
+  const [pod] = present(['a'])
+  const found = [{ ...pod, containerId: 'another' }] as ReturnType<typeof present>
+  const { hit } = await looks({}, {}, { fault, found })
+  expect(hit).toEqual(ids)
+})
 it('in a namespace that is protected meanwhile nobody is added', async () => {
   const namespaces = { ...unprotected.namespaces, isLabelled: () => true }
   const { hit, capped } = await looks({}, { namespaces })

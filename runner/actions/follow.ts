@@ -5,7 +5,7 @@ import { recordKey } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { comparedWith, holdEnd, lateRecord, type Present } from '../engine/follow.ts'
 import { leastHoldMs } from '../engine/pause.ts'
-import { type Actor, type Carry, mustFit, stateOf, taskOf } from './actor.ts'
+import { type Actor, type Carry, faultOf, mustFit, stateOf, taskOf } from './actor.ts'
 import { lookAroundLate, roomLeft, type Sight, whyProtected, whyUnhealthy } from './guard.ts'
 
 /** Pause between two looks, milliseconds; each costs one to three reads with the account's rights. */
@@ -25,7 +25,7 @@ export const follow: Carry<Extract<Action, { do: 'follow' }>> = async (action, a
     try {
       const signal = AbortSignal.any([io.signal, AbortSignal.timeout(limitMs)])
       const present = await actor.presentTargets(task, signal)
-      const { held } = comparedWith(stateOf(actor, task.name), present)
+      const { held } = compare(present, task, actor)
       const sight = await lookAroundLate(task, { present, held }, { actor, signal })
       add(present, task, { actor, io, sight })
     } catch (error) {
@@ -38,12 +38,15 @@ export const follow: Carry<Extract<Action, { do: 'follow' }>> = async (action, a
   }
 }
 
+const compare = (present: Present[], task: TaskPlan, actor: Actor) =>
+  comparedWith(stateOf(actor, task.name), present, faultOf(actor, task).outlivesContainers ?? false)
+
 /** The share is kept over the targets that are there now: those that are held count, whatever they came as. */
 function add(present: Present[], task: TaskPlan, { actor, io, sight }: Adding): void {
   if (io.signal.aborted) return
   const { name, selection, durationMs } = task
   const state = stateOf(actor, name)
-  const { gone, held, fresh } = comparedWith(state, present)
+  const { gone, held, fresh } = compare(present, task, actor)
   for (const target of gone) io.emit({ fact: 'gone', task: name, target: recordKey(target) })
   const until = holdEnd(state, durationMs)
   const holdMs = Math.round(until - actor.clock.now())

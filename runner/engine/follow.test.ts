@@ -118,10 +118,30 @@ describe('what a look finds', () => {
     injected('e'),
   ]
   it('tells new pods and new lives of a container from those that are known', () => {
-    const { gone, held, fresh } = comparedWith(taskState('t', { targets }), present)
+    const { gone, held, fresh } = comparedWith(taskState('t', { targets }), present, false)
     expect(gone.map((t) => t.id)).toEqual(['b', 'd'])
     expect(held).toBe(1)
     expect(fresh.map((t) => t.containerId)).toEqual(['b-2', 'c-1'])
+  })
+  it('knows a pod by itself, as long as what outlives its container is there', () => {
+    const record = (id: string, over: Partial<TargetState>) => injected(id, over)
+    const known = taskState('t', {
+      targets: [
+        record('a', {}),
+        record('b', { state: 'lost', cut: true }),
+        record('c', { state: 'reverted', cut: true }),
+        record('d', { state: 'failed', outcome: 'noLongerExists' }),
+        record('e', { state: 'reverted', cut: true }),
+      ],
+    })
+    const again = [box('a', 2), box('b', 2), box('c', 2), box('d', 2)].map(strip)
+    const { gone, held, fresh } = comparedWith(known, again, true)
+    expect(held).toBe(2)
+    // What ended is not there any more: the pod's container, as it is now, may be hit.
+    expect(fresh.map((t) => t.containerId)).toEqual(['c-2', 'd-2'])
+    // Only a pod that is no more says that nothing was cut short.
+    expect(gone.map((t) => t.id)).toEqual(['e'])
+    expect(comparedWith(known, [box('c', 1)].map(strip), true).fresh).toEqual([])
   })
   it('gives a known target another record, with what is left of the whole', () => {
     const [, b, c] = present

@@ -17,25 +17,32 @@ export function following(v: View): { want: Action[]; wakeAt: number } | null {
   return v.now < end ? { want: [{ do: 'follow', task: v.plan.name }], wakeAt: end } : null
 }
 
-/** The same pod, and the same life of its container. */
-const isSame = (a: TargetState, b: Pick<TargetState, 'uid' | 'containerId'>): boolean =>
-  a.uid === b.uid && a.containerId === b.containerId
-
 export type Present = Omit<TargetState, 'wave' | 'state'>
 
-/** What follows from a look: records of targets that are no longer there, and those that could be hit now. */
+/** The same pod, and the same life of its container. */
+const isSameLife = (a: TargetState, b: Present): boolean =>
+  a.uid === b.uid && a.containerId === b.containerId
+
+/**
+ * What follows from a look: records of targets that are no longer there, and those that could be hit now. `outlives`:
+ * what is done stays with the pod when its container is started again, so the pod alone says what is there.
+ */
 export function comparedWith(
   { targets }: TaskState,
   present: Present[],
+  outlives: boolean,
 ): { gone: TargetState[]; held: number; fresh: Present[] } {
+  const isSame = (t: TargetState, p: Present) => (outlives ? t.uid === p.uid : isSameLife(t, p))
   const isThere = (t: TargetState) => present.some((p) => isSame(t, p))
+  const isKnown = (p: Present) =>
+    targets.some((t) => isSameLife(t, p) || (!isEnded(t) && isSame(t, p)))
   return {
     gone: targets.filter(
       (t) => t.cut && isEnded(t) && t.outcome !== 'noLongerExists' && !isThere(t),
     ),
     held: targets.filter((t) => !isEnded(t) && isThere(t)).length,
     // What was hit once and is still there was cut short or failed: it is not tried for ever.
-    fresh: present.filter((p) => !targets.some((t) => isSame(t, p))),
+    fresh: present.filter((p) => !isKnown(p)),
   }
 }
 
