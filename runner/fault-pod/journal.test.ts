@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { NodeEvent, NodeLine } from '../../model/fault-pod.ts'
 import { Channel } from './channel.ts'
 import { Journal, parseEvents, parseGuardNotes, readUndoScript, undoScript } from './journal.ts'
 import { sweepClosed } from './sweep-old.ts'
@@ -110,7 +111,7 @@ it('the notes of the guard', () => {
 it('events are numbered on over a restart, and told again behind what was acknowledged', () => {
   const printed: unknown[] = []
   const earlier = parseEvents('{"seq":4,"at":1,"event":"log","level":"info","text":"a"}\n{"se')
-  const store = { earlier, acknowledged: 2, append() {}, acknowledge() {} }
+  const store = { earlier, acknowledged: 2, append: () => true, acknowledge() {} }
   const ends = { print: (line: unknown) => printed.push(line), now: () => 9 }
   const channel = new Channel(store, { ...ends, after: 0 })
   channel.emit({ event: 'log', level: 'info', text: 'b' })
@@ -126,6 +127,49 @@ it('events are numbered on over a restart, and told again behind what was acknow
   const lost = { ...store, earlier: [], acknowledged: 0 }
   const fresh = new Channel(lost, { ...ends, after: 12 })
   expect(fresh.emit({ event: 'log', level: 'info', text: 'c' }).seq).toBe(13)
+})
+
+describe('a runner that knows more than the journal', () => {
+  const log = (text: string) => ({ event: 'log', level: 'info', text }) as const
+  /** Told 1 and 2 by programs before this one; it tells b and c. */
+  function begun() {
+    const [printed, written]: [NodeLine[], NodeEvent[]] = [[], []]
+    const earlier: NodeEvent[] = [1, 2].map((seq) => ({ seq, at: 1, ...log('a') }))
+    const append = (event: NodeEvent) => written.push(event) > 0
+    const store = { earlier, acknowledged: 1, append, acknowledge() {} }
+    const print = (line: NodeLine) => void printed.push(line)
+    const channel = new Channel(store, { print, now: () => 5, after: 0 })
+    channel.emit(log('b'))
+    channel.emit(log('c'))
+    const answer = (acknowledged: number) => {
+      printed.length = 0
+      channel.hello(acknowledged)
+      return printed.slice(1).map((line) => ('seq' in line && 'text' in line ? line : null))
+    }
+    return { channel, written, answer }
+  }
+
+  it('is told above that what it would take for known, with the times that it had', () => {
+    const { channel, written, answer } = begun()
+    const told = [4, 5].map((n) => ({ seq: n, at: 5, ...log(n === 4 ? 'b' : 'c') }))
+    // 3 was told by a program whose journal was lost
+    expect(answer(3)).toEqual(told.map((event) => ({ ...event, seq: event.seq + 1 })))
+    expect(written.slice(2).map(({ seq }) => seq)).toEqual([5, 6])
+    expect(channel.emit(log('d')).seq).toBe(7)
+    expect(answer(6)).toMatchObject([{ seq: 7, text: 'd' }])
+    expect(channel.allAcknowledged).toBe(false)
+    expect(answer(7)).toEqual([])
+    expect(channel.allAcknowledged).toBe(true)
+  })
+
+  it('or does not, is told nothing twice', () => {
+    const { written, answer } = begun()
+    expect(answer(2)).toMatchObject([{ seq: 3 }, { seq: 4 }])
+    expect(answer(3)).toMatchObject([{ seq: 4 }])
+    expect(answer(4)).toEqual([])
+    expect(written.length).toBe(2)
+    expect(answer(9)).toEqual([])
+  })
 })
 
 describe('journals of other runs', () => {

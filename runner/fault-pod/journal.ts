@@ -95,6 +95,45 @@ export function parseGuardNotes(text: string): GuardNote[] {
   })
 }
 
+const goFiles = (dir: string): string[] =>
+  readdirSync(dir).filter((file) => /^go-\d+\.sh$/.test(file))
+
+const openGosIn = (dir: string): OpenGo[] =>
+  goFiles(dir)
+    .map((file) => readUndoScript(file, readFileSync(join(dir, file), 'utf8')))
+    .filter((go) => go !== null)
+
+/** The node has gone down since something was injected: the last events may never have come to the disk. */
+export const hasCrashed = (open: readonly OpenGo[], boot: string): boolean =>
+  open.some(({ planned }) => planned.some(({ found }) => found.bootId !== boot))
+
+/** What a journal holds, for who may not write there. */
+export type Kept = { earlier: NodeEvent[]; acknowledged: number; open: OpenGo[] }
+
+export const nothingKept: Kept = { earlier: [], acknowledged: 0, open: [] }
+
+/** Throws when it cannot be read. */
+export function readJournal(dir: string): Kept {
+  try {
+    const open = openGosIn(dir)
+    const earlier = parseEvents(readText(join(dir, 'events.jsonl')) ?? '')
+    return { earlier, acknowledged: Number(readText(join(dir, 'acknowledged')) ?? 0), open }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return nothingKept
+    throw error
+  }
+}
+
+/** False when the disk does not take it: it is full, or has become read-only. */
+function attempt(write: () => void): boolean {
+  try {
+    write()
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * The record on the node's own disk: events, undo files, what the runner has acknowledged.
  * Only its owner (ownership.ts) may make one: it reads the events once and writes on from there.
@@ -128,12 +167,13 @@ export class Journal {
   /**
    * Survives a kill of the program. A crash of the node ends what was injected anyway, but that it was injected is to be
    * known afterwards: it is brought to the disk at once, without anybody waiting for it.
-   * A disk that is full does not keep the program from reverting: what it does not take is told, not journalled.
+   * A disk that is full does not keep the program from reverting: what it does not take (false) is told, not journalled.
    */
-  append(event: NodeEvent): void {
+  append(event: NodeEvent): boolean {
     const line = Buffer.from(`${JSON.stringify(event)}\n`)
     const isWritten = this.#write(line) || (giveUpReserve(this.dir) && this.#write(line))
     if (isWritten && event.event === 'injected') this.#sync()
+    return isWritten
   }
 
   /** Many targets are reported in one breath: one is under way at a time, and one more if something came meanwhile. */
@@ -161,8 +201,9 @@ export class Journal {
     return written === bytes.length
   }
 
+  /** What is not written is told again: no reason to end a hold, nor to take the room of the report. */
   acknowledge(seq: number): void {
-    this.#replace('acknowledged', String(seq))
+    attempt(() => this.#replace('acknowledged', String(seq)))
   }
 
   /** Durable on return: file, folder and the folders made for it are on the disk, and there is room for the report. */
@@ -187,25 +228,22 @@ export class Journal {
     this.#foldersDurable = true
   }
 
-  /** The node has gone down since something was injected: the last events may never have come to the disk. */
   hasCrashed(boot: string): boolean {
-    return this.openGos().some(({ planned }) => planned.some(({ found }) => found.bootId !== boot))
+    return hasCrashed(this.openGos(), boot)
   }
 
-  /** All of this go is proven to be reverted. */
+  /** All of this go is proven to be reverted. A disk that does not let go of the file has it undone once more. */
   done(file: string): void {
-    rmSync(join(this.dir, file), { force: true })
+    attempt(() => rmSync(join(this.dir, file), { force: true }))
     if (!this.#goFiles().length) giveUpReserve(this.dir)
   }
 
   #goFiles(): string[] {
-    return readdirSync(this.dir).filter((file) => /^go-\d+\.sh$/.test(file))
+    return goFiles(this.dir)
   }
 
   openGos(): OpenGo[] {
-    return this.#goFiles()
-      .map((file) => readUndoScript(file, readFileSync(join(this.dir, file), 'utf8')))
-      .filter((go) => go !== null)
+    return openGosIn(this.dir)
   }
 
   guardNotes(): GuardNote[] {
@@ -219,7 +257,8 @@ export class Journal {
 
   /** Nothing is owed, but the runner has not stored all of it: kept for whoever asks, until it is swept. */
   close(): void {
-    this.#replace('closed', '')
+    const note = () => attempt(() => this.#replace('closed', ''))
+    if (!note() && giveUpReserve(this.dir)) note()
   }
 
   /**

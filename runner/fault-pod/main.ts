@@ -1,6 +1,6 @@
-import { existsSync, readlinkSync, writeFileSync, writeSync } from 'node:fs'
+import { readlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { NodeEvent, NodeLine, NodeOrder } from '../../model/fault-pod.ts'
+import type { NodeLine, NodeOrder } from '../../model/fault-pod.ts'
 import type { LastWord } from '../../model/last-word.ts'
 import { Channel } from './channel.ts'
 import { crashIn } from './crash.ts'
@@ -8,11 +8,13 @@ import { openGuardLine } from './guard-line.ts'
 import { Hands } from './hands.ts'
 import type { AnyNodeFault } from './hold.ts'
 import { bootId, cgroupEntry, createFind, findHost, type Host } from './host.ts'
-import { Journal } from './journal.ts'
+import { hasCrashed, Journal, type Kept, nothingKept, readJournal } from './journal.ts'
+import { leavesNothing, wordsWithoutJournal } from './no-journal.ts'
 import { nodeFaults } from './node-faults.generated.ts'
 import { orderText } from './order-text.ts'
 import { type Owner, own, wantedBy } from './ownership.ts'
-import { Program, type World } from './program.ts'
+import { markIn, unwrittenIn } from './pod-memory.ts'
+import { Program } from './program.ts'
 import { sweepClosed } from './sweep-old.ts'
 import { Inbox, untilOrdered, WarmPlace } from './warm.ts'
 
@@ -102,54 +104,42 @@ function hostHere(): { host: Host; enter: string[] } {
   return { host, enter: cgroupEntry(host, sameCgroupNamespace(host)) }
 }
 
-/**
- * A mark in the pod's shared memory, which belongs to its sandbox: programs that are started again in place find it, with
- * or without a journal.
- */
-function markIn(place: string, name: string): World['begun'] {
-  const file = join(place, name)
-  return {
-    is: () => existsSync(file),
-    mark() {
-      try {
-        writeFileSync(file, '')
-      } catch {
-        // without it the journal alone tells
-      }
-    },
-  }
-}
-
 /** A program that is killed when its journal is gone already must not be followed by one that takes itself for the first. */
 const begun = markIn(memory, 'chaosplane-begun')
-/** Events were told that no journal has: the runner drops what comes with their numbers again. */
-const toldUnwritten = markIn(memory, 'chaosplane-told')
+const unwritten = unwrittenIn(memory)
+
+/** What earlier programs have left, for one that may not write there; null: they may have acted, and nobody can read it. */
+function keptHere({ attempt }: NodeOrder): Kept | null {
+  try {
+    return readJournal(placeHere().dir)
+  } catch {
+    return begun.is() || attempt > 1 ? null : nothingKept
+  }
+}
 
 /**
  * The orders that nobody can carry out: nothing is journalled. What was never touched is refused with the reason; what
  * was injected before is still owed, and is tried again when the container is started again.
  */
 function refuseAll(order: NodeOrder, reason: string): void {
-  const told = order.targets.map(({ id, touched }, index): NodeEvent => {
-    const stamp = { seq: order.after + index + 1, at: Date.now(), target: id }
-    if (!touched) return { ...stamp, event: 'refused', code: 'HELPER_ERROR', reason }
-    const remaining = [`sh ${folder}/undo.sh`]
-    return { ...stamp, event: 'revert-failed', reason, remaining }
-  })
-  if (told.length > 0) toldUnwritten.mark()
-  for (const event of told) print(event)
-  const owed = order.start === 'sweep' || order.targets.some(({ touched }) => touched)
+  const kept = keptHere(order)
+  const hasForgotten = begun.is() && unwritten.last > 0
+  const known = { order, reason, folder, kept, hasForgotten }
+  const store = { ...(kept ?? nothingKept), append: () => false, acknowledge() {} }
+  const hasLost = hasCrashed(store.open, bootId())
+  const now = () => Date.now()
+  const channel = new Channel(store, { print, now, after: order.after, hasLost, unwritten })
+  const words = wordsWithoutJournal(known)
+  for (const word of words) channel.emit(word)
+  const owed = order.start === 'sweep' || words.some(({ event }) => event === 'revert-failed')
   // stays so that the runner reads it by attach as well as from the log
   setTimeout(() => leave(owed ? 1 : 0), owed ? againMs : order.armedForMs)
   inbox.hear((command) => {
     if (command.do === 'quit') {
-      // no program before this one can have left a journal
-      if (order.attempt === 1) sayBye()
-      leave(0)
-    }
-    if (command.do !== 'hello') return
-    print({ hello: 1, last: told.at(-1)?.seq ?? order.after, now: Date.now() })
-    for (const event of told) if (event.seq > command.acknowledged) print(event)
+      if (leavesNothing(known)) sayBye()
+      leave(0, !owed)
+    } else if (command.do === 'hello') channel.hello(command.acknowledged)
+    else if (command.do === 'ack') channel.ack(command.seq)
   })
   process.on('SIGTERM', () => process.exit(0))
 }
@@ -198,8 +188,8 @@ async function prepare(order: NodeOrder): Promise<Program | null> {
     hands,
     journal,
     channel: new Channel(journal, {
-      ...{ print, now, after: order.after },
-      hasLost: journal.hasCrashed(bootId()) || toldUnwritten.is(),
+      ...{ print, now, after: order.after, unwritten },
+      hasLost: journal.hasCrashed(bootId()),
     }),
     find: createFind(host, enter),
     now,
@@ -219,7 +209,7 @@ async function openJournal(dir: string, me: Owner): Promise<Journal | null> {
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new Error(
-      `The journal ${folder} cannot be written on this node (${why}): make room on the disk under it. Without a journal nothing is injected.`,
+      `The journal ${folder} cannot be written on this node (${why}): make room on the disk under it.`,
     )
   }
 }

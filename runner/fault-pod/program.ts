@@ -8,7 +8,7 @@ import type { Hands } from './hands.ts'
 import { type AnyNodeFault, Hold, latestStartMs } from './hold.ts'
 import { bootId, bootMs } from './host.ts'
 import { type Journal, type OpenGo, type Planned, undoScript } from './journal.ts'
-import { pastOf, sweepOwn } from './recover.ts'
+import { noRecord, pastOf, sweepOwn } from './recover.ts'
 
 /** What the program works with; all of it real, given as arguments so that tests choose folders and time limits. */
 export type World = {
@@ -37,8 +37,6 @@ const guardMarginMs = 1000
 const termLimitMs = 1500
 /** How often it is looked whether another pod's program asks for the journal. */
 const yieldEveryMs = 100
-const noRecord =
-  'the node keeps no record of it any more: a record goes only when everything is put back, or with the disk of the node'
 
 const troubleOf = (thrown: unknown): { code: string; reason: string; gone?: true } => ({
   code: thrown instanceof NodeTrouble ? thrown.code : 'HELPER_ERROR',

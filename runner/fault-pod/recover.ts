@@ -16,6 +16,9 @@ const acts = new Set<NodeEvent['event']>([
   'revert-failed',
 ])
 
+export const noRecord =
+  'the node keeps no record of it any more: a record goes only when everything is put back, or with the disk of the node'
+
 /** What earlier programs of this journal did, as their events tell. */
 export type Past = {
   /** targets about which everything is said */
@@ -39,6 +42,10 @@ export function pastOf(events: readonly NodeEvent[], open: readonly OpenGo[]): P
     acted: open.length > 0 || events.some(({ event }) => acts.has(event)),
   }
 }
+
+/** Whether anything was ever told to have been done to it. */
+export const hasActedOn = (target: string, events: readonly NodeEvent[]): boolean =>
+  events.some((event) => acts.has(event.event) && 'target' in event && event.target === target)
 
 type World = {
   journal: Journal

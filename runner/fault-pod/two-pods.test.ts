@@ -1,5 +1,4 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +7,7 @@ import type { NodeOrder } from '../../model/fault-pod.ts'
 import { readText } from './host.ts'
 import { parseEvents } from './journal.ts'
 import { cannotPose, PosedContainer } from './testing/container.ts'
+import { withDisk } from './testing/disk.ts'
 import { bundleProgram, exitOf, orderFor, PosedPod, until } from './testing/pod.ts'
 
 const why = cannotPose()
@@ -222,29 +222,6 @@ describe.skipIf(why !== '')(`two pods on one journal${why && ` (skipped: ${why})
   })
 
   describe('a disk that is full', () => {
-    /** A disk of 256 KiB; its rest is filled by `fill`. */
-    const withDisk = async (work: (disk: string, fill: () => void) => Promise<void>) => {
-      const disk = mkdtempSync(join(tmpdir(), 'full-disk-'))
-      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'none', disk])
-      expect(mounted.status).toBe(0)
-      const fill = (): void => {
-        for (const bytes of [4096, 1])
-          for (let n = 0; ; n++) {
-            try {
-              writeFileSync(join(disk, `filler-${bytes}-${n}`), Buffer.alloc(bytes, 'x'))
-            } catch {
-              break
-            }
-          }
-      }
-      try {
-        await work(disk, fill)
-      } finally {
-        spawnSync('umount', ['-l', disk])
-        rmSync(disk, { recursive: true, force: true })
-      }
-    }
-
     it('before anything is done: refused by the name of the folder', async () => {
       const container = new PosedContainer()
       await withDisk(async (disk, fill) => {

@@ -3,6 +3,8 @@ import type { NodeEvent } from '../../../model/fault-pod.ts'
 import type { PosedPod } from './pod.ts'
 import { heardOnce } from './story.ts'
 
+/** What was sent has been heard by then, milliseconds. */
+const tellMs = 50
 const ends = new Set<NodeEvent['event']>(['reverted', 'inject-failed', 'refused'])
 
 /** What is done to a run on the way, beside carrying it. */
@@ -36,14 +38,20 @@ export class Driver {
 
   /** What a runner has on record. After its order to quit it has everything, and takes nothing more. */
   get heard(): NodeEvent[] {
-    return heardOnce(this.#pod.lines.slice(0, this.#heardUntil).filter((line) => 'event' in line))
+    return this.#heardIn(this.#heardUntil)
+  }
+
+  #heardIn(lines: number | undefined): NodeEvent[] {
+    return heardOnce(this.#pod.lines.slice(0, lines).filter((line) => 'event' in line))
   }
 
   /** Carries on until the program has ended or is stopped; says how. */
   async life(limitMs: number): Promise<'exited' | 'killed' | 'stopped'> {
     const { program } = this.#pod
     const from = this.#pod.lines.length
-    this.#pod.send({ do: 'hello', acknowledged: this.heard.length })
+    // A runner takes nothing of a program before that has answered it.
+    const before = Math.min(this.#pod.linesBefore, this.#heardUntil ?? this.#pod.linesBefore)
+    this.#pod.send({ do: 'hello', acknowledged: this.#heardIn(before).length })
     const wasToQuit = this.#quitSent
     if (wasToQuit) this.#heardUntil ??= from
     let told = wasToQuit
@@ -55,8 +63,7 @@ export class Driver {
       if (this.#pod.isStopped()) return 'stopped'
       const fresh = this.#pod.lines.slice(from).filter((line) => 'event' in line)
       // A pod whose order to quit was given is deleted, whether or not it has heard it.
-      if (wasToQuit && !deleted && this.#pod.lines.length > from)
-        deleted = this.#pod.program?.kill('SIGTERM') ?? false
+      if (wasToQuit && !deleted && this.#pod.lines.length > from) deleted = await this.#delete()
       if (!told) told = this.#tellToGo(fresh)
       if (this.heard.length > acknowledged) {
         acknowledged = this.heard.length
@@ -69,6 +76,14 @@ export class Driver {
       }
     }
     throw new Error(`not over after ${limitMs} ms: ${this.#pod.names()} ${this.#pod.stray}`)
+  }
+
+  /** What is heard is acknowledged until the end, also when nothing more is made of it. */
+  async #delete(): Promise<boolean> {
+    await sleep(tellMs)
+    this.#pod.send({ do: 'ack', seq: Math.max(0, ...this.#pod.events.map(({ seq }) => seq)) })
+    await sleep(tellMs)
+    return this.#pod.program?.kill('SIGTERM') ?? false
   }
 
   #hasEnded(id: string): boolean {

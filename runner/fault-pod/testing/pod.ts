@@ -66,6 +66,8 @@ export class PosedPod {
   readonly disk: string
   readonly journal: string
   readonly lines: NodeLine[] = []
+  /** so many of them are of programs before the one that runs */
+  linesBefore = 0
   /** whatever was printed that is not a line of the protocol */
   stray = ''
   readonly #shares: boolean
@@ -179,6 +181,7 @@ export class PosedPod {
 
   #listen(child: ChildProcessWithoutNullStreams): void {
     this.program = child
+    this.linesBefore = this.lines.length
     let rest = ''
     child.stdout.on('data', (data) => {
       const lines = `${rest}${data}`.split('\n')
