@@ -80,11 +80,34 @@ export function rulesOf(
 
 const tableOf = (family: Family): string => (family === 4 ? 'ip' : 'ip6')
 
-function freshIn(make: Make, family: Family, ask: Inside): 'table' | 'chain' | null {
+const families = [4, 6] as const
+const letters = { table: 't', chain: 'c' } as const
+
+/**
+ * What each experiment has found missing is the end of its chain's name, a letter for IPv4 and one for IPv6: the next one
+ * sees a table there, and takes over from the first to take it away. Whoever goes last does.
+ */
+const endOf = (tables: readonly Pick<Table, 'family' | 'fresh'>[]): string =>
+  families
+    .map((family) => tables.find((one) => one.family === family)?.fresh ?? null)
+    .map((fresh) => (fresh ? letters[fresh] : 'n'))
+    .join('')
+
+/** What others of ours that are at work in a table have found missing there. */
+function foundMissing(listed: string, family: Family): string[] {
+  const ends = [...listed.matchAll(/chain chaosplane_[0-9a-f]+_([tcn]{2}) \{/g)]
+  return ends.map(([, end = '']) => end[families.indexOf(family)] ?? '')
+}
+
+/** Throws when it cannot be seen. */
+function freshIn(make: Make, family: Family, ask: Inside): Table['fresh'] {
   if (make === 'legacy') return null
-  const { ok, stdout } = ask(['nft', 'list', 'table', tableOf(family), 'mangle'])
-  if (!ok) return 'table'
-  return stdout.includes('chain POSTROUTING {') ? null : 'chain'
+  const answer = ask(['nft', 'list', 'table', tableOf(family), 'mangle'])
+  if (!isThere(answer, 'No such file or directory')) return 'table'
+  const missing = foundMissing(answer.stdout, family)
+  if (missing.includes(letters.table)) return 'table'
+  const isNew = missing.includes(letters.chain) || !answer.stdout.includes('chain POSTROUTING {')
+  return isNew ? 'chain' : null
 }
 
 const speaksIpv6 = ({ pid }: FoundTarget, look: NodeLook): boolean =>
@@ -124,12 +147,13 @@ export function planIptables(
   asked: { make: Make; chain: string; device: string; percent: number; matches: Matches },
   { ask, look }: { ask: Inside; look: NodeLook },
 ): IptablesPlan {
-  const { make, chain, device, matches } = asked
-  const families: Family[] = speaksIpv6(target, look) ? [4, 6] : [4]
-  const tables = families.map((family) => ({
-    family,
-    rules: rulesOf(matches, family, asked),
-    fresh: freshIn(make, family, ask),
+  const { make, device, matches } = asked
+  const spoken = families.filter((family) => family === 4 || speaksIpv6(target, look))
+  const found = spoken.map((family) => ({ family, fresh: freshIn(make, family, ask) }))
+  const chain = `${asked.chain}_${endOf(found)}`
+  const tables = found.map((one) => ({
+    ...one,
+    rules: rulesOf(matches, one.family, { ...asked, chain }),
   }))
   // a family that no rule is about is left alone
   const used = tables.filter(({ rules }) => rules.includes('DROP'))
@@ -175,7 +199,7 @@ const dropped = (text: string): number =>
 /** Takes away the chain, and the table, that only iptables itself has made for our sake. */
 function tidy(
   family: Family,
-  fresh: 'table' | 'chain' | null,
+  fresh: Table['fresh'],
   run: Inside,
   iptables: readonly string[],
 ): void {
@@ -258,7 +282,8 @@ export const iptables: Means<IptablesPlan> = {
         ...(fresh ? [`${command} -X POSTROUTING 2>/dev/null`] : []),
         ...(fresh === 'table'
           ? [
-              `in_net nft list table ${table} 2>/dev/null | grep -q 'chain ' || in_net nft delete table ${table} 2>/dev/null`,
+              // what could not be listed may be in use
+              `table=$(in_net nft list table ${table} 2>/dev/null) && ! echo "$table" | grep -q 'chain ' && in_net nft delete table ${table} 2>/dev/null`,
             ]
           : []),
       ]
