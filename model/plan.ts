@@ -73,6 +73,8 @@ export type TaskPlan = {
   /** 1 to 10, share of the resilience score */
   weight: number
   pods: PodSettings
+  /** made from the record of the run: what the task was to do is not known, only what it did */
+  ofRecord?: true
 }
 
 export type Plan = {

@@ -292,6 +292,12 @@ export const runStateSchema = z
       .boolean()
       .optional()
       .describe('Something that every task needs is missing: nothing more is begun.'),
+    edited: z
+      .boolean()
+      .optional()
+      .describe(
+        'The run was ended because its document had been edited: a runner that took it over could not know what it was to do.',
+      ),
     shortened: z
       .boolean()
       .optional()

@@ -10,7 +10,7 @@ import type { RunLoop } from '../engine/loop.ts'
 import { runState, target, taskPlan, taskState } from '../engine/testing.ts'
 import { type FaultTest, faultTest } from '../faults/api-testing.ts'
 import type { Node } from '../faults/nodes.ts'
-import { putBackWithoutPlan } from '../run/edited.ts'
+import { planOfRecord } from '../run/edited.ts'
 import { resourceOf } from '../run/resource.ts'
 import { posedRun } from './testing.ts'
 
@@ -375,9 +375,14 @@ describe('a held fault on a real API server', () => {
     end.abort()
     await ran
     expect(await taintsOf(node)).toEqual([`${key(9)}=on`])
-    const parts = { context: actor.context, resource: actor.resource }
-    const after = await putBackWithoutPlan(loop.state, parts, on.signal)
-    expect(after.tasks[0]?.targets[0]).toMatchObject({ state: 'reverted', outcome: 'restored' })
+    const { resource, context } = actor
+    const metadata = { name: 'gone', uid: 'gone', resourceVersion: '1' }
+    const known = { resource, object: { metadata }, faults: context.faults }
+    const [task] = planOfRecord(loop.state, known).tasks
+    const next = lifeOf(task as TaskPlan, { ...loop.state, adoptions: 1, broken: true })
+    expect(await next.ran).toBe('finished')
+    expect(next.loop.state.tasks[0]?.trouble).toBeUndefined()
+    expect(targetOf(next.loop)).toMatchObject({ state: 'reverted', outcome: 'restored' })
     expect(await taintsOf(node)).toEqual([])
   })
 })

@@ -45,6 +45,8 @@ export const markOf = ({ task, actor }: At, target: TargetState): string =>
 
 /** What a target needs for itself alone, and who this run is for others. */
 export function slotsOf({ task }: At, target: TargetState): Slot[] {
+  // Not known by name any more, they are all given back at the end of the run.
+  if (task.ofRecord) return []
   const names = heldFaultOf(task).slots(target, task.params as never)
   return names.map((what) => ({ uid: target.uid, what }))
 }

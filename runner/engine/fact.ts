@@ -21,6 +21,8 @@ export type Fact = {
   | { fact: 'adopted'; runner: string; instance: string }
   /** the API server does not take the record of the run: nothing more is begun */
   | { fact: 'unrecorded'; why: string }
+  /** the document is another one than that of the run, which its runner alone knew: nothing more is begun */
+  | { fact: 'edited'; why: string }
   /** what is owed is given up, in the words of who decided it */
   | { fact: 'abandoned'; reason: string }
   | { fact: 'moved'; task: string; to: Stage }

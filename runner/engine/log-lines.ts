@@ -97,6 +97,8 @@ export function linesOf(fact: Fact, plan: Plan, state: RunState): TaskLine[] {
       task: t.name,
       ...error(`[Error]: the run ends, its record is refused: ${fact.why}`),
     }))
+  if (fact.fact === 'edited')
+    return open.map((t) => ({ task: t.name, ...error(`[Error]: ${fact.why}`) }))
   if (fact.fact === 'paused')
     return open.map((t) => ({
       task: t.name,

@@ -289,20 +289,30 @@ const aborted = (
 const cannotGoOn = ({ task, trouble }: { task: string; trouble: Trouble }): string =>
   short(`the run cannot go on: ${task}: ${trouble.reason}`, 500)
 
-/** What cannot be recorded is not begun; what was begun is put back. */
-function unrecorded(state: RunState, why: string): RunState {
-  const reason = `the API server does not take the record of the run, so it was ended: ${why}`
+/** Nothing more is begun; what was begun is put back. */
+function brokenBy(state: RunState, trouble: Trouble): RunState {
   const open = state.tasks.filter((t) => t.stage !== 'done')
   const begun = open.filter((t) => t.startedAt !== undefined)
   const concerned = begun.length > 0 ? begun : open.slice(0, 1)
   return {
     ...state,
     broken: true,
-    tasks: state.tasks.map((t) =>
-      concerned.includes(t) ? withTrouble(t, { code: 'CHAOS_RESULT_CRUD_ERROR', reason }) : t,
-    ),
+    tasks: state.tasks.map((t) => (concerned.includes(t) ? withTrouble(t, trouble) : t)),
   }
 }
+
+/** What cannot be recorded is not begun. */
+const unrecorded = (state: RunState, why: string): RunState =>
+  brokenBy(state, {
+    code: 'CHAOS_RESULT_CRUD_ERROR',
+    reason: `the API server does not take the record of the run, so it was ended: ${why}`,
+  })
+
+/** What was to be done is not known any more. */
+const edited = (state: RunState, reason: string): RunState => ({
+  ...brokenBy(state, { code: 'GENERIC_ERROR', reason }),
+  edited: true,
+})
 
 const fold = (task: TaskState, fact: TaskFact): TaskState =>
   (folds[fact.fact] as Fold<TaskFact>)(task, fact)
@@ -358,6 +368,8 @@ export function reduce(state: RunState, fact: Fact): RunState {
       return giveUpOwed(state, fact)
     case 'unrecorded':
       return state.finishedAt ? state : unrecorded(state, fact.why)
+    case 'edited':
+      return state.finishedAt ? state : edited(state, fact.why)
     case 'finished':
       return state.finishedAt ? state : { ...state, finishedAt: fact.at }
     default:

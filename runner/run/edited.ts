@@ -1,52 +1,79 @@
-import type { TaskPlan } from '../../model/plan.ts'
-import { type RunState, recordKey, type TaskState } from '../../model/state.ts'
-import type { At } from '../actions/held.ts'
-import { putBack } from '../actions/restore.ts'
-import type { FactBody } from '../engine/fact.ts'
-import { mayBeHeld, reduce } from '../engine/reduce.ts'
-import { freeAllSlots } from '../hands/slots.ts'
-import type { RunnerContext } from './context.ts'
-import type { Resource } from './resource.ts'
+import type { FaultCatalogue, FaultDefinition } from '../../model/fault.ts'
+import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { RunState, TaskState } from '../../model/state.ts'
+import { hasPods } from '../engine/view.ts'
+import type { Experiment, Resource } from './resource.ts'
 
-type Parts = { context: RunnerContext; resource: Resource }
+/** Why a run ends whose document is gone. */
+export const editedText =
+  'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do: it is ended, and what it holds is put back. Start a new run, and edit it only when it has ended'
 
-/**
- * Puts back what API-level faults still hold for a run whose document is gone: the undo records say all that is
- * needed. Resolves with the state after it; throws the signal's reason when that comes first.
- */
-export async function putBackWithoutPlan(
-  state: RunState,
-  { context, resource }: Parts,
-  signal: AbortSignal,
-): Promise<RunState> {
-  let now = state
-  const emit = (fact: FactBody): void => {
-    now = reduce(now, { at: context.clock.now(), ...fact })
-  }
-  const account = { namespace: resource.namespace, name: context.defaultAccount }
-  const { clock } = context
-  const actor = { context, clock, resource, account, holds: new Map(), state: () => now }
-  for (const task of state.tasks) {
-    const fault = faultIdOf(task, context)
-    if (fault === null) continue
-    const at: At = { task: { name: task.name, fault } as TaskPlan, actor }
-    for (const target of task.targets.filter(mayBeHeld)) {
-      const done = await putBack(target, at, { emit, signal })
-      if (!done) throw signal.reason
-      const { at: endedAt, ...rest } = done
-      const heldMs = target.injectedAt === undefined ? 0 : endedAt - target.injectedAt
-      emit({ fact: 'reverted', task: task.name, target: recordKey(target), ...rest, heldMs })
-    }
-  }
-  const where = { kube: context.kube, namespace: context.namespace, signal }
-  await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
-  return now
-}
-
-/** State keeps the name as it was written; null: nothing of it is held through the API. */
-function faultIdOf({ fault: written }: TaskState, { faults }: RunnerContext): string | null {
-  const known = Object.values(faults).find(({ names }) =>
+/** The fault that state names as it was written. */
+const faultOf = (
+  { fault: written }: TaskState,
+  faults: FaultCatalogue,
+): FaultDefinition | undefined =>
+  Object.values(faults).find(({ names }) =>
     [...names.litmus, ...names.chaosplane].includes(written),
   )
-  return known?.hands === 'kube' && known.lasts === 'while-held' ? known.id : null
+
+/** Faults of tasks that are not over and that this version cannot end: it does not know them. */
+export const unknownFaults = ({ tasks }: RunState, faults: FaultCatalogue): string[] => {
+  const open = tasks.filter((task) => task.stage !== 'done' || hasPods(task))
+  return [...new Set(open.filter((t) => !faultOf(t, faults)).map(({ fault }) => fault))]
+}
+
+type Known = { resource: Resource; object: Experiment; faults: FaultCatalogue }
+
+/**
+ * The plan of a run whose document is gone: enough to put back what its record says, by the engine and all that stands
+ * around it, and nothing by which anything could be injected. All tasks are in one step: none waits for the revert of
+ * another.
+ */
+export function planOfRecord({ tasks }: RunState, { resource, object, faults }: Known): Plan {
+  const { kind: dialect, namespace, name, uid } = resource
+  const plans = tasks.flatMap((task) => {
+    const fault = faultOf(task, faults)
+    return fault ? [taskOfRecord(task, fault)] : []
+  })
+  return {
+    dialect,
+    namespace,
+    name,
+    uid,
+    account: null,
+    experimentId: String(object.spec?.['experimentId'] ?? '').trim() || uid,
+    runId: '',
+    cleanup: 'delete',
+    steps: [plans.map((task) => task.name)],
+    tasks: plans,
+    recoveryMs: null,
+    notes: [],
+  }
+}
+
+const taskOfRecord = ({ name, fault: faultWritten, weight }: TaskState, fault: FaultDefinition) =>
+  ({
+    name,
+    fault: fault.id,
+    faultWritten,
+    params: fault.lasts === 'instant' ? usualParams(fault, faultWritten) : {},
+    selection: { workloads: [], pods: [], nodes: [], nodeLabel: '', container: '', share: 'one' },
+    probes: [],
+    durationMs: 0,
+    rampMs: 0,
+    sequence: 'parallel',
+    healthCheck: null,
+    weight,
+    pods: {},
+    ofRecord: true,
+  }) satisfies TaskPlan
+
+/** What was struck is followed to its end: how long that may take stands in them. */
+function usualParams(fault: FaultDefinition, written: string): Record<string, unknown> {
+  try {
+    return fault.fromLitmus({}, written)
+  } catch {
+    return {}
+  }
 }

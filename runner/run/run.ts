@@ -35,6 +35,8 @@ export type RunParts = {
   object: Experiment
   state: RunState
   adopted: boolean
+  /** what is known of it beside its state, before the first decision */
+  known?: FactBody[]
   /** bytes that status has for the record */
   room: number
 }
@@ -261,6 +263,7 @@ export class Run {
     const { states: probes, notes } = resolved
     const facts: FactBody[] = [{ fact: 'resolved', probes, notes, notifyId: '' }]
     if (adopted) facts.push({ fact: 'adopted', runner: me.pod, instance: me.instance })
+    facts.push(...(this.#parts.known ?? []))
     for (const [task, trouble] of resolved.troubles)
       facts.push({ fact: 'prepare-failed', task, trouble, fatal: true })
     if (adopted) facts.push(...unheard(state))

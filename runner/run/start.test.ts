@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { undoByHand } from '../../model/abandon.ts'
 import { runFinalizer } from '../../model/runner-life.ts'
-import { planOf, runState, target, taskPlan, taskState } from '../engine/testing.ts'
+import { planOf, runState, taskPlan, taskState } from '../engine/testing.ts'
 import { abortOf, claimOf } from './claim.ts'
 import type { Experiment } from './resource.ts'
-import { endedByEdit, findingOf, isEcho, isOther, tooLarge } from './start.ts'
+import { findingOf, isEcho, isOther, tooLarge } from './start.ts'
 
 const experiment = (
   over: Partial<Experiment['metadata']> = {},
@@ -92,36 +91,6 @@ describe('a spec that was edited in mid-run', () => {
     expect(isOther(planOf([taskPlan('a'), taskPlan('b')]), open)).toBe(false)
     expect(isOther(planOf([taskPlan('b')]), open)).toBe(true)
     expect(isOther(planOf([taskPlan('a', { fault: 'pod-delete' })]), open)).toBe(true)
-  })
-  it('ends its run, and says what is not known', () => {
-    const held = target('t', { state: 'injected', containerId: 'c' })
-    const ended = endedByEdit(
-      runState([taskState('a', { targets: [held], startedAt: 1 })]),
-      5000,
-      'c',
-    )
-    expect(ended).toMatchObject({ finishedAt: 5000, tasks: [{ stage: 'done', finishedAt: 5000 }] })
-    expect(ended.tasks[0]?.targets[0]?.state).toBe('owed')
-    expect(ended.tasks[0]?.trouble?.reason).toMatch(/edited in mid-run/)
-  })
-  it('says for what is owed where the undo files are and how to run them', () => {
-    const held = target('t', { state: 'injected', containerId: 'c', node: 'node-1' })
-    const run = runState([taskState('hog', { targets: [held], startedAt: 1 })])
-    const ended = endedByEdit(run, 5000, 'kube')
-    const order = { cluster: 'kube', node: 'node-1', run: run.runId, task: 'hog' }
-    expect(ended.tasks[0]?.targets[0]?.remaining).toEqual([undoByHand(order)])
-  })
-})
-
-describe('targets of a run that was edited', () => {
-  it.each([
-    ['on a node, told to begin', { containerId: 'c' }, { wave: 1 }, 'owed'],
-    ['on a node, not told to begin', { containerId: 'c', wave: 1 }, { wave: 1 }, 'untouched'],
-    ['of a strike that had not begun', {}, {}, 'untouched'],
-    ['of a strike under way, of which nobody knows', {}, { chaosAt: 5 }, 'targeted'],
-  ])('%s', (_name, over, task, expected) => {
-    const state = taskState('a', { targets: [target('t', over)], startedAt: 1, ...task })
-    expect(endedByEdit(runState([state]), 5000, 'c').tasks[0]?.targets[0]?.state).toBe(expected)
   })
 })
 

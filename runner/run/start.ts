@@ -1,10 +1,8 @@
-import { undoByHand } from '../../model/abandon.ts'
 import type { Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import { readRun } from '../../model/read-run.ts'
 import { runFinalizer } from '../../model/runner-life.ts'
 import { leastBytes, short, withNotes } from '../../model/snapshot.ts'
-import type { RefusalKind, RunState, TargetState, TaskState } from '../../model/state.ts'
-import { spared } from '../engine/reduce.ts'
+import type { RefusalKind, RunState, TaskState } from '../../model/state.ts'
 import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import { stateOfProbe } from './resolve.ts'
 import type { Experiment } from './resource.ts'
@@ -100,42 +98,6 @@ function emptyRecord(plan: Plan): RunState {
 /** Whether the document no longer holds the tasks of this run: it was edited after the run began. */
 export const isOther = (plan: Plan, { tasks }: RunState): boolean =>
   tasks.some((t) => !plan.tasks.some((p) => p.name === t.name && p.faultWritten === t.fault))
-
-const editedReason =
-  'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do; fault pods end by their own deadline. Start a new run, and edit it only when it has ended'
-
-/** What is held on a node is not seen to end any more; what was not yet told to begin never was touched. */
-function unseen(
-  target: TargetState,
-  task: TaskState,
-  of: { cluster: string; run: string },
-): TargetState {
-  const told = target.wave < task.wave
-  const held = target.state === 'injected' || target.state === 'lost'
-  if (target.containerId && (held || (told && target.state === 'targeted'))) {
-    const { node } = target
-    const byHand = node
-      ? undoByHand({ ...of, node, task: task.name })
-      : `look at container ${target.id}`
-    return { ...target, state: 'owed', remaining: [byHand] }
-  }
-  const begun = told || (target.wave === task.wave && task.chaosAt !== undefined)
-  return target.containerId || !begun ? spared(target) : target
-}
-
-/** The end of a run whose document is gone: said, never guessed. `cluster`: part of where journals are on their nodes. */
-export function endedByEdit(state: RunState, at: number, cluster: string): RunState {
-  const end = (task: TaskState): TaskState => ({
-    ...task,
-    stage: 'done',
-    finishedAt: at,
-    trouble: task.trouble ?? { code: 'GENERIC_ERROR', reason: editedReason },
-    targets: task.targets.map((t) => unseen(t, task, { cluster, run: state.runId })),
-    ...(task.startedAt === undefined ? { skipped: true } : {}),
-  })
-  const tasks = state.tasks.map((task) => (task.stage === 'done' ? task : end(task)))
-  return { ...state, tasks, finishedAt: state.finishedAt ?? at }
-}
 
 /** Whether the object still shows the moment before the end of run `finished`, which this runner wrote. */
 export function isEcho(object: Experiment, finished: string, me: Identity): boolean {

@@ -1,5 +1,6 @@
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
+import { abandonAnnotation } from '../../model/abandon.ts'
 import { compile } from '../../model/compile/compile.ts'
 import { isDryRun } from '../../model/dry-run.ts'
 import { haltRefusal } from '../../model/halt.ts'
@@ -8,16 +9,17 @@ import { protectedTargets } from '../../model/protection.ts'
 import { unreadableText } from '../../model/read-run.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
+import type { FactBody } from '../engine/fact.ts'
 import { fetchRun } from '../report/kserver.ts'
 import type { Census } from './census.ts'
 import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
-import { putBackWithoutPlan } from './edited.ts'
+import { editedText, planOfRecord, unknownFaults } from './edited.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { rehearse, tellRehearsal } from './rehearse.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
-import { endedByEdit, findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
+import { findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
 
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
@@ -33,6 +35,18 @@ const alreadyRun = (runId: string): Refusal => ({
   suggestion: 'use a new id, or leave it empty',
 })
 
+type Complaint = { reason: string; note: string }
+const unreadable = (why: string): Complaint => ({
+  reason: 'RecordUnreadable',
+  note: unreadableText(why),
+})
+
+/** Another version began it: this one could neither carry it on nor put back what it holds. */
+const unknownFaultsText = (faults: string[]): Complaint => ({
+  reason: 'FaultUnknown',
+  note: `This version of the runner does not know the fault ${faults.join(', ')} of a run that is under way, so nothing is done with it. A runner of the version that began it carries it on (helm upgrade); status.run says what is held, and the annotation ${abandonAnnotation} gives it up.`,
+})
+
 type Followed = { kind: Kind; cache: Cache<Experiment> }
 type Busy = { run: Run | null; ended: Promise<void> }
 
@@ -44,7 +58,7 @@ export class Supervisor {
   #busy = new Map<string, Busy>()
   /** resources that this runner has finished, by uid: older echoes of their state are not news */
   #finished = new Map<string, string>()
-  /** why the record of a resource cannot be read, as it was told, by uid */
+  /** why a resource is left alone, as it was told, by uid */
   #complained = new Map<string, string>()
   #closing = false
   #log: Log
@@ -111,7 +125,7 @@ export class Supervisor {
     const finding = findingOf(object)
     if (finding.do === 'nothing') return
     if (finding.do === 'complain') {
-      this.#complain(kind, object, finding.why)
+      this.#complain(kind, object, unreadable(finding.why))
       return
     }
     if (!this.#isFree(object)) return
@@ -145,17 +159,16 @@ export class Supervisor {
     return this.#census.look(holder, this.#context.namespace) === 'dead'
   }
 
-  /** Said once for each way in which it cannot be read. */
-  #complain(kind: Kind, object: Experiment, why: string): void {
+  /** Says once of each reason why a resource is left alone. */
+  #complain(kind: Kind, object: Experiment, { reason, note }: Complaint): void {
     const { uid, name, namespace, resourceVersion } = object.metadata
-    if (this.#complained.get(uid) === why) return
-    this.#complained.set(uid, why)
-    const note = unreadableText(why)
-    this.#log.error({ experiment: name, namespace, why }, note)
+    if (this.#complained.get(uid) === note) return
+    this.#complained.set(uid, note)
+    this.#log.error({ experiment: name, namespace }, note)
     const { apiVersion } = resourceOf(kind, object)
     const metadata = { uid, name, resourceVersion, ...(namespace ? { namespace } : {}) }
     const regarding = { apiVersion, kind, metadata }
-    this.#context.events.record({ regarding, type: 'Warning', reason: 'RecordUnreadable', note })
+    this.#context.events.record({ regarding, type: 'Warning', reason, note })
   }
 
   /** Of a resource that has run before, the cache keeps the ids only: it is read anew. */
@@ -233,16 +246,15 @@ export class Supervisor {
     if (state.refused) return this.#refuse(resource, object, state)
     const compiled = compile(kind, object, context.faults)
     if (this.#closing) return
-    if (!compiled.ok || isOther(compiled.plan, state))
-      return this.#end(resource, object, async (signal) => {
-        const after = await putBackWithoutPlan(state, { context, resource }, signal)
-        return endedByEdit(after, context.clock.now(), context.cluster)
-      })
     const room = roomFor({ ...object, status: undefined })
-    await this.#carry(
-      new Run({ context, plan: compiled.plan, resource, object, state, adopted: true, room }),
-      object,
-    )
+    const parts = { context, resource, object, state, adopted: true, room }
+    if (compiled.ok && !isOther(compiled.plan, state))
+      return this.#carry(new Run({ ...parts, plan: compiled.plan }), object)
+    const unknown = unknownFaults(state, context.faults)
+    if (unknown.length > 0) return this.#complain(kind, object, unknownFaultsText(unknown))
+    const plan = planOfRecord(state, { resource, object, faults: context.faults })
+    const known: FactBody[] = [{ fact: 'edited', why: editedText }]
+    await this.#carry(new Run({ ...parts, plan, known }), object)
   }
 
   async #carry(run: Run, object: Experiment): Promise<void> {
@@ -255,17 +267,8 @@ export class Supervisor {
     else if (end === 'lost') await this.#pause()
   }
 
-  /** Writes why the document was refused; there is nothing to run. */
-  #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
-    return this.#end(resource, object, async () => state)
-  }
-
-  /** Claims the resource, writes the state that `ending` gives, and lets it go. */
-  async #end(
-    resource: Resource,
-    object: Experiment,
-    ending: (signal: AbortSignal) => Promise<RunState>,
-  ): Promise<void> {
+  /** Claims the resource, writes why its document was refused, and lets it go: there is nothing to run. */
+  async #refuse(resource: Resource, object: Experiment, state: RunState): Promise<void> {
     const context = this.#context
     const signal = AbortSignal.timeout(60_000)
     const claimed = claim(context.kube, { resource, object, me: context.me }, signal).then((o) =>
@@ -285,7 +288,6 @@ export class Supervisor {
     })
     try {
       await claimed
-      const state = await ending(signal)
       keeper.offer(state)
       await keeper.durable(signal)
       await letGo(context.kube, { resource, seen: null }, signal)
