@@ -191,6 +191,28 @@ describe('targets whose turn never came', () => {
     )
     expect(heard).toEqual([['injected'], ['injected'], ['reverted']])
   })
+
+  const trouble = { code: 'HELPER_ERROR', reason: 'its fault pod did not start' } as const
+  const failed: FactBody = { fact: 'inject-failed', task: 'hog', target: 'b', trouble }
+  it.each<[string, FactBody[], string, number | undefined]>([
+    ['that were given up before that was known', [failed], 'reverted', 7],
+    ['unless their node had said that they failed', [{ ...failed, heldMs: 3 }], 'failed', 3],
+    ['unless they had gone', [{ ...failed, outcome: 'noLongerExists' }], 'failed', undefined],
+  ])('are hit after all, as their node tells: those %s', (_, before, state, heldMs) => {
+    const after: FactBody[] = [
+      { fact: 'injected', task: 'hog', target: 'b', evidence: 'seen' },
+      { fact: 'reverted', task: 'hog', target: 'b', proof: 'gone', heldMs: 7 },
+      // told again
+      { fact: 'injected', task: 'hog', target: 'b', evidence: 'seen' },
+    ]
+    const [task] = [...before, ...after].reduce(
+      (s, body) => reduce(s, { ...body, at: 9 } as Fact),
+      runState([taskState('hog', { targets: [target('b')], wave: 1 })]),
+    ).tasks
+    expect(task?.targets[0]).toMatchObject({ state, ...(heldMs === undefined ? {} : { heldMs }) })
+    expect(task?.injections).toBe(state === 'reverted' ? 1 : 0)
+    expect(task?.trouble?.code).toBe('HELPER_ERROR')
+  })
 })
 
 describe('a run that cannot go on', () => {

@@ -39,6 +39,13 @@ export const mayBeHeld = (target: TargetState): boolean =>
 const isFresh = (target: TargetState | undefined): boolean =>
   target?.state === 'targeted' || target?.state === 'untouched'
 
+/** The runner has given up what did not start; nobody has said that it was hit, or for how long it may have been. */
+const isGivenUp = (target: TargetState | undefined): boolean =>
+  target?.state === 'failed' &&
+  target.heldMs === undefined &&
+  target.injectedAt === undefined &&
+  target.outcome === undefined
+
 const onTarget = (
   task: TaskState,
   record: string,
@@ -171,7 +178,7 @@ const folds: Folds = {
   armed: (task) => task,
   injected: (task, { target, evidence, endsAt, at }) => {
     const known = task.targets.findLast((t) => recordKey(t) === target)
-    if (!isFresh(known)) return task
+    if (!isFresh(known) && !isGivenUp(known)) return task
     return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
       ...t,
       state: 'injected',

@@ -23,6 +23,13 @@ import { type Pod, podWhen } from './pod-cache.ts'
 
 /** A first fault pod that does not run by then has failed; those that follow have their image there. Milliseconds. */
 const startMs = { first: 180_000, later: 30_000 }
+/**
+ * So long it must have been seen without a gap that nothing runs. An API server that was away shows a pod as it was
+ * before; kubelet tells it again within 10 s, and a node whose kubelet does not is called not ready within 50 s.
+ */
+const sureMs = 60_000
+/** Pause between two looks at a pod that is late, milliseconds. */
+const lookMs = 5000
 const goneMs = 60_000
 /** A pod that was made shows in the cache within this, milliseconds. */
 const showMs = 5000
@@ -45,6 +52,10 @@ export class NodePods {
   #idleSince: number | null = null
   /** the pod that is starting, and since when */
   #starting = { name: '', since: 0 }
+  /** since when it is seen without a gap that nothing has run in it, and that its node would tell */
+  #idleSeen: number | null = null
+  /** a pod is late, and nobody can tell whether it has started */
+  #unsure = false
   /** pods of which trouble was told */
   #told = new Set<string>()
   /** pods in which nothing has run: the API server did not take them, or they were taken away before their start */
@@ -77,6 +88,10 @@ export class NodePods {
 
   /** Whether a program of this task may have run on the node; false is certain. */
   get mayHaveRun(): boolean {
+    return this.#unsure || this.#seemsToHaveRun
+  }
+
+  get #seemsToHaveRun(): boolean {
     const shown = new Set(this.all().map(servedName))
     const gone = this.#recorded().filter((name) => !shown.has(name) && !this.#unborn.has(name))
     return this.#ran || gone.length > 0
@@ -88,9 +103,9 @@ export class NodePods {
     return this.#ran
   }
 
-  /** There is a pod, and it is certain that no program of this task has run on the node yet. */
+  /** There is a pod, and nothing says that a program of this task has run on the node yet. */
   get isStarting(): boolean {
-    return this.all().length > 0 && !this.mayHaveRun
+    return this.all().length > 0 && !this.#seemsToHaveRun
   }
 
   /** Whether the program of the newest pod has ended in order, as its container's status says. */
@@ -145,38 +160,74 @@ export class NodePods {
       else this.#idleSince ??= this.#parts.clock.now()
       if (next.do !== 'keep' && !isNeeded()) return null
       if (next.do === 'create') await this.#create(next.name, next.attempt, signal)
-      else await this.change(this.#patience(next), signal)
-      this.#complain()
+      else await this.change(next.do === 'wait' ? next.inMs : lookMs, signal)
+      await this.#complain(signal)
     }
   }
 
-  #patience(next: NextPod): number {
-    if (next.do === 'wait') return next.inMs
-    const { first, later } = startMs
-    return this.#last?.attempt === 1 ? first : later
-  }
-
   /** Says once of each pod why it does not start. */
-  #complain(): void {
+  async #complain(signal: AbortSignal): Promise<void> {
     const newest = newestOf(this.#order, this.all())
     if (!newest) return
-    const { name } = newest.pod.metadata
-    const work = workOf(newest.pod)
-    const { namespace, clock } = this.#parts
-    if (work.is !== 'starting' || this.#starting.name !== name)
-      this.#starting = { name, since: clock.now() }
-    const limitMs = newest.attempt === 1 ? startMs.first : startMs.later
-    const isLate = clock.now() - this.#starting.since > limitMs
-    if (this.#told.has(name) || (work.is !== 'hindered' && !isLate)) return
+    const { pod, attempt } = newest
+    const { name } = pod.metadata
+    const now = this.#parts.clock.now()
+    const work = workOf(pod)
+    if (work.is !== 'starting' || this.#starting.name !== name) {
+      this.#starting = { name, since: now }
+      this.#idleSeen = null
+    }
+    if (this.#told.has(name)) return
+    if (work.is === 'hindered') this.#blame(name, `does not start: ${work.why}`)
+    if (work.is !== 'starting') return
+    const limitMs = attempt === 1 ? startMs.first : startMs.later
+    const waitedMs = now - this.#starting.since
+    const mustBeSure = this.#actsUnasked && !this.#seemsToHaveRun
+    if (waitedMs <= limitMs - (mustBeSure ? sureMs : 0)) return
+    const trouble = mustBeSure ? await this.#watchIdle(name, signal) : ''
+    if (waitedMs <= limitMs) return
+    const late = `did not start within ${limitMs / 1000} s`
+    if (!mustBeSure || this.#isIdleForSure)
+      this.#blame(name, `${late}; kubectl describe it to see why`)
+    if (!trouble || this.#unsure) return
+    this.#unsure = true
+    throw this.#trouble(
+      name,
+      `${late}, as far as can be seen: ${trouble}. It may have started: what it holds ends at its own deadline on the node`,
+    )
+  }
+
+  /** A program that starts may inject before anybody has spoken to it, or was told to already. */
+  get #actsUnasked(): boolean {
+    return this.#order.start === 'now' || this.#links.task().wave > 0
+  }
+
+  get #isIdleForSure(): boolean {
+    return this.#idleSeen !== null && this.#parts.clock.now() - this.#idleSeen >= sureMs
+  }
+
+  #blame(name: string, why: string): never {
     this.#told.add(name)
-    const why =
-      work.is === 'hindered'
-        ? `does not start: ${work.why}`
-        : `did not start within ${limitMs / 1000} s; kubectl describe it to see why`
-    throw new ChaosError({
+    this.#unsure = false
+    throw this.#trouble(name, why)
+  }
+
+  #trouble(name: string, why: string): ChaosError {
+    const { namespace } = this.#parts
+    return new ChaosError({
       code: 'HELPER_ERROR',
       reason: `fault pod ${namespace}/${name} ${why}`,
     })
+  }
+
+  /** Looks whether nothing runs in a pod, and whether its node would tell; gives what is wrong with the node. */
+  async #watchIdle(name: string, signal: AbortSignal): Promise<string> {
+    const seen = await this.look(name, signal)
+    this.#ran ||= seen?.pod !== undefined && hasRun(seen.pod)
+    const trouble = seen?.pod ? await this.#readNode(signal) : null
+    if (this.#ran || trouble !== '') this.#idleSeen = null
+    else this.#idleSeen ??= this.#parts.clock.now()
+    return this.#ran ? '' : (trouble ?? '')
   }
 
   /** Resolves when one of our pods changes, or after `ms`. */
@@ -290,6 +341,11 @@ export class NodePods {
 
   /** What is wrong with the node, in words; empty when nothing is known. Throws NodeGone. */
   async nodeState(signal: AbortSignal): Promise<string> {
+    return (await this.#readNode(signal)) ?? ''
+  }
+
+  /** The same; null when it cannot be looked at. Without the right to look at nodes nothing is wrong with it. */
+  async #readNode(signal: AbortSignal): Promise<string | null> {
     const { node } = this.#order
     try {
       const path = resourcePath({ ...nodes, name: node })
@@ -301,9 +357,9 @@ export class NodePods {
     } catch (error) {
       if (signal.aborted) throw error
       if (isNotFound(error)) throw new NodeGone(node)
-      if (!isForbidden(error))
-        this.#parts.log.warn({ err: error, node }, 'a node could not be looked at')
-      return ''
+      if (isForbidden(error)) return ''
+      this.#parts.log.warn({ err: error, node }, 'a node could not be looked at')
+      return null
     }
   }
 
@@ -373,6 +429,7 @@ export class NodePods {
       })
       if (!isGone || this.#ran) return false
       for (const pod of mine) this.#unborn.add(servedName(pod))
+      this.#unsure = false
       return !this.mayHaveRun
     } finally {
       leave()

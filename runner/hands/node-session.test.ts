@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { type Clock, systemClock } from '../../lib/clock.ts'
 import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
@@ -243,6 +245,98 @@ describe('a session with a node', () => {
       await until(3000, () => node.commands.some((command) => command.do === 'stop'))
       expect(node.removals).toEqual([])
       expect(attempts(node)).toEqual([1])
+    })
+  })
+
+  describe('whose pod does not start in time', () => {
+    const times = 100
+    const from = Date.now()
+    /** Three minutes pass in 1.8 s. */
+    const hurried: Clock = {
+      now: () => from + (Date.now() - from) * times,
+      sleep: (ms, signal) => systemClock.sleep(ms / times, signal),
+    }
+    const seconds = (s: number) => sleep((s * 1000) / times)
+    const began = async (start: NodeOrder['start'] = 'now', script = usual) => {
+      const node = new PosedNode([target('targeted')], script)
+      node.birth = null
+      const parts = { ...node.parts(), clock: hurried }
+      const session = new NodeSession(parts, node.links({ ...order, start }))
+      sessions.push(session)
+      session.begin()
+      await until(2000, () => node.store.list().length === 1)
+      return { node, session }
+    }
+    const state = (node: PosedNode) => node.task.targets[0]?.state
+
+    it('says so once API server and node have said it for a minute', async () => {
+      const { node } = await began()
+      await seconds(170)
+      expect(state(node)).toBe('targeted')
+      await until(1000, () => state(node) === 'failed')
+      expect(node.task.trouble?.reason).toContain('did not start within 180 s')
+    })
+
+    it('says nothing while nobody can tell, nor of what an API server shows that was away', async () => {
+      const { node } = await began()
+      await seconds(100)
+      node.isReachable = false
+      await seconds(150)
+      node.isReachable = true
+      await seconds(40)
+      expect(state(node)).toBe('targeted')
+      // it had run all the time
+      node.says({ running: {} })
+      await held(node)
+      expect(node.names()).not.toContain('inject-failed')
+    })
+
+    it('owes what may run on a node that is not ready, and hears of it later', async () => {
+      const { node } = await began('now', (_, say) => {
+        const endsAt = Date.now()
+        say({ event: 'injected', target: 'demo/a', evidence: 'burns', endsAt } as never)
+        say({
+          event: 'reverted',
+          target: 'demo/a',
+          why: 'deadline',
+          heldMs: 7,
+          proof: 'p',
+        } as never)
+        return undefined
+      })
+      node.isReady = false
+      await until(4000, () => state(node) === 'owed')
+      expect(node.task.trouble?.reason).toContain('node n1 is not ready')
+      node.isReady = true
+      node.says({ running: {} })
+      await over(node)
+      expect(node.task.targets[0]?.heldMs).toBe(7)
+    })
+
+    it('owes nothing any more once the node says that it has not started', async () => {
+      const { node } = await began()
+      node.isReady = false
+      await until(4000, () => state(node) === 'owed')
+      node.isReady = true
+      await until(2000, () => state(node) === 'failed')
+    })
+
+    it('owes nothing any more once it is taken away unstarted', async () => {
+      const { node, session } = await began()
+      node.isReady = false
+      await until(4000, () => state(node) === 'owed')
+      node.isReady = true
+      // pods can be removed, and whether they run cannot be asked
+      node.isReachable = false
+      await session.stop('aborted')
+      await over(node)
+      expect(node.task.targets[0]).toMatchObject({ heldMs: 0 })
+    })
+
+    it('is sure of a program that would wait for its order', async () => {
+      const { node } = await began('wait')
+      node.isReady = false
+      await until(4000, () => state(node) === 'failed')
     })
   })
 

@@ -75,7 +75,7 @@ export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[]
   })
 }
 
-/** No program of the task has ever run on the node: nothing was done there. */
+/** No program of the task has ever run on the node: nothing was done there, nor is anything owed. */
 export const factsOfNothing = ({ order, task }: Concern): FactBody[] =>
   openOn(order.node, task).map((target) => ({
     fact: 'reverted',
@@ -83,7 +83,7 @@ export const factsOfNothing = ({ order, task }: Concern): FactBody[] =>
     target: recordKey(target),
     proof: 'nothing was injected: its fault pod never started',
     heldMs: 0,
-    untouched: true,
+    ...(target.state === 'owed' ? {} : { untouched: true as const }),
   }))
 
 /** The API server answered that it will not take the pod: it certainly was not made. */

@@ -41,6 +41,10 @@ export class PosedNode {
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
+  /** the API server answers questions */
+  isReachable = true
+  /** its kubelet is heard */
+  isReady = true
   /** the wall clock of the node is ahead of ours by so much */
   skewMs = 0
   /** its program is of a version that does not say its time */
@@ -97,10 +101,15 @@ export class PosedNode {
         remove: async (path: string, { gracePeriodSeconds }: { gracePeriodSeconds?: number }) =>
           this.#remove(path.split('/').at(-1) ?? '', gracePeriodSeconds),
         get: async (path: string) => {
+          this.#mustAnswer()
           if (path.includes('/nodes/') && !this.isInCluster) throw notFound()
-          return { metadata: { name: 'n' } }
+          const ready = { type: 'Ready', status: this.isReady ? 'True' : 'Unknown', message: 'm' }
+          return { metadata: { name: 'n' }, status: { conditions: [ready] } }
         },
-        find: async (path: string) => this.store.get(`home/${path.split('/').at(-1)}`),
+        find: async (path: string) => {
+          this.#mustAnswer()
+          return this.store.get(`home/${path.split('/').at(-1)}`)
+        },
       } as unknown as KubeClient,
       cache: this.store,
       attach: (place, signal) => this.#attach(place.pod, signal),
@@ -148,6 +157,10 @@ export class PosedNode {
     }
   }
 
+  #mustAnswer(): void {
+    if (!this.isReachable) throw new Error('connect ECONNREFUSED')
+  }
+
   #create(pod: Made): void {
     if (this.refusal) throw this.refusal
     const metadata = {
@@ -173,7 +186,7 @@ export class PosedNode {
     if (!known) throw notFound()
     this.#streams.get(name)?.abort()
     // A pod that is to end in peace stays until its kubelet says so.
-    if (!this.isInCluster && gracePeriodSeconds !== 0) return
+    if (!(this.isInCluster && this.isReady) && gracePeriodSeconds !== 0) return
     if (this.death) this.says(this.death)
     const last = this.store.get(`home/${name}`) ?? known
     setTimeout(() => this.store.apply({ type: 'DELETED', object: last }), 1)
