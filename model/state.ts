@@ -227,9 +227,14 @@ export const runStateSchema = z
     notifyId: z.string().describe('Notification id of kserver, empty when none is known.'),
     runner: z.string().describe('Pod of the runner that carries this run out.'),
     instance: z.string().describe('Life of that runner: changes when it restarts.'),
-    generation: z
-      .int()
-      .describe('Generation of the spec that is carried out; later edits are ignored.'),
+    generation: z.int().describe('Generation of the spec that is carried out.'),
+    document: z
+      .string()
+      .max(64)
+      .optional()
+      .describe(
+        'Mark of what the document asks for: a runner that takes the run over ends it when the document has another one.',
+      ),
     seed: z.int().min(0).describe('Seed of the random target choice.'),
     startedAt: millis,
     finishedAt: millis.optional(),

@@ -157,20 +157,25 @@ function capped(run: RunState | null): Saying[] {
 export function isSpecChanged({ object, run, before }: Seen): boolean {
   const told = before.conditions?.some((c) => c.type === 'SpecChanged' && c.status === 'True')
   if (!run) return false
+  if (run.edited) return true
   // Deletion raises the generation too; after the end an edit concerns nobody, what was said stays said.
   if (object.metadata.deletionTimestamp || run.finishedAt !== undefined)
     return told === true && before.experimentRunId === run.runId
   return (object.metadata.generation ?? run.generation) > run.generation
 }
 
-/** What an edit in mid-run means. */
-export const specChangedText =
-  'The spec was edited while the run was under way; the run goes on as it was started. Create a new experiment to run the edited one.'
+/** What an edit in mid-run means, or has led to. */
+export const specChangedText = (run: RunState | null): string =>
+  run?.edited
+    ? 'The experiment was edited while its run was under way, and the runner, which alone knew what the run was to do, was replaced: the run was ended, and what it held is put back. Create a new experiment to run the edited one.'
+    : 'The spec was edited while the run was under way. The run goes on as it was started as long as its runner lives; a runner that takes it over ends it, puts everything back, and the verdict is Error. Undo the edit to avoid that, and create a new experiment to run the edited one.'
 
-const specChanged = (seen: Seen): Saying[] =>
-  isSpecChanged(seen)
-    ? [{ type: 'SpecChanged', status: 'True', reason: 'Ignored', message: specChangedText }]
-    : []
+function specChanged(seen: Seen): Saying[] {
+  if (!isSpecChanged(seen)) return []
+  const reason = seen.run?.edited ? 'RunEnded' : 'Ignored'
+  const message = specChangedText(seen.run)
+  return [{ type: 'SpecChanged', status: 'True', reason, message }]
+}
 
 /** What a pause does not reach. */
 export const goesOnText = (tasks: string[]): string =>

@@ -296,6 +296,12 @@ describe('conditions and Events', () => {
     expect(says({ object: experiment(runOf(), deleted) })['SpecChanged']).toBeUndefined()
     expect(says({ object: experiment(finished(), edited) })['SpecChanged']).toBeUndefined()
   })
+
+  test('say so when a run was ended by an edit, which may have raised no generation', () => {
+    const after = [runOf({ edited: true }), { ...finished(), edited: true }]
+    for (const run of after)
+      expect(says({ object: experiment(run) })['SpecChanged']).toBe('True RunEnded')
+  })
 })
 
 describe('a pause', () => {

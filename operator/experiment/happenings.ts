@@ -34,7 +34,7 @@ export function happeningsOf(seen: Seen): Told[] {
   return [
     ...started(seen, run, moment),
     ...checks(run),
-    ...(isSpecChanged(seen) ? [warn('SpecChanged', specChangedText)] : []),
+    ...(isSpecChanged(seen) ? [warn('SpecChanged', specChangedText(run))] : []),
     ...pauses(run),
     ...(run.abort
       ? [

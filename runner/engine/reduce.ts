@@ -376,7 +376,7 @@ export function reduce(state: RunState, fact: Fact): RunState {
     case 'unrecorded':
       return state.finishedAt ? state : unrecorded(state, fact.why)
     case 'edited':
-      return state.finishedAt ? state : edited(state, fact.why)
+      return state.tasks.every(({ stage }) => stage === 'done') ? state : edited(state, fact.why)
     case 'finished':
       return state.finishedAt ? state : { ...state, finishedAt: fact.at }
     default:

@@ -104,6 +104,7 @@ it('a name of any length is compared with nothing, and status keeps the beginnin
     runner: 'a',
     instance: 'b',
     generation: 1,
+    document: '',
     seed: 1,
     at: 0,
     previousRunIds: [],

@@ -9,6 +9,7 @@ import {
 } from '../../lib/kube/paths.ts'
 import { microTime } from '../../lib/kube/types.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
+import { accountAnnotation } from '../../model/compile/chaos-experiment.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
 import {
   claimAnnotation,
@@ -178,4 +179,40 @@ it('a run that holds something on a node is kept until that is put back', async 
   await runner.kube.remove(path, { ...runner.call, gracePeriodSeconds: 0 })
   const run = await runner.finished('on-node')
   expect(run.tasks[0]?.targets[0]).toMatchObject({ state: 'reverted', outcome: 'noLongerExists' })
+})
+
+it('an edit after which the runner is replaced ends the run, and nothing of it is done', async () => {
+  for (const name of ['asked', 'edited-in', 'untouched']) await runner.makeNode(name)
+  await runner.taint('edit', { names: ['asked'] })
+  await runner.taint('no-edit', { names: ['untouched'] })
+  const held = await runner.injected('no-edit')
+  await runner.injected('edit')
+  await runner.replace(async () => {
+    const spec = { duration: '90s', target: { names: ['edited-in'] } }
+    await runner.kube.mergePatch(runner.pathOf('edit'), { spec }, runner.call)
+  })
+  const run = await runner.finished('edit')
+  expect(run).toMatchObject({ edited: true, adoptions: 1 })
+  expect(run.tasks[0]?.trouble?.reason).toContain('edited in mid-run')
+  expect(run.tasks[0]?.targets).toMatchObject([{ id: 'node/asked', state: 'reverted' }])
+  for (const name of ['asked', 'edited-in']) expect(await runner.taints(name)).toEqual([])
+  // what nobody has edited goes on
+  const other = await runner.until('no-edit', ({ adoptions }) => adoptions === 1)
+  expect(other.tasks[0]).toMatchObject({ stage: 'chaos' })
+  expect(other.tasks[0]?.targets[0]?.endsAt).toBe(held.tasks[0]?.targets[0]?.endsAt)
+  expect(await runner.taints('untouched')).toEqual(['story'])
+  await runner.abort('no-edit')
+  expect((await runner.finished('no-edit')).edited).toBeUndefined()
+})
+
+it('an account that is named in mid-run is not used by who takes the run over', async () => {
+  await runner.makeNode('as-asked')
+  await runner.taint('account', { names: ['as-asked'] })
+  await runner.injected('account')
+  const annotations = { [accountAnnotation]: 'mightier' }
+  await runner.replace(() =>
+    runner.kube.mergePatch(runner.pathOf('account'), { metadata: { annotations } }, runner.call),
+  )
+  expect(await runner.finished('account')).toMatchObject({ edited: true })
+  expect(await runner.taints('as-asked')).toEqual([])
 })

@@ -4,12 +4,19 @@ import { judgeRun } from '../../model/verdict.ts'
 import { slotsOf } from '../actions/held.ts'
 import { key } from '../engine/action.ts'
 import { decide } from '../engine/decide.ts'
-import type { Fact } from '../engine/fact.ts'
+import type { Fact, FactBody } from '../engine/fact.ts'
 import { reduce } from '../engine/reduce.ts'
-import { runState, shapeOf, target, taskState } from '../engine/testing.ts'
+import {
+  planOf as enginePlan,
+  runState,
+  shapeOf,
+  target,
+  taskPlan,
+  taskState,
+} from '../engine/testing.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
-import { editedText, planOfRecord, unknownFaults } from './edited.ts'
+import { endOf, planOfRecord, unknownFaults } from './edited.ts'
 import { resourceOf } from './resource.ts'
 
 const object = { metadata: { name: 'x', namespace: 'v2', uid: 'u', resourceVersion: '1' } }
@@ -24,7 +31,7 @@ const planOf = (state: RunState) =>
 function takenOver(before: RunState): { state: RunState; wants: string[] } {
   const facts: Fact[] = [
     { fact: 'adopted', runner: 'runner-2', instance: 'i', at: 5000 },
-    { fact: 'edited', why: editedText, at: 5000 },
+    { ...(endOf(before, 'edited', { ok: false, refusals: [] })[0] as FactBody), at: 5000 } as Fact,
   ]
   let state = facts.reduce(reduce, before)
   const plan = planOf(state)
@@ -96,6 +103,39 @@ describe('a run whose document is gone', () => {
       finishedAt: 3,
     })
     expect(takenOver(done).state).toEqual({ ...done, adoptions: 1, runner: 'runner-2' })
+  })
+})
+
+describe('a run that is taken over', () => {
+  const compiled = (name = 'hog') => ({ ok: true as const, plan: enginePlan([taskPlan(name)]) })
+  const refused = {
+    ok: false as const,
+    refusals: [{ path: 'spec.x', reason: 'it is odd', suggestion: '' }],
+  }
+  const run = (over: Partial<RunState> = {}) =>
+    runState([taskState('hog', { startedAt: 1, stage: 'chaos' })], over)
+  it.each([
+    ['is carried on by the document that began it', run({ document: 'a' }), compiled(), null],
+    ['ends when the document is another one', run({ document: 'b' }), compiled(), 'edited'],
+    ['ends when nobody can read it any more', run({ document: 'b' }), refused, 'edited'],
+    ['of an older version is known by its tasks', run(), compiled(), null],
+    ['of an older version ends when they are others', run(), compiled('other'), 'edited'],
+    ['of an older version ends without a plan', run(), refused, 'edited'],
+  ])('%s', (_name, before, plan, fact) =>
+    expect(endOf(before, 'a', plan)[0]?.fact ?? null).toBe(fact),
+  )
+  it.each([
+    ['does not take the document', refused, 'spec.x: it is odd'],
+    ['makes other tasks of it', compiled('other'), 'spec: it has other tasks'],
+  ])('ends, and nobody is blamed for an edit, when another version %s', (_name, plan, why) => {
+    const [fact] = endOf(run({ document: 'a' }), 'a', plan)
+    expect(fact).toMatchObject({ fact: 'prepare-failed', task: 'hog', fatal: true })
+    const after = reduce(run(), { ...(fact as FactBody), at: 5000 } as Fact)
+    expect(after.broken).toBe(true)
+    expect(after.edited).toBeUndefined()
+    expect(after.tasks[0]?.trouble?.reason).toContain(
+      `does not take the document of the run (${why})`,
+    )
   })
 })
 

@@ -1,12 +1,35 @@
 import type { FaultCatalogue, FaultDefinition } from '../../model/fault.ts'
-import type { Plan, TaskPlan } from '../../model/plan.ts'
+import type { Compiled, Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import type { RunState, TaskState } from '../../model/state.ts'
+import type { FactBody } from '../engine/fact.ts'
 import { hasPods } from '../engine/view.ts'
 import type { Experiment, Resource } from './resource.ts'
+import { isOther } from './start.ts'
 
-/** Why a run ends whose document is gone. */
-export const editedText =
+const editedText =
   'the spec was edited in mid-run and its runner was replaced, so that nobody knows any more what the run was to do: it is ended, and what it holds is put back. Start a new run, and edit it only when it has ended'
+
+const refusedText = ({ path, reason }: Refusal): string =>
+  `the runner was replaced by one of another version, which does not take the document of the run (${path}: ${reason}): the run is ended, and what it holds is put back`
+
+const noSuchTask: Refusal = { path: 'spec', reason: 'it has other tasks', suggestion: '' }
+
+/**
+ * Why a run that is taken over cannot be carried on by its document; empty: it can. `mark`: of the document as it stands
+ * now. A run of an older version has none on record, and is known by its tasks alone.
+ */
+export function endOf(run: RunState, mark: string, compiled: Compiled): FactBody[] {
+  const fits = compiled.ok && !isOther(compiled.plan, run)
+  const isEdited = run.document === undefined ? !fits : run.document !== mark
+  if (isEdited) return [{ fact: 'edited', why: editedText }]
+  if (fits) return []
+  const why = refusedText((compiled.ok ? null : compiled.refusals[0]) ?? noSuchTask)
+  const trouble = { code: 'GENERIC_ERROR' as const, reason: why }
+  const open = run.tasks.filter(({ stage }) => stage !== 'done')
+  const begun = open.filter(({ startedAt }) => startedAt !== undefined)
+  const concerned = begun.length > 0 ? begun : open.slice(0, 1)
+  return concerned.map(({ name: task }) => ({ fact: 'prepare-failed', task, trouble, fatal: true }))
+}
 
 /** The fault that state names as it was written. */
 const faultOf = (

@@ -28,6 +28,7 @@ type Birth = {
   runner: string
   instance: string
   generation: number
+  document: string
   seed: number
   at: number
   previousRunIds: string[]
@@ -87,6 +88,7 @@ function emptyRecord(plan: Plan): RunState {
     runner: 'r'.repeat(253),
     instance: 'i'.repeat(36),
     generation: 1,
+    document: 'd'.repeat(32),
     seed: 0,
     at: 1,
     previousRunIds: [],
@@ -95,7 +97,7 @@ function emptyRecord(plan: Plan): RunState {
   return { ...run, tasks: run.tasks.map((t) => ({ ...t, probes: probes.get(t.name) ?? [] })) }
 }
 
-/** Whether the document no longer holds the tasks of this run: it was edited after the run began. */
+/** Whether the plan no longer holds the tasks of this run. */
 export const isOther = (plan: Plan, { tasks }: RunState): boolean =>
   tasks.some((t) => !plan.tasks.some((p) => p.name === t.name && p.faultWritten === t.fault))
 

@@ -2,6 +2,7 @@ import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
 import { compile } from '../../model/compile/compile.ts'
+import { documentMark } from '../../model/document-mark.ts'
 import { isDryRun } from '../../model/dry-run.ts'
 import { haltRefusal } from '../../model/halt.ts'
 import type { Plan, Refusal } from '../../model/plan.ts'
@@ -9,17 +10,16 @@ import { protectedTargets } from '../../model/protection.ts'
 import { unreadableText } from '../../model/read-run.ts'
 import { maxRunBytes, roomFor } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
-import type { FactBody } from '../engine/fact.ts'
 import { fetchRun } from '../report/kserver.ts'
 import type { Census } from './census.ts'
 import { claim, claimOf, letGo, sameIdentity } from './claim.ts'
 import type { RunnerContext } from './context.ts'
-import { editedText, planOfRecord, unknownFaults } from './edited.ts'
+import { endOf, planOfRecord, unknownFaults } from './edited.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { rehearse, tellRehearsal } from './rehearse.ts'
 import { type Experiment, type Kind, type Resource, resourceOf } from './resource.ts'
 import { Run } from './run.ts'
-import { findingOf, isEcho, isOther, newRun, refusedRun, tooLarge } from './start.ts'
+import { findingOf, isEcho, newRun, refusedRun, tooLarge } from './start.ts'
 
 /** How often resources without a living runner are looked at again, milliseconds; no request is made for it. */
 const lookMs = 500
@@ -190,6 +190,7 @@ export class Supervisor {
       runner: context.me.pod,
       instance: context.me.instance,
       generation: object.metadata.generation ?? 1,
+      document: documentMark(kind, object),
       seed: Math.floor(context.random() * seeds),
       at: context.clock.now(),
       previousRunIds,
@@ -248,12 +249,12 @@ export class Supervisor {
     if (this.#closing) return
     const room = roomFor({ ...object, status: undefined })
     const parts = { context, resource, object, state, adopted: true, room }
-    if (compiled.ok && !isOther(compiled.plan, state))
+    const known = endOf(state, documentMark(kind, object), compiled)
+    if (compiled.ok && known.length === 0)
       return this.#carry(new Run({ ...parts, plan: compiled.plan }), object)
     const unknown = unknownFaults(state, context.faults)
     if (unknown.length > 0) return this.#complain(kind, object, unknownFaultsText(unknown))
     const plan = planOfRecord(state, { resource, object, faults: context.faults })
-    const known: FactBody[] = [{ fact: 'edited', why: editedText }]
     await this.#carry(new Run({ ...parts, plan, known }), object)
   }
 

@@ -30,7 +30,7 @@ const usualMs = 30_000
 export class PosedRunner {
   readonly #parts: Parts
   readonly #plane: ControlPlane
-  readonly #stop = new AbortController()
+  #stop = new AbortController()
   #running: Promise<void> = Promise.resolve()
   readonly call = { signal: AbortSignal.timeout(240_000) }
 
@@ -53,7 +53,8 @@ export class PosedRunner {
       const kube = createKubeClient({ config, userAgent: 'tests/1' })
       const proxy = unruly ? await startUnrulyProxy(kubeconfig) : null
       const runner = new PosedRunner({ kube, kubeconfig, namespace, proxy }, plane)
-      await runner.#begin(env)
+      await runner.#settle()
+      await runner.#start(env)
       return runner
     } catch (error) {
       await plane.down()
@@ -71,9 +72,9 @@ export class PosedRunner {
     return proxy
   }
 
-  /** Makes the namespace with account and ConfigMap, and starts the runner there. */
-  async #begin(env: Record<string, string>): Promise<void> {
-    const { namespace, kubeconfig, proxy } = this.#parts
+  /** Makes the namespace with account and ConfigMap. */
+  async #settle(): Promise<void> {
+    const { namespace } = this.#parts
     await this.kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, this.call)
     const map = { metadata: { name: haltConfigMap } }
     await this.kube.create(resourcePath({ ...configMaps, namespace }), map, this.call)
@@ -86,6 +87,10 @@ export class PosedRunner {
     }
     const bindings = resourcePath({ ...rbac, plural: 'clusterrolebindings' })
     await this.kube.create(bindings, binding, this.call)
+  }
+
+  async #start(env: Record<string, string>): Promise<void> {
+    const { namespace, kubeconfig, proxy } = this.#parts
     const pod = `runner-of-${namespace}`
     const settings = settingsFrom({ POD_NAME: pod, POD_NAMESPACE: namespace, IMAGE: 'i', ...env })
     const config = proxy?.config ?? loadKubeConfig({ file: kubeconfig, env: {} })
@@ -93,6 +98,15 @@ export class PosedRunner {
     const parts = { settings, config, log: silentLog(), newId: () => crypto.randomUUID() }
     this.#running = runRunner({ ...parts, onReady: ready.resolve }, this.#stop.signal)
     await Promise.race([ready.promise, this.#running])
+  }
+
+  /** Has the runner hand over and end; `meanwhile` is done before another one comes in its place. */
+  async replace(meanwhile: () => Promise<unknown>): Promise<void> {
+    this.#stop.abort(new Error('another one comes'))
+    await this.#running
+    await meanwhile()
+    this.#stop = new AbortController()
+    await this.#start({})
   }
 
   async end(): Promise<void> {
