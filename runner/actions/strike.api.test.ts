@@ -8,7 +8,9 @@ import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
 import type { RunLoop } from '../engine/loop.ts'
 import { runState, taskPlan, taskState } from '../engine/testing.ts'
+import type { FaultShape } from '../engine/view.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import type { PodDeleteParams } from '../faults/pod-delete/index.ts'
 import { resourceOf } from '../run/resource.ts'
 import { posedRun } from './testing.ts'
 
@@ -33,12 +35,24 @@ const taskOf = (app: string, over: Partial<TaskPlan> = {}): TaskPlan =>
     ...over,
   })
 
+/** A round every CHAOS_INTERVAL. */
+const striking: FaultShape = {
+  hands: 'kube',
+  lasts: 'instant',
+  waveOffset({ params, durationMs }, wave) {
+    const { interval } = params as PodDeleteParams
+    const offset = wave * (interval?.minMs ?? durationMs)
+    return offset < durationMs ? offset : null
+  },
+}
+
 /** `client` stands between the run and the API server. */
 const loopOf = (task: TaskPlan, state: RunState, client = kube): RunLoop =>
   posedRun(task, state, {
     kube: client,
     namespace,
     account,
+    shapeOf: () => striking,
     resource: resourceOf('ChaosExperiment', {
       metadata: { name: 'kill', namespace, uid: 'u', resourceVersion: '1' },
     }),
@@ -49,21 +63,28 @@ const loopOf = (task: TaskPlan, state: RunState, client = kube): RunLoop =>
   }).loop
 const onHit: (() => void)[] = []
 
-async function makePods(app: string, count: number): Promise<TargetState[]> {
+/** `node`: its pods are there until their kubelet, which is the test, says that they have stopped. */
+async function makePods(app: string, count: number, node?: string): Promise<TargetState[]> {
   const made: TargetState[] = []
   for (let i = 0; i < count; i++) {
-    const name = `${app}-${i}`
-    const body = {
-      metadata: { name, labels: { app } },
-      spec: { containers: [{ name: 'app', image: 'a' }], automountServiceAccountToken: false },
-    }
-    const pod = await kube.create<KubeObject>(resourcePath({ ...pods, namespace }), body, call)
-    const { uid } = pod.metadata
-    const id = `${namespace}/${name}`
-    made.push({ id, kind: 'Pod', namespace, name, uid, wave: 0, state: 'targeted' })
+    made.push(await makePod(app, `${app}-${i}`, node))
   }
   return made
 }
+
+async function makePod(app: string, name: string, nodeName?: string): Promise<TargetState> {
+  const containers = [{ name: 'app', image: 'a' }]
+  const body = {
+    metadata: { name, labels: { app } },
+    spec: { containers, automountServiceAccountToken: false, ...(nodeName ? { nodeName } : {}) },
+  }
+  const pod = await kube.create<KubeObject>(resourcePath({ ...pods, namespace }), body, call)
+  const { uid } = pod.metadata
+  const id = `${namespace}/${name}`
+  return { id, kind: 'Pod', namespace, name, uid, wave: 0, state: 'targeted' }
+}
+
+const pathOf = (name: string): string => resourcePath({ ...pods, namespace, name })
 
 const left = async (app: string): Promise<number> => {
   const query = { labelSelector: `app=${app}` }
@@ -169,4 +190,74 @@ it('who takes an aborted run over looks which targets the runner before it has h
     ['adopted-1', 'untouched'],
   ])
   expect(await left('adopted')).toBe(1)
+})
+
+/** Kubelet and the controller of a StatefulSet: a pod that is deleted stops in its time, and its name comes back. */
+async function replace(app: string, stopsAfterMs: Record<string, number>, signal: AbortSignal) {
+  const query = { labelSelector: `app=${app}` }
+  const since = new Map<string, number>()
+  while (!signal.aborted) {
+    const { items } = await kube.list<KubeObject>(resourcePath({ ...pods, namespace }), {
+      ...call,
+      query,
+    })
+    for (const { metadata } of items.filter((pod) => pod.metadata.deletionTimestamp)) {
+      const { name, uid } = metadata
+      since.set(uid, since.get(uid) ?? Date.now())
+      if (Date.now() - (since.get(uid) ?? 0) < (stopsAfterMs[name] ?? 0)) continue
+      await kube.remove(pathOf(name), { ...call, uid, gracePeriodSeconds: 0 })
+      await makePod(app, name, 'n1')
+    }
+    await systemClock.sleep(20, signal).catch(() => {})
+  }
+}
+
+it('pods that keep their names are struck in every round that they are there for, and the run ends', async () => {
+  await makePods('kept', 2, 'n1')
+  const slow: KubeClient = {
+    ...kube,
+    async remove(path, options) {
+      const answer = await kube.remove(path, options)
+      if (path.endsWith('kept-1')) await systemClock.sleep(200, options.signal)
+      return answer as never
+    },
+  }
+  const end = new AbortController()
+  const replacing = replace('kept', { 'kept-0': 3000, 'kept-1': 100 }, end.signal)
+  const params = faultCatalogue['pod-delete']?.fromLitmus({ CHAOS_INTERVAL: '1' }, 'pod-delete')
+  const task = taskOf('kept', { params: params ?? {}, durationMs: 1500 })
+  const loop = loopOf(task, runState([taskState('kill')]), slow)
+  const how = await loop.run(AbortSignal.timeout(15_000))
+  end.abort()
+  await replacing
+  const records = loop.state.tasks[0]?.targets ?? []
+  expect(how, JSON.stringify(records)).toBe('finished')
+  expect(records.map((t) => [t.name, t.wave, t.state]).sort()).toEqual([
+    ['kept-0', 0, 'reverted'],
+    ['kept-1', 0, 'reverted'],
+    ['kept-1', 1, 'reverted'],
+  ])
+  expect(new Set(records.map((t) => t.uid)).size).toBe(3)
+  expect(loop.state.tasks[0]?.injections).toBe(3)
+  // Nobody waited for the slow one.
+  const ended = (name: string, wave: number) =>
+    records.find((t) => t.name === name && t.wave === wave)?.revertedAt ?? 0
+  expect(ended('kept-0', 0) - ended('kept-1', 0)).toBeGreaterThan(1500)
+})
+
+it('a run that was stuck with two records of one name comes to its end', async () => {
+  const [now] = await makePods('stuck', 1)
+  if (!now) throw new Error('no pod was made')
+  const hitAt = Date.now()
+  const hit = { injectedAt: hitAt, evidence: 'DELETE accepted' }
+  const targets: TargetState[] = [
+    { ...now, uid: 'of-the-first', state: 'injected', ...hit },
+    { ...now, uid: 'of-the-second', wave: 1, state: 'reverted', ...hit, revertedAt: hitAt },
+  ]
+  const over = { stage: 'reverting', prepared: true, startedAt: hitAt, chaosAt: hitAt } as const
+  const task = taskState('kill', { fault: 'pod-delete', ...over, targets, wave: 2, injections: 2 })
+  const loop = loopOf(taskOf('stuck'), runState([task], { adoptions: 1 }))
+  expect(await loop.run(AbortSignal.timeout(5000))).toBe('finished')
+  expect(statesOf(loop)).toEqual(['reverted', 'reverted'])
+  expect(await left('stuck')).toBe(1)
 })

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue'
 import { ChaosError } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
-import type { TargetState } from '../../model/state.ts'
+import { recordKey, type TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { halt, reach } from '../fault-pod/crash.ts'
 import { kubeFaults } from '../faults/index.generated.ts'
@@ -19,6 +19,13 @@ function instantFaultOf(task: TaskPlan): InstantFault<never> {
 
 /** What is under way when a strike is called off has this long to come to its end, milliseconds. */
 const graceMs = 1000
+
+/** What a fact says of a record: pods that keep their names have one of the same key in every wave. */
+const recordOf = ({ name }: TaskPlan, target: TargetState) => ({
+  task: name,
+  target: recordKey(target),
+  wave: target.wave,
+})
 
 const keyOf = ({ task, wave }: { task: string; wave: number }): string => `${task}/${wave}`
 
@@ -71,7 +78,7 @@ export const spare: Carry<Extract<Action, { do: 'spare' }>> = async (action, act
   )
   for (const target of inDoubt) {
     const evidence = await instantFaultOf(task).struck(target, { kube, signal: io.signal })
-    if (evidence) io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
+    if (evidence) io.emit({ fact: 'injected', ...recordOf(task, target), evidence })
   }
   if (!io.signal.aborted) io.emit({ fact: 'wave-sent', task: task.name, wave: action.wave })
 }
@@ -158,11 +165,11 @@ async function hit(target: TargetState, task: TaskPlan, actor: Actor, io: Strike
     })
     CRASH: await halt('runner/struck', actor.resource.name)
     if (since) actor.since.set(target.uid, since)
-    io.emit({ fact: 'injected', task: task.name, target: target.id, evidence })
+    io.emit({ fact: 'injected', ...recordOf(task, target), evidence })
     CRASH: reach('runner/strike-told', actor.resource.name)
   } catch (error) {
     if (signal.aborted) return
-    io.emit(failedFact({ task, actor }, target, error))
+    io.emit({ ...failedFact({ task, actor }, target, error), wave: target.wave })
   }
 }
 
@@ -175,31 +182,23 @@ function after(signal: AbortSignal, ms: number): AbortSignal {
   return late.signal
 }
 
-/** Follows what was struck until the effect is complete, with a limit; beside the cadence of the waves. */
+/** Follows a target that was struck until the effect is complete, with a limit; beside the cadence of the waves. */
 export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, actor, io) => {
   const task = taskOf(actor, action.task)
-  const fault = instantFaultOf(task)
-  const struck = stateOf(actor, task.name).targets.filter(
-    (t) => t.wave === action.wave && t.state === 'injected',
+  const target = stateOf(actor, task.name).targets.find(
+    (t) => t.wave === action.wave && recordKey(t) === action.target,
   )
-  const pool = new PQueue({ concurrency: atOnce })
-  const limit = AbortSignal.timeout(fault.settleMs(task.params as never))
-  const signal = AbortSignal.any([io.signal, limit])
-  const follow = async (target: TargetState): Promise<void> => {
-    CRASH: await halt('runner/settling', actor.resource.name)
-    const { proof, blind } = await proofOf(target, task, actor, signal)
-    CRASH: await halt('runner/settled', actor.resource.name)
-    if (proof) return io.emit({ fact: 'reverted', task: task.name, target: target.id, proof })
-    if (io.signal.aborted) return
-    const { code, message } = notSeen(target, fault.settleMs(task.params as never), blind)
-    io.emit({
-      fact: 'inject-failed',
-      task: task.name,
-      target: target.id,
-      trouble: { code, reason: message, target: target.id },
-    })
-  }
-  await pool.addAll(struck.map((target) => () => follow(target)))
+  if (target?.state !== 'injected') return
+  const ms = instantFaultOf(task).settleMs(task.params as never)
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(ms)])
+  CRASH: await halt('runner/settling', actor.resource.name)
+  const { proof, blind } = await proofOf(target, task, actor, signal)
+  CRASH: await halt('runner/settled', actor.resource.name)
+  if (proof) return io.emit({ fact: 'reverted', ...recordOf(task, target), proof })
+  if (io.signal.aborted) return
+  const { code, message: reason } = notSeen(target, ms, blind)
+  const trouble = { code, reason, target: target.id }
+  io.emit({ fact: 'inject-failed', ...recordOf(task, target), trouble })
 }
 
 /** Pause before the API server is asked again after a failure, milliseconds. */

@@ -3,7 +3,7 @@ import { silentLog } from '../../lib/log.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
 import { RunLoop } from '../engine/loop.ts'
-import { planOf, shapeOf } from '../engine/testing.ts'
+import { planOf, shapeOf as usualShapeOf } from '../engine/testing.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
 import { findTargetsOf } from '../hands/look.ts'
 import type { RunnerContext } from '../run/context.ts'
@@ -15,6 +15,7 @@ type Posed = Pick<Actor, 'account' | 'resource'> &
   Pick<RunnerContext, 'kube' | 'namespace'> &
   Partial<Pick<Actor, 'durable' | 'mayAct'> & Pick<RunnerContext, 'protection'>> & {
     observe?(state: RunState): void
+    shapeOf?: typeof usualShapeOf
   }
 
 /** Nothing is protected and nothing is capped. */
@@ -39,6 +40,7 @@ export function posedRun(
     mayAct = async () => {},
     observe = () => {},
     protection = unprotected,
+    shapeOf = usualShapeOf,
   }: Posed,
 ): { loop: RunLoop; actor: Actor; end: AbortController } {
   const end = new AbortController()

@@ -9,8 +9,8 @@ export type Action =
   | { do: 'strike'; task: string; wave: number }
   /** nothing more of the wave is struck: what is under way comes to its end */
   | { do: 'spare'; task: string; wave: number }
-  /** wait until what was struck is complete */
-  | { do: 'settle'; task: string; wave: number }
+  /** wait until what was struck is complete, each target by itself: a quick one does not wait for a slow one */
+  | { do: 'settle'; task: string; wave: number; target: string }
   /** an API-level fault that is held: plan, record, act on the targets of a wave */
   | { do: 'inject'; task: string; wave: number }
   /** put one target of such a fault back and prove it, for as long as it takes */

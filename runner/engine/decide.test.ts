@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Plan } from '../../model/plan.ts'
 import type { RunState } from '../../model/state.ts'
+import { key } from './action.ts'
 import { decide } from './decide.ts'
 import { planOf, probeState, runState, shapeOf, target, taskPlan, taskState } from './testing.ts'
 
@@ -76,6 +77,19 @@ describe('an instant fault', () => {
     expect(decided(kill, runState([state], { abort: { by: 'me', at: now } })).moves[0]?.to).toBe(
       'done',
     )
+  })
+  it('follows each target by itself, also when a later one has its name', () => {
+    const at = (id: string, wave: number, over = {}) =>
+      target(id, { uid: `${id}-${wave}`, wave, state: 'injected', ...over })
+    const targets = [at('a', 0), at('b', 0), at('c', 0, { state: 'reverted' }), at('b', 1)]
+    const { want } = decided(kill, runState([killState({ ...inChaos, wave: 2, targets })]))
+    const settle = { do: 'settle', task: 'kill' }
+    expect(want).toEqual([
+      { ...settle, wave: 0, target: 'a' },
+      { ...settle, wave: 0, target: 'b' },
+      { ...settle, wave: 1, target: 'b' },
+    ])
+    expect(new Set(want.map(key)).size).toBe(3)
   })
   it('is not over before what was struck is gone', () => {
     const targets = [target('a', { state: 'injected' })]

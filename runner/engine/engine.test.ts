@@ -146,6 +146,37 @@ it('keeps the outcome of a task that is done, whatever is heard later', () => {
   expect(judgeTask(after.tasks[0] as TaskState)).toEqual(judgeTask(before.tasks[0] as TaskState))
 })
 
+describe('pods that keep their names', () => {
+  const strikes = { fault: 'pod-delete', stage: 'chaos', prepared: true, chaosAt: 1 } as const
+  const record = (wave: number, state: TargetState['state']) =>
+    target('db-1', { uid: `uid-${wave}`, wave, state })
+  const told = (targets: TargetState[], body: FactBody) =>
+    reduce(runState([taskState('kill', { ...strikes, targets })]), { ...body, at: 9 } as Fact)
+  const of = { task: 'kill', target: 'db-1' }
+  const trouble = { code: 'EFFECT_NOT_SEEN', reason: 'still there' } as const
+  const facts: Record<string, FactBody> = {
+    'the end': { fact: 'reverted', ...of, wave: 0, proof: 'gone' },
+    'the failure': { fact: 'inject-failed', ...of, wave: 0, trouble },
+  }
+
+  it.each(['targeted', 'injected', 'reverted'] as const)(
+    'of the older one is what is heard of it, while the newer one is %s',
+    (state) => {
+      for (const [what, body] of Object.entries(facts)) {
+        const [task] = told([record(0, 'injected'), record(1, state)], body).tasks
+        expect(task?.targets[0] && isEnded(task.targets[0]), what).toBe(true)
+        expect(task?.targets[1], what).toEqual(record(1, state))
+      }
+    },
+  )
+  it('are counted each time', () => {
+    const hit: FactBody = { fact: 'injected', ...of, wave: 0, evidence: 'accepted' }
+    const state = told([record(0, 'targeted'), record(1, 'injected')], hit)
+    expect(state.tasks[0]?.injections).toBe(1)
+    expect(state.tasks[0]?.targets.map((t) => t.state)).toEqual(['injected', 'injected'])
+  })
+})
+
 describe('targets whose turn never came', () => {
   const end = (targets: TargetState[], facts: FactBody[] = []) => {
     const state = runState([taskState('hog', { targets, startedAt: 1, chaosAt: 1, wave: 1 })])

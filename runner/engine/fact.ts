@@ -6,7 +6,8 @@ export type ProbePhase = 'pre' | 'during' | 'post'
 
 /**
  * Something that happened, with its moment in unix milliseconds. Facts of one source arrive in order and may arrive
- * twice. `target` is the key of a record, `pod` the fault pod that said it.
+ * twice. `target` is the key of a record, `pod` the fault pod that said it. `wave`: the record of that wave alone; what
+ * is struck in a later one may have the same name, and so the same key.
  */
 export type Fact = {
   at: number
@@ -58,12 +59,20 @@ export type Fact = {
   | { fact: 'planned'; task: string; target: string; undo: Record<string, unknown> }
   | { fact: 'wave-sent'; task: string; wave: number }
   | { fact: 'armed'; task: string; target: string }
-  | { fact: 'injected'; task: string; target: string; evidence: string; endsAt?: number }
+  | {
+      fact: 'injected'
+      task: string
+      target: string
+      wave?: number
+      evidence: string
+      endsAt?: number
+    }
   /** `outcome`: it could not be hit, as it is no longer there */
   | {
       fact: 'inject-failed'
       task: string
       target: string
+      wave?: number
       trouble: Trouble
       /** it may have been hit before that, for no longer than this */
       heldMs?: number
@@ -74,6 +83,7 @@ export type Fact = {
       fact: 'reverted'
       task: string
       target: string
+      wave?: number
       proof: string
       heldMs?: number
       why?: HoldEnd

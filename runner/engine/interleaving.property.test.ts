@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, it, vi } from 'vitest'
-import { recordKey, type TargetState } from '../../model/state.ts'
+import type { TargetState } from '../../model/state.ts'
 import { Simulation } from './simulation/run.ts'
+import { truthKey } from './simulation/targets.ts'
 import { planOf, probeState, taskPlan } from './testing.ts'
 
 /** More for a night: `CHAOSPLANE_PROPERTY_RUNS=20000 vitest run --testTimeout 0`. */
@@ -21,6 +22,7 @@ const task = fc.record({
   sequence: fc.constantFrom('parallel' as const, 'serial' as const),
   rampMs: fc.constantFrom(0, 0, 100),
   health: fc.boolean(),
+  keepsNames: fc.boolean(),
   nodes: fc.array(fc.constantFrom('n1', 'n2'), { minLength: 1, maxLength: 3 }),
   probes: fc.uniqueArray(fc.constantFrom(...modes), { maxLength: 3 }),
 })
@@ -52,6 +54,7 @@ function simulate(tasks: Task[][], next: () => number): Simulation {
   return new Simulation({
     plan: planOf(plans, order),
     nodesOf: Object.fromEntries(flat.map((t) => [t.name, t.nodes])),
+    keepsNames: (name) => of(name).keepsNames,
     probes: (name) => of(name).probes.map((mode) => probeState(mode, mode)),
     next,
     now: () => Date.now(),
@@ -99,7 +102,7 @@ async function play(tasks: Task[][], choices: number[]) {
 function disagreements(sim: Simulation): string[] {
   const recorded = new Map<string, TargetState>(
     (sim.stored?.tasks ?? []).flatMap((t) =>
-      t.targets.map((one) => [recordKey(one), one] as const),
+      t.targets.map((one) => [truthKey(t.fault, one), one] as const),
     ),
   )
   const counted = (sim.stored?.tasks ?? []).flatMap(({ name, injections }) => {

@@ -46,12 +46,21 @@ const isGivenUp = (target: TargetState | undefined): boolean =>
   target.injectedAt === undefined &&
   target.outcome === undefined
 
+/** Which record a fact is about. */
+type Which = { target: string; wave?: number }
+
+/** Without a wave the newest of its key. */
+const isOf =
+  ({ target, wave }: Which) =>
+  (one: TargetState): boolean =>
+    recordKey(one) === target && (wave === undefined || one.wave === wave)
+
 const onTarget = (
   task: TaskState,
-  record: string,
+  which: Which,
   change: (target: TargetState) => TargetState,
 ): TaskState => {
-  const at = task.targets.findLastIndex((t) => recordKey(t) === record)
+  const at = task.targets.findLastIndex(isOf(which))
   if (at < 0) return task
   return { ...task, targets: task.targets.map((t, i) => (i === at ? change(t) : t)) }
 }
@@ -101,11 +110,9 @@ function unlessMissed(task: TaskState, record: string, trouble: Trouble): TaskSt
 }
 
 /** The effect ended with the target; for how long it was held is not known. */
-function goneUnheard(
-  task: TaskState,
-  { target, trouble, at }: Extract<Fact, { fact: 'inject-failed' }>,
-): TaskState {
-  const ended = onTarget(task, target, (t) => ({
+function goneUnheard(task: TaskState, fact: Extract<Fact, { fact: 'inject-failed' }>): TaskState {
+  const { target, trouble, at } = fact
+  const ended = onTarget(task, fact, (t) => ({
     ...withoutUndo(t),
     state: 'reverted',
     cut: true,
@@ -170,16 +177,19 @@ const folds: Folds = {
     return { ...task, ...bounded([...task.targets, ...fresh], task.dropped) }
   },
   capped: (task, { why }) => ({ ...task, capped: short(why, 500) }),
-  planned: (task, { target, undo, at }) =>
-    onTarget(task, target, (t) =>
-      t.state === 'targeted' && t.undo === undefined ? { ...t, undo, plannedAt: at } : t,
+  planned: (task, fact) =>
+    onTarget(task, fact, (t) =>
+      t.state === 'targeted' && t.undo === undefined
+        ? { ...t, undo: fact.undo, plannedAt: fact.at }
+        : t,
     ),
   'wave-sent': (task, { wave }) => ({ ...task, wave: Math.max(task.wave, wave + 1) }),
   armed: (task) => task,
-  injected: (task, { target, evidence, endsAt, at }) => {
-    const known = task.targets.findLast((t) => recordKey(t) === target)
+  injected: (task, fact) => {
+    const { evidence, endsAt, at } = fact
+    const known = task.targets.findLast(isOf(fact))
     if (!isFresh(known) && !isGivenUp(known)) return task
-    return onTarget({ ...task, injections: task.injections + 1 }, target, (t) => ({
+    return onTarget({ ...task, injections: task.injections + 1 }, fact, (t) => ({
       ...t,
       state: 'injected',
       injectedAt: at,
@@ -190,10 +200,10 @@ const folds: Folds = {
   'inject-failed': (task, fact) => {
     const { target, trouble, outcome, heldMs } = fact
     // A node that lost its last words to a power cut does not know any more that it had injected.
-    const heard = task.targets.findLast((t) => recordKey(t) === target)?.state === 'injected'
+    const heard = task.targets.findLast(isOf(fact))?.state === 'injected'
     if (heard && outcome) return goneUnheard(task, fact)
     return unlessMissed(
-      onTarget(task, target, (t) =>
+      onTarget(task, fact, (t) =>
         isEnded(t) && !isFresh(t)
           ? t
           : {
@@ -207,17 +217,19 @@ const folds: Folds = {
       trouble,
     )
   },
-  gone: (task, { target }) =>
-    onTarget(task, target, (t) => (t.cut && isEnded(t) ? { ...t, outcome: 'noLongerExists' } : t)),
-  lost: (task, { target, reason, heldMs }) => {
-    const lost = onTarget(task, target, (t) =>
+  gone: (task, fact) =>
+    onTarget(task, fact, (t) => (t.cut && isEnded(t) ? { ...t, outcome: 'noLongerExists' } : t)),
+  lost: (task, fact) => {
+    const { target, reason, heldMs } = fact
+    const lost = onTarget(task, fact, (t) =>
       isEnded(t) ? t : { ...t, state: 'lost', cut: true, heldMs: Math.max(0, Math.round(heldMs)) },
     )
     // Of a dynamic task that is known at its end: a target that is no longer there was not cut short.
     return task.dynamic ? lost : withTrouble(lost, cutShort(target, reason))
   },
-  reverted: (task, { target, proof, heldMs, untouched, at, outcome }) =>
-    onTarget(task, target, (t) => {
+  reverted: (task, fact) =>
+    onTarget(task, fact, (t) => {
+      const { proof, heldMs, untouched, at, outcome } = fact
       if (untouched) return isFresh(t) ? { ...t, state: 'untouched' } : t
       if (isEnded(t) && !isFresh(t)) return t
       return {
@@ -231,12 +243,12 @@ const folds: Folds = {
           : {}),
       }
     }),
-  'revert-failed': (task, { target, trouble, remaining }) =>
+  'revert-failed': (task, fact) =>
     withTrouble(
-      onTarget(task, target, (t) =>
-        isEnded(t) ? t : { ...t, state: 'owed', remaining: commands(remaining) },
+      onTarget(task, fact, (t) =>
+        isEnded(t) ? t : { ...t, state: 'owed', remaining: commands(fact.remaining) },
       ),
-      trouble,
+      fact.trouble,
     ),
   failed: (task, { trouble }) => withTrouble(task, trouble),
   acknowledged: (task, { node, seq }) => ({

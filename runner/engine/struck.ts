@@ -1,11 +1,12 @@
+import { recordKey } from '../../model/state.ts'
 import type { Action } from './action.ts'
 import { afterRevert, type Chaos, loops, type View, waiting } from './view.ts'
 
-/** One action for each wave that has been struck and is not complete. */
+/** One action for each target that has been struck and is not complete. */
 const settle = (v: View): Action[] =>
-  [...new Set(v.state.targets.filter((t) => t.state === 'injected').map((t) => t.wave))].map(
-    (wave): Action => ({ do: 'settle', task: v.plan.name, wave }),
-  )
+  v.state.targets
+    .filter((t) => t.state === 'injected')
+    .map((t) => ({ do: 'settle', task: v.plan.name, wave: t.wave, target: recordKey(t) }))
 
 /** A strike that was cut off may have hit targets that nobody has heard of yet. */
 const spare = (v: View): Action[] =>

@@ -25,7 +25,7 @@ export type Acting = {
   /** false once this runner has been silent for so long that another one may have taken the run */
   mayAct(): boolean
   now(): number
-  /** targets of a wave; what is selected later are other pods */
+  /** targets of a wave; what is selected later are other pods, or new ones of the same names */
   choose(task: string, wave: number): TargetState[]
   /** one of these happens; the test says which */
   which<T>(...outcomes: T[]): T
@@ -120,24 +120,21 @@ const table: Table = {
 
   async spare({ task, wave }, of, { emit, signal }) {
     await of.strikes.get(`${task}/${wave}`)
-    for (const { id } of of
+    for (const { id, uid } of of
       .state(task)
       .targets.filter((t) => t.wave === wave && t.state === 'targeted')) {
       await of.turns.take(`look whether ${id} is hit`, signal)
-      if (of.targets.of(id).injects > 0)
-        emit({ fact: 'injected', task, target: id, evidence: 'gone' })
+      if (of.targets.of(uid).injects > 0)
+        emit({ fact: 'injected', task, target: id, wave, evidence: 'gone' })
     }
     emit({ fact: 'wave-sent', task, wave })
   },
 
-  async settle({ task, wave }, of, { emit, signal }) {
-    for (const { id } of of
-      .state(task)
-      .targets.filter((t) => t.wave === wave && t.state === 'injected')) {
-      await of.turns.take(`settle ${id}`, signal)
-      of.targets.revert(id)
-      emit({ fact: 'reverted', task, target: id, proof: 'gone' })
-    }
+  async settle({ task, wave, target }, of, { emit, signal }) {
+    const { targets } = of.state(task)
+    const { uid } = targets.find((t) => t.wave === wave && t.id === target) ?? { uid: '' }
+    await of.turns.take(`settle ${uid}`, signal, () => !of.targets.of(uid).held)
+    emit({ fact: 'reverted', task, target, wave, proof: 'gone' })
   },
 
   async inject({ task, wave }, of, { emit, signal }) {
@@ -252,14 +249,14 @@ async function strikeWave(
     emit({ fact: 'targeted', task, wave, targets: of.choose(task, wave) })
   }
   await of.durable()
-  for (const { id } of recorded().filter((t) => t.state === 'targeted')) {
+  for (const { id, uid } of recorded().filter((t) => t.state === 'targeted')) {
     await of.turns.take(`strike ${id}`, signal, of.mayAct)
     // Deleted by its uid: what is gone already is not struck again.
-    if (of.targets.of(id).injects === 0) of.targets.inject(id)
+    if (of.targets.of(uid).injects === 0) of.targets.strike(uid, of.now() + of.which(0, 0, 12_000))
     // Called off now, it still hears the answer to this one, or it does not.
     const late = of.which(of.life, signal)
     await of.turns.take(`answer for ${id}`, late)
-    emit({ fact: 'injected', task, target: id, evidence: 'accepted' })
+    emit({ fact: 'injected', task, target: id, wave, evidence: 'accepted' })
   }
   if (!signal.aborted) emit({ fact: 'wave-sent', task, wave })
 }

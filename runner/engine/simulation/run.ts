@@ -1,5 +1,5 @@
 import type { Plan } from '../../../model/plan.ts'
-import { type RunState, recordKey, runStateSchema, type TargetState } from '../../../model/state.ts'
+import { type RunState, runStateSchema, type TargetState } from '../../../model/state.ts'
 import { judgeRun } from '../../../model/verdict.ts'
 import type { FactBody } from '../fact.ts'
 import { pauseOf } from '../pause.ts'
@@ -7,13 +7,15 @@ import { runState, shapeOf, target, taskState } from '../testing.ts'
 import { unheard } from '../unheard.ts'
 import { Program } from './program.ts'
 import { named, Runner, type Surroundings } from './runner.ts'
-import { Targets } from './targets.ts'
+import { Targets, truthKey } from './targets.ts'
 import { type Step, Turns } from './turns.ts'
 
 export type SimulationSettings = {
   plan: Plan
   /** targets of each task, by node */
   nodesOf: Record<string, string[]>
+  /** whether what takes the place of its pods has their names, as in a StatefulSet */
+  keepsNames(task: string): boolean
   /** a number from 0 up, for what happens by chance; 0 is always the good outcome */
   next(): number
   now(): number
@@ -48,7 +50,9 @@ export class Simulation {
   constructor(settings: SimulationSettings) {
     this.#s = settings
     this.targets = new Targets((id) =>
-      (this.stored?.tasks ?? []).some((t) => t.targets.some((one) => recordKey(one) === id)),
+      (this.stored?.tasks ?? []).some((t) =>
+        t.targets.some((one) => truthKey(t.fault, one) === id),
+      ),
     )
     this.#holder = this.#begin()
   }
@@ -60,7 +64,11 @@ export class Simulation {
   /** What goes on by itself. */
   steps(): Step[] {
     const programs = [...this.#programs.values()].flatMap((p) => p.steps())
-    return [...this.#turns.steps(), ...programs]
+    const pods = this.targets.going(this.#s.now()).map((uid) => ({
+      name: `pod ${uid} goes`,
+      run: () => this.targets.revert(uid),
+    }))
+    return [...this.#turns.steps(), ...programs, ...pods]
   }
 
   /** What nobody wishes for. */
@@ -156,14 +164,31 @@ export class Simulation {
     }
   }
 
-  /** A later wave finds other pods; in series each target is a wave of its own. */
+  /** A later wave finds other pods, or new ones of the same names; in series each target is a wave of its own. */
   #choose(name: string, wave: number): TargetState[] {
-    const { plan, nodesOf } = this.#s
+    const { plan, nodesOf, keepsNames } = this.#s
     const { fault, sequence } = named(plan.tasks, name)
+    const nodes = nodesOf[name] ?? []
+    if (fault === 'pod-delete' && keepsNames(name))
+      return nodes.flatMap((node, i) => {
+        const id = `${name}/${i}`
+        const uid = this.#standing(id)
+        return uid === null ? [] : [target(id, { node, uid, wave })]
+      })
     const series = fault !== 'pod-delete' && sequence === 'serial'
-    return (nodesOf[name] ?? []).map((node, i) =>
-      target(`${name}/${wave}/${i}`, { node, wave: series ? i : wave }),
-    )
+    return nodes.map((node, i) => {
+      const id = `${name}/${wave}/${i}`
+      return target(id, { node, uid: id, wave: series ? i : wave })
+    })
+  }
+
+  /** The pod that bears this name now; null while the one before it still stops. */
+  #standing(id: string): string | null {
+    for (let n = 0; ; n++) {
+      const { injects, held } = this.targets.of(`${id}/${n}`)
+      if (injects === 0) return `${id}/${n}`
+      if (held) return null
+    }
   }
 
   #programOf(task: string, node: string): Program {
@@ -178,9 +203,9 @@ export class Simulation {
 
   #injected(): string[] {
     return (this.stored?.tasks ?? [])
-      .flatMap((t) => t.targets)
-      .filter(({ state }) => state === 'injected')
-      .map(recordKey)
+      .flatMap((t) =>
+        t.targets.filter((one) => one.state === 'injected').map((one) => truthKey(t.fault, one)),
+      )
       .filter((key) => this.targets.of(key).held)
   }
 

@@ -1,3 +1,9 @@
+import { recordKey, type TargetState } from '../../../model/state.ts'
+
+/** By what a target is known here: a pod that is struck by its uid, as its name comes back; what is held by its record. */
+export const truthKey = (fault: string, target: TargetState): string =>
+  fault === 'pod-delete' ? target.uid : recordKey(target)
+
 /** What really happened to a target: the truth that the records are compared with. */
 export type Truth = { injects: number; reverts: number; held: boolean }
 
@@ -7,6 +13,8 @@ export class Targets {
   /** what must never be, in words */
   readonly violations: string[] = []
   readonly #recorded: (id: string) => boolean
+  /** pods that were deleted: when each has stopped */
+  readonly #stopped = new Map<string, number>()
 
   /** `recorded`: whether a target stands in what is stored durably */
   constructor(recorded: (id: string) => boolean) {
@@ -29,6 +37,18 @@ export class Targets {
     truth.injects++
     truth.held = true
     if (truth.injects > 1) this.violations.push(`${id} was injected ${truth.injects} times`)
+  }
+
+  /** A pod that is deleted is there until it has stopped. */
+  strike(uid: string, stoppedAt: number): void {
+    this.inject(uid)
+    this.#stopped.set(uid, stoppedAt)
+  }
+
+  /** Pods that have stopped, and go now. */
+  going(now: number): string[] {
+    const stopped = [...this.#stopped].filter(([uid, at]) => this.of(uid).held && now >= at)
+    return stopped.map(([uid]) => uid)
   }
 
   revert(id: string): void {
