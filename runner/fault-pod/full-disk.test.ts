@@ -26,13 +26,13 @@ const pageBytes = 4096
 
 const story = (
   name: string,
-  more: Partial<NodeOrder>,
+  { warmMs, ...more }: Partial<NodeOrder> & { warmMs?: number },
   act: (world: World) => Promise<void>,
 ): void => {
   it(name, { timeout: 30_000 }, async () => {
     const containers: World['containers'] = [new PosedContainer(), new PosedContainer()]
     await withDisk(async (disk, fill, free) => {
-      const pod = new PosedPod(program, orderFor(containers, more), disk)
+      const pod = new PosedPod(program, orderFor(containers, more), disk, warmMs)
       const full = () => {
         rmSync(join(pod.journal, 'reserve'), { force: true })
         // A disk gives room by pages: the one that the last event is in still has some.
@@ -144,6 +144,28 @@ describe.skipIf(why !== '')(`on a disk that is full${why && ` (skipped: ${why})`
       expect(reverted).toMatchObject({ target: 'demo/web-0/app', why: 'guard' })
       for (const event of pod.events.slice(from))
         expect(event.seq).toBeGreaterThan(Math.max(owed.seq, refused.seq))
+      expect(first.strangers()).toEqual([])
+    },
+  )
+
+  story(
+    'a warm pod that owes something is not done, whatever it is told',
+    { holdMs: 20_000, warmMs: 0 },
+    async ({ pod, containers: [first], full, free }) => {
+      pod.start()
+      pod.sendOrder()
+      await until(5000, () => told(pod, 'injected').length === 2)
+      full()
+      await killed(pod)
+      pod.startProgram()
+      await until(5000, () => told(pod, 'revert-failed').length === 2)
+      pod.send({ do: 'quit' })
+      await exitOf(pod.program, 8000)
+      expect(pod.lastWord).toBeNull()
+      expect(pod.remembered()).not.toContain('chaosplane-ended')
+      free()
+      pod.startProgram()
+      await until(5000, () => told(pod, 'reverted').length === 2)
       expect(first.strangers()).toEqual([])
     },
   )
