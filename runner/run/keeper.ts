@@ -18,8 +18,13 @@ export type KeeperSettings = {
   log: Log
   /** resolves when the run is ours: nothing is written before */
   claimed: Promise<void>
-  /** somebody else holds the run now, or the resource is gone */
+  /** somebody else holds the run now */
   onLoss(why: string): void
+  /**
+   * The resource is gone while the run was ours: nothing can be recorded any more, and nobody else can put back what is
+   * held. Told before what waits for the record goes on. Absent: a loss like any other.
+   */
+  onGone?(why: string): void
   /** bytes that the record may take */
   room: number
   /** the API server does not take the record and will not take it as it is; told once until one is taken again */
@@ -69,6 +74,7 @@ export class StatusKeeper {
   #sentBytes = 0
   #refusals = 0
   #waiters: Waiter[] = []
+  #gone: string | null = null
   #end = new AbortController()
 
   constructor(settings: KeeperSettings) {
@@ -85,7 +91,7 @@ export class StatusKeeper {
   offer(state: RunState, waitMs = lazyMs): void {
     this.#state = state
     this.#version++
-    if (!this.#writing) this.#within(waitMs)
+    if (!this.#writing && this.#gone === null) this.#within(waitMs)
   }
 
   #within(ms: number): void {
@@ -105,7 +111,8 @@ export class StatusKeeper {
 
   /** Like `durable`, but in the time of the next ordinary write. */
   stored(signal: AbortSignal): Promise<void> {
-    if (this.#written >= this.#version) return Promise.resolve()
+    // Without a resource there is nothing to wait for.
+    if (this.#written >= this.#version || this.#gone !== null) return Promise.resolve()
     return new Promise((resolve, reject) => {
       if (signal.aborted || this.#end.signal.aborted)
         return reject(signal.reason ?? this.#end.signal.reason)
@@ -132,7 +139,7 @@ export class StatusKeeper {
 
   #push(version: number): void {
     this.#urgent = Math.max(this.#urgent, version)
-    if (this.#writing || this.#end.signal.aborted) return
+    if (this.#writing || this.#gone !== null || this.#end.signal.aborted) return
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#writing = true
@@ -143,7 +150,7 @@ export class StatusKeeper {
     let failures = 0
     try {
       await this.#settings.claimed
-      while (this.#written < this.#urgent && !this.#end.signal.aborted) {
+      while (this.#written < this.#urgent && this.#gone === null && !this.#end.signal.aborted) {
         const version = this.#version
         try {
           await this.#write()
@@ -153,7 +160,6 @@ export class StatusKeeper {
           this.#release()
         } catch (error) {
           if (this.#end.signal.aborted) return
-          if (isNotFound(error)) return this.#lose('the resource no longer exists')
           this.#hear(error, failures)
           const soon = retryMs[Math.min(failures++, retryMs.length - 1)] ?? 2000
           const ms = this.refused ? refusedRetryMs : soon
@@ -165,7 +171,7 @@ export class StatusKeeper {
       this.close(error instanceof Error ? error.message : String(error))
     } finally {
       this.#writing = false
-      if (this.#version > this.#written && this.#state) this.#within(lazyMs)
+      if (this.#version > this.#written && this.#state && this.#gone === null) this.#within(lazyMs)
     }
   }
 
@@ -214,27 +220,41 @@ export class StatusKeeper {
       this.saw(answer)
       CRASH: reach('runner/status-written', name)
     } catch (error) {
-      if (!isConflict(error)) throw error
+      if (!isConflict(error) && !isNotFound(error)) throw error
       await this.#lookAgain()
-      if (!this.#end.signal.aborted) await this.#write()
+      if (this.#gone !== null || this.#end.signal.aborted) return
+      // It is there after all: tried again, after a while.
+      if (isNotFound(error)) throw error
+      await this.#write()
     }
   }
 
   /** Resolves when the run is ours by a fresh look; throws when it is not. */
   async confirm(signal: AbortSignal): Promise<void> {
     await this.#settings.claimed
-    await this.#lookAgain(signal)
+    if (this.#gone === null) await this.#lookAgain(signal)
     this.#end.signal.throwIfAborted()
+    if (this.#gone !== null) throw new Error(this.#gone)
   }
 
   async #lookAgain(signal = this.#end.signal): Promise<void> {
     const { kube, resource, me } = this.#settings
-    const object = await kube.get<KubeObject>(resource.path, { signal })
-    if (object.metadata.uid !== resource.uid) return this.#lose('another resource took its name')
+    const object = await kube.find<KubeObject>(resource.path, { signal })
+    if (!object) return this.#leave('the resource no longer exists')
+    if (object.metadata.uid !== resource.uid) return this.#leave('another resource has its name')
     const holder = claimOf(object)
     if (!holder || !sameIdentity(holder, me))
       return this.#lose(`${holder ? `runner ${holder.pod}` : 'nobody'} holds the run now`)
     this.saw(object)
+  }
+
+  #leave(why: string): void {
+    const { onGone } = this.#settings
+    if (!onGone) this.#lose(why)
+    if (!onGone || this.#gone !== null || this.#end.signal.aborted) return
+    this.#gone = why
+    onGone(why)
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve()
   }
 
   #lose(why: string): void {

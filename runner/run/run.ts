@@ -20,6 +20,7 @@ import { AbandonEar } from './abandon.ts'
 import { abortOf, claim, holdOf, letGo, pauseIn } from './claim.ts'
 import type { RunnerContext } from './context.ts'
 import { Gate } from './gate.ts'
+import { goneEnd, goneEvents, goneNote, type Said } from './gone.ts'
 import { refusedRecord, StatusKeeper } from './keeper.ts'
 import { Projections } from './projections.ts'
 import { resolveProbes } from './resolve.ts'
@@ -77,6 +78,7 @@ export class Run {
       log: this.#log,
       claimed,
       onLoss: (why) => this.#lose(why),
+      onGone: (why) => this.#endAlone(why),
       room: parts.room,
       onRefused: (why) => this.#endUnrecorded(why),
     })
@@ -140,14 +142,23 @@ export class Run {
   #ownClaim: KubeObject | null = null
   /** we take our claim off */
   #letting = false
+  /** why there is no resource any more */
+  #gone: string | null = null
 
   /** SIGTERM: the run stays as it is, the next runner carries it on. */
   async handOver(): Promise<void> {
     if (this.#halt.signal.aborted) return
     this.#end = 'handed-over'
     await this.#keeper.durable(AbortSignal.timeout(3000)).catch(() => {})
+    if (this.#gone !== null) await this.#endWithin(aloneMs)
     this.#halt.abort(new Error('handed over'))
     await this.ended
+  }
+
+  /** There is nobody to hand over to. */
+  async #endWithin(ms: number): Promise<void> {
+    const pause = this.#parts.context.clock.sleep(ms, this.#halt.signal).catch(() => {})
+    await Promise.race([this.ended, pause])
   }
 
   #lose(why: string): void {
@@ -164,6 +175,23 @@ export class Run {
     const { context, resource } = this.#parts
     context.events.record(refusedRecord(resource, why))
     this.#loop?.emit({ fact: 'unrecorded', why })
+  }
+
+  /** Nobody else knows what is held: it is put back as after any abort, and told where a human may look. */
+  #endAlone(why: string): void {
+    this.#gone = why
+    this.#endEarly('removal of the resource')
+    this.#tellAlone(goneNote(this.#state, why))
+  }
+
+  #tellAlone({ type, note }: Said): void {
+    const { context, resource } = this.#parts
+    this.#log.warn({ gone: this.#gone }, note)
+    for (const event of goneEvents(resource, { type, note })) context.events.record(event)
+  }
+
+  get #state(): RunState {
+    return this.#loop?.state ?? this.#parts.state
   }
 
   async #claim(object: Experiment): Promise<void> {
@@ -196,6 +224,7 @@ export class Run {
       this.#halt.abort(new Error('the run has ended here'))
       await this.#leaveSessions()
       await this.#closeProbes()
+      if (this.#gone !== null) this.#tellAlone(goneEnd(this.#state))
     }
     return this.#end
   }
@@ -292,6 +321,11 @@ export class Run {
       await freeAllSlots({ uid: resource.uid, runId: state.runId }, where)
     }
     CRASH: reach('runner/finishing', resource.name)
+    if (this.#gone !== null) {
+      // If it is there after all, it is looked at again.
+      this.#end = 'lost'
+      return
+    }
     this.#letting = true
     await letGo(context.kube, { resource, seen: this.#seen, me: context.me }, signal)
     CRASH: reach('runner/let-go', resource.name)
@@ -334,6 +368,9 @@ export class Run {
 }
 
 const urgent = new Set<Fact['fact']>(['finished', 'aborted', 'paused', 'resumed'])
+
+/** A runner that is to end has this long for what only it can put back, milliseconds; its pod has 30 s. */
+const aloneMs = 15_000
 
 /** Who paused a run waits to see what was put back, milliseconds. */
 const soonMs = 300

@@ -109,10 +109,15 @@ export class PosedRunner {
     await this.#start({})
   }
 
-  async end(): Promise<void> {
+  /** As SIGTERM does. */
+  async stop(): Promise<void> {
     this.#stop.abort(new Error('the test is over'))
+    await this.#running
+  }
+
+  async end(): Promise<void> {
     try {
-      await this.#running
+      await this.stop()
     } finally {
       await this.kube.close()
       await this.#parts.proxy?.close()
