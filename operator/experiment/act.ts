@@ -4,6 +4,7 @@ import type { EventRecorder } from '../../lib/kube/events.ts'
 import { apiVersionOf, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
+import { documentMark } from '../../model/document-mark.ts'
 import type { Plan } from '../../model/plan.ts'
 import { type Decision, decide, type OwnStatus } from './decide.ts'
 import { toldKey } from './happenings.ts'
@@ -82,6 +83,7 @@ export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
     const memory = memoryOf(memories, key, object)
     const seen = observe(object, memory, {
       judge: (_, run) => judge(parts.dialect, run),
+      markOf: (of) => documentMark(parts.dialect, of),
       lifeOf: parts.lifeOf,
       now: parts.now(),
     })

@@ -153,11 +153,12 @@ function capped(run: RunState | null): Saying[] {
   return [{ type: 'Capped', status: 'True', reason: 'LimitReached', message: lines.join('\n') }]
 }
 
-/** True while a spec other than the one that is carried out stands in the resource. */
-export function isSpecChanged({ object, run, before }: Seen): boolean {
+/** True while the resource asks for something else than what is carried out. */
+export function isSpecChanged({ object, run, before, differs }: Seen): boolean {
   const told = before.conditions?.some((c) => c.type === 'SpecChanged' && c.status === 'True')
   if (!run) return false
   if (run.edited) return true
+  if (differs !== null) return differs
   // Deletion raises the generation too; after the end an edit concerns nobody, what was said stays said.
   if (object.metadata.deletionTimestamp || run.finishedAt !== undefined)
     return told === true && before.experimentRunId === run.runId
@@ -168,7 +169,7 @@ export function isSpecChanged({ object, run, before }: Seen): boolean {
 export const specChangedText = (run: RunState | null): string =>
   run?.edited
     ? 'The experiment was edited while its run was under way, and the runner, which alone knew what the run was to do, was replaced: the run was ended, and what it held is put back. Create a new experiment to run the edited one.'
-    : 'The spec was edited while the run was under way. The run goes on as it was started as long as its runner lives; a runner that takes it over ends it, puts everything back, and the verdict is Error. Undo the edit to avoid that, and create a new experiment to run the edited one.'
+    : 'The experiment was edited while its run was under way. The run goes on as it was started as long as its runner lives; a runner that takes it over ends it, puts everything back, and the verdict is Error. Undo the edit to avoid that, and create a new experiment to run the edited one.'
 
 function specChanged(seen: Seen): Saying[] {
   if (!isSpecChanged(seen)) return []

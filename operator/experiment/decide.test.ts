@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { documentMark } from '../../model/document-mark.ts'
 import type { RunState, TargetState, TaskState } from '../../model/state.ts'
 import { runState, targetState, taskState } from '../../model/testing.ts'
 import { conditionsOf } from './conditions.ts'
@@ -52,6 +53,7 @@ function look({ object = experiment(runOf()), memory = newMemory(), ...given }: 
   const { now = start + 1_000, goneForMs } = given
   return observe(object, memory, {
     judge: (_, run) => judge('ChaosExperiment', run),
+    markOf: (of) => documentMark('ChaosExperiment', of),
     lifeOf: () => ({ alive: goneForMs === undefined, goneForMs: goneForMs ?? 0 }),
     now,
   })
@@ -295,6 +297,23 @@ describe('conditions and Events', () => {
     const deleted = { ...edited, deletionTimestamp: '2026-11-01T00:00:00Z' }
     expect(says({ object: experiment(runOf(), deleted) })['SpecChanged']).toBeUndefined()
     expect(says({ object: experiment(finished(), edited) })['SpecChanged']).toBeUndefined()
+  })
+
+  test('tell an edit by what the run was started with, where it says so', () => {
+    const asks = (over: object, account = '') => ({
+      ...experiment(undefined, {
+        generation: 2,
+        annotations: { 'chaos.chaosplane.io/service-account': account },
+      }),
+      spec: { duration: '30s', ...over } as object as NonNullable<Experiment['spec']>,
+    })
+    const run = runOf({ document: documentMark('ChaosExperiment', asks({})) })
+    const saidOf = (object: Experiment) =>
+      says({ object: { ...object, status: { run } } })['SpecChanged']
+    expect(saidOf(asks({}))).toBeUndefined()
+    expect(saidOf(asks({ experimentRunId: 'next', engineState: 'stop' }))).toBeUndefined()
+    expect(saidOf(asks({ duration: '60s' }))).toBe('True Ignored')
+    expect(saidOf(asks({}, 'another'))).toBe('True Ignored')
   })
 
   test('say so when a run was ended by an edit, which may have raised no generation', () => {

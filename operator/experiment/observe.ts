@@ -46,6 +46,8 @@ export type Seen = {
   run: RunState | null
   /** why `status.run` cannot be read; null: it can, or there is none */
   unreadable: string | null
+  /** whether the document asks for something else than the run under way does; null: the run does not say what it does */
+  differs: boolean | null
   judged: Judged
   /** our own fields as they stand */
   before: ExperimentStatus
@@ -59,6 +61,7 @@ export type Seen = {
 /** What observing reads besides the object. */
 export type Sight = {
   judge: (object: Experiment, run: RunState | null) => Judged
+  markOf: (object: Experiment) => string
   lifeOf: (holder: string) => RunnerLife
   now: number
 }
@@ -96,6 +99,7 @@ export function observe(object: Experiment, memory: Memory, sight: Sight): Seen 
     object,
     run,
     unreadable,
+    differs: differs(object, run, sight),
     // what was said before stays said: nothing is known that is newer
     judged: unreadable === null ? sight.judge(object, run) : judgedBefore(before),
     before,
@@ -103,6 +107,16 @@ export function observe(object: Experiment, memory: Memory, sight: Sight): Seen 
     unclaimedForMs: memory.unclaimedSince === undefined ? null : sight.now - memory.unclaimedSince,
     now: sight.now,
   }
+}
+
+/** After the end an edit concerns nobody. */
+function differs(
+  object: Experiment,
+  run: RunState | null,
+  { markOf }: Pick<Sight, 'markOf'>,
+): boolean | null {
+  if (run?.document === undefined || run.finishedAt !== undefined) return null
+  return markOf(object) !== run.document
 }
 
 function judgedBefore(before: ExperimentStatus): Judged {

@@ -2,12 +2,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
   apiVersionOf,
   chaosExperiments,
+  events,
   leases,
   nodes,
   pods,
   resourcePath,
 } from '../../lib/kube/paths.ts'
-import { microTime } from '../../lib/kube/types.ts'
+import { type KubeObject, microTime } from '../../lib/kube/types.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
 import { accountAnnotation } from '../../model/compile/chaos-experiment.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
@@ -179,6 +180,30 @@ it('a run that holds something on a node is kept until that is put back', async 
   await runner.kube.remove(path, { ...runner.call, gracePeriodSeconds: 0 })
   const run = await runner.finished('on-node')
   expect(run.tasks[0]?.targets[0]).toMatchObject({ state: 'reverted', outcome: 'noLongerExists' })
+})
+
+it('a fault that this version does not know is told, and its run is left to one that does', async () => {
+  const at = await tainted('of-later', 'injected')
+  await left('later', [{ ...held('old', [at]), fault: 'node-from-later' }])
+  const { kube, call } = runner
+  const told = async () => {
+    type Told = KubeObject & { reason: string; note: string; regarding: { name: string } }
+    const { items } = await kube.list<Told>(resourcePath({ ...events, namespace }), call)
+    return items.filter(({ regarding }) => regarding.name === 'later')
+  }
+  for (const end = Date.now() + 20_000; (await told()).length === 0; )
+    if (Date.now() > end) throw new Error('nothing was told')
+    else await new Promise((done) => setTimeout(done, 100))
+  // it is looked at twice a second
+  await new Promise((done) => setTimeout(done, 2000))
+  expect(await told()).toMatchObject([
+    { reason: 'FaultUnknown', note: expect.stringContaining('the fault node-from-later of a run') },
+  ])
+  const { metadata, status } = await runner.experiment('later')
+  expect(metadata.annotations).toMatchObject({ [claimAnnotation]: 'dead-later/1' })
+  expect(metadata.finalizers).toContain(runFinalizer)
+  expect(status?.run).toMatchObject({ runner: 'dead-later', adoptions: 0 })
+  expect(await runner.taints('of-later')).toEqual(['story'])
 })
 
 it('an edit after which the runner is replaced ends the run, and nothing of it is done', async () => {
