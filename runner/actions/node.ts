@@ -148,6 +148,15 @@ export const suspend: Carry<Extract<Action, { do: 'suspend' }>> = async (action,
   await untilAborted(io.signal)
 }
 
+/**
+ * Resolves when the record says that chaos has begun, and so what the steady state was: who takes over judges none under
+ * the fault, and nobody takes a node on which it holds for untouched. A pod that is yet to be made costs no wait, for its
+ * name is stored together with that.
+ */
+async function chaosOnRecord(name: string, actor: Actor, signal: AbortSignal): Promise<void> {
+  if (stateOf(actor, name).pods.length > 0) await actor.durable(signal)
+}
+
 /** One wave of a node-level fault: when all its targets are armed, all nodes are told at once. */
 export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io) => {
   const nodes = new Set(
@@ -157,11 +166,15 @@ export const go: Carry<Extract<Action, { do: 'go' }>> = async (action, actor, io
   )
   const all = sessionsOf(actor, action.task, io.emit)
   const concerned = all.filter((s) => nodes.has(s.node))
-  await Promise.all(concerned.map((s) => s.armed(io.signal)))
+  await Promise.all([
+    chaosOnRecord(action.task, actor, io.signal),
+    ...concerned.map((s) => s.armed(io.signal)),
+  ])
+  if (io.signal.aborted) return
   CRASH: reach('runner/armed', actor.resource.name)
   io.emit({ fact: 'wave-sent', task: action.task, wave: action.wave })
   CRASH: reach('runner/wave-sent', actor.resource.name)
-  // Not waited for: the targets are on record since they were chosen, and the act itself is in the node's journal.
+  // That it was sent is not stored first: the targets are on record since they were chosen, and the act itself is in the node's journal.
   // Who takes over says it again, and a program that has dealt with a target does not hear it.
   await Promise.all(concerned.map((s) => s.pushGo()))
   CRASH: reach('runner/go-sent', actor.resource.name)

@@ -55,7 +55,7 @@ export const crashPoints = {
   'runner/heard': 'an event has come and is not taken',
   'runner/taken': 'an event is taken, and not stored',
   'runner/acknowledging': 'events are stored, the program is not told',
-  'runner/armed': 'all fault pods of a wave are armed',
+  'runner/armed': 'all fault pods of a wave are armed, and that chaos has begun is stored',
   'runner/wave-sent': 'a wave counts as sent, nobody is told',
   'runner/go-sent': 'the fault pods are told to go',
   'runner/stop-sent': 'the fault pods are told to stop',

@@ -68,6 +68,7 @@ const table: Table = {
 
   async probe({ task, probe, phase }, of, { emit, signal }) {
     await of.turns.take(`probe ${task}/${probe}`, signal)
+    if (phase === 'pre') of.targets.mustBeFree(task)
     const outcome = of.which(...outcomes)
     emit({
       ...{ fact: 'probed', task, probe, phase, outcome, detail: '', evaluations: 1, final: true },
@@ -185,6 +186,7 @@ const table: Table = {
   async go({ task, wave }, of, { emit, signal }) {
     const nodes = new Set(of.state(task).targets.flatMap((t) => (t.wave === wave ? [t.node] : [])))
     const concerned = of.sessions(task).filter(({ node }) => nodes.has(node))
+    if (of.state(task).pods.length > 0) await of.durable()
     await of.turns.take(`go ${task} ${wave}`, signal, () => concerned.every((s) => s.isArmed()))
     emit({ fact: 'wave-sent', task, wave })
     for (const session of concerned) session.pushGo()

@@ -1,3 +1,4 @@
+import { mayBeOpen } from '../../../model/fault-pod-recovery.ts'
 import type { Plan } from '../../../model/plan.ts'
 import { type RunState, runStateSchema, type TargetState } from '../../../model/state.ts'
 import { judgeRun } from '../../../model/verdict.ts'
@@ -51,7 +52,9 @@ export class Simulation {
     this.#s = settings
     this.targets = new Targets((id) =>
       (this.stored?.tasks ?? []).some((t) =>
-        t.targets.some((one) => truthKey(t.fault, one) === id),
+        t.targets.some(
+          (one) => truthKey(t.fault, one) === id && (!isOnNode(t) || mayBeOpen(one, t)),
+        ),
       ),
     )
     this.#holder = this.#begin()
@@ -247,6 +250,8 @@ export class Simulation {
     this.#stale = []
   }
 }
+
+const isOnNode = ({ fault }: { fault: string }): boolean => shapeOf(fault).hands === 'node'
 
 /** A stored run never goes back. */
 function goneBack(before: RunState | null, after: RunState): string[] {

@@ -16,7 +16,7 @@ export class Targets {
   /** pods that were deleted: when each has stopped */
   readonly #stopped = new Map<string, number>()
 
-  /** `recorded`: whether a target stands in what is stored durably */
+  /** `recorded`: whether what is stored durably says that something may be done to the target */
   constructor(recorded: (id: string) => boolean) {
     this.#recorded = recorded
   }
@@ -37,6 +37,13 @@ export class Targets {
     truth.injects++
     truth.held = true
     if (truth.injects > 1) this.violations.push(`${id} was injected ${truth.injects} times`)
+  }
+
+  /** A steady state that is asked under the fault says nothing. */
+  mustBeFree(task: string): void {
+    for (const [id, { held }] of this.all)
+      if (held && id.startsWith(`${task}/`))
+        this.violations.push(`the steady state of ${task} was asked while ${id} was held`)
   }
 
   /** A pod that is deleted is there until it has stopped. */
