@@ -12,8 +12,17 @@ import type { RunState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 import type { Experiment, Resource } from './resource.ts'
 
-type Parts = { kube: KubeClient; events: EventRecorder; resource: Resource; log: Log }
+type Parts = {
+  kube: KubeClient
+  events: EventRecorder
+  resource: Resource
+  log: Log
+  /** resolves when the run is ours and all that was told so far is stored; rejects when that will not be */
+  recorded(): Promise<void>
+}
 type Loop = { readonly state: RunState; emit(fact: FactBody): void }
+
+const takeOffMs = 10_000
 
 /** Hears the annotation by which a human gives up what cannot be put back. Each is considered once, when it is seen. */
 export class AbandonEar {
@@ -36,7 +45,7 @@ export class AbandonEar {
       loop.emit({ fact: 'aborted', by: `annotation ${abandonAnnotation}` })
       loop.emit({ fact: 'abandoned', reason })
     }
-    void this.#takeOff(object, AbortSignal.timeout(10_000))
+    void this.#takeOff(object)
   }
 
   #say(reason: string, note: string): void {
@@ -50,9 +59,12 @@ export class AbandonEar {
     })
   }
 
-  /** It counts once: what is owed later is not given up by it. At the end of the run it goes in any case. */
-  async #takeOff({ metadata }: Experiment, signal: AbortSignal): Promise<void> {
-    const { kube, resource, log } = this.#parts
+  /**
+   * It counts once: what is owed later is not given up by it. At the end of the run it goes in any case. Taken off before
+   * its effect is on record it would be lost with a runner that dies, or that another one was ahead of.
+   */
+  async #takeOff({ metadata }: Experiment): Promise<void> {
+    const { kube, resource, log, recorded } = this.#parts
     const path = `/metadata/annotations/${abandonAnnotation.replaceAll('/', '~1')}`
     const value = metadata.annotations?.[abandonAnnotation]
     try {
@@ -60,7 +72,8 @@ export class AbandonEar {
         { op: 'test' as const, path, value },
         { op: 'remove' as const, path },
       ]
-      await kube.jsonPatch(resource.path, ops, { signal })
+      await recorded()
+      await kube.jsonPatch(resource.path, ops, { signal: AbortSignal.timeout(takeOffMs) })
     } catch (error) {
       log.debug({ err: error }, 'the abandon annotation stays until the end of the run')
     }

@@ -83,7 +83,8 @@ export class Run {
       onRefused: (why) => this.#endUnrecorded(why),
     })
     this.#projections = new Projections(context.peers, plan, adopted)
-    this.#abandon = new AbandonEar({ kube, events, resource, log: this.#log })
+    const recorded = () => this.#keeper.durable(this.#halt.signal)
+    this.#abandon = new AbandonEar({ kube, events, resource, log: this.#log, recorded })
     this.see(object)
     this.ended = this.#run(claimed)
   }
