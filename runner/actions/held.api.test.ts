@@ -10,6 +10,7 @@ import type { RunLoop } from '../engine/loop.ts'
 import { runState, target, taskPlan, taskState } from '../engine/testing.ts'
 import { type FaultTest, faultTest } from '../faults/api-testing.ts'
 import type { Node } from '../faults/nodes.ts'
+import { freeAllSlots } from '../hands/slots.ts'
 import { planOfRecord } from '../run/edited.ts'
 import { resourceOf } from '../run/resource.ts'
 import { posedRun } from './testing.ts'
@@ -384,6 +385,10 @@ describe('a held fault on a real API server', () => {
     expect(next.loop.state.tasks[0]?.trouble).toBeUndefined()
     expect(targetOf(next.loop)).toMatchObject({ state: 'reverted', outcome: 'restored' })
     expect(await taintsOf(node)).toEqual([])
+    // by which names it is held is not known any more: the end of the run gives all of them back
+    const where = { kube: on.kube, namespace: on.namespace, signal: on.signal }
+    await freeAllSlots({ uid: resource.uid, runId: loop.state.runId }, where)
+    expect(await slots()).toEqual([])
   })
 })
 
