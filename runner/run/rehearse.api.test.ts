@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { leases, nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { dryRunAnnotation } from '../../model/dry-run.ts'
+import type { RunState } from '../../model/state.ts'
 import { judgeRun } from '../../model/verdict.ts'
+import { tellRehearsal } from './rehearse.ts'
+import { resourceOf } from './resource.ts'
 import { PosedRunner } from './testing/posed-runner.ts'
 
 const namespace = 'rehearsal-tests'
@@ -17,6 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => runner?.end())
 
+const soon = () => AbortSignal.timeout(10_000)
 const versionOf = async (path: string): Promise<string> =>
   (await kube.get<KubeObject>(path, runner.call)).metadata.resourceVersion
 const names = async (path: string): Promise<string[]> =>
@@ -78,6 +82,43 @@ it('says which right is missing', async () => {
   const run = await runner.until('powerless', ({ finishedAt }) => finishedAt !== undefined)
   expect(run.tasks[0]?.trouble?.code).toMatch(/MISSING_(RIGHT|ACCOUNT)/)
   expect(run.tasks[0]?.rehearsal?.rights.map((r) => r.allowed)).not.toContain(true)
+})
+
+describe('a second runner that was slower', () => {
+  /** What it would write for a resource as it saw it before anybody had written. */
+  const tell = async (name: string, over: Partial<RunState> = {}) => {
+    const now = await runner.experiment(name)
+    const object = { ...now, status: {}, metadata: { ...now.metadata, resourceVersion: '1' } }
+    const run = now.status?.run as RunState
+    const state = { ...run, runId: `of-the-other-${name}`, dryRun: true, ...over }
+    const resource = resourceOf('ChaosExperiment', object)
+    const told = await tellRehearsal(kube, { resource, object, state, room: 900_000 }, soon())
+    return { before: run, told, after: (await runner.experiment(name)).status?.run as RunState }
+  }
+
+  it('leaves the record of the first one', async () => {
+    const { before, told, after } = await tell('rehearsed')
+    expect(told).toBe(false)
+    expect(after).toEqual(before)
+  })
+
+  it('leaves a real run that has begun meanwhile', async () => {
+    await runner.makeNode('real-stage')
+    await runner.taint('begun', { names: ['real-stage'] })
+    const { runId } = await runner.injected('begun')
+    const { told, after } = await tell('begun')
+    expect(told).toBe(false)
+    expect(after).toMatchObject({ runId, tasks: [{ injections: 1 }] })
+    await runner.abort('begun')
+    await runner.finished('begun')
+  })
+
+  it('writes over the run before this one', async () => {
+    const { before } = await tell('rehearsed')
+    const { told, after } = await tell('rehearsed', { previousRunIds: [before.runId] })
+    expect(told).toBe(true)
+    expect(after.runId).toBe('of-the-other-rehearsed')
+  })
 })
 
 it('starts nothing when its annotation goes; a new resource runs', async () => {

@@ -116,19 +116,26 @@ async function rightsOf(
 
 type Written = { resource: Resource; object: Experiment; state: RunState; room: number }
 
-/** Tells it in status; who did so before us is left alone. No claim and no finalizer: there is nothing to put back. */
+/**
+ * Tells it in status; true when it stands there. Left alone is what another runner has recorded since, be it the same dry
+ * run or a real one. No claim and no finalizer: there is nothing to put back.
+ */
 export async function tellRehearsal(
   kube: KubeClient,
   { resource, object, state, room }: Written,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { apiVersion, kind } = resource
   const fieldManager = 'chaosplane-runner'
   const writer = createStatusWriter({ client: kube, fieldManager, apiVersion, kind })
   const path = resource.path
   const compute = ({ status }: Experiment) =>
-    (status?.run as RunState | undefined)?.runId === state.runId
-      ? undefined
-      : { run: fitted(state, room) }
-  await writer.write({ path, object, compute }, { signal })
+    status?.run === undefined || state.previousRunIds.includes(runIn(status).runId ?? '')
+      ? { run: fitted(state, room) }
+      : undefined
+  const after = await writer.write({ path, object, compute }, { signal })
+  const { runId, dryRun } = runIn(after?.status)
+  return runId === state.runId && dryRun === true
 }
+
+const runIn = (status: Experiment['status']): Partial<RunState> => status?.run ?? {}

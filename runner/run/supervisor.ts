@@ -212,8 +212,8 @@ export class Supervisor {
       const born = newRun(compiled.plan, birth)
       const parts = { context, plan: compiled.plan, resource, signal }
       const state = await rehearse(born, parts)
-      await tellRehearsal(context.kube, { resource, object, state, room }, signal)
-      this.#finished.set(resource.uid, state.runId)
+      const told = await tellRehearsal(context.kube, { resource, object, state, room }, signal)
+      if (told) this.#finished.set(resource.uid, state.runId)
       return
     }
     const known = wanted ? await this.#knownRun(compiled.plan) : null
