@@ -32,7 +32,7 @@ export const features: Feature[] = [
     without: 'deletions follow each other ten times as fast',
     edits: [
       {
-        file: 'runner/run/run.ts',
+        file: 'runner/run/shapes.ts',
         from: '    offset += interval\n',
         to: '    offset += interval / 10\n',
       },
