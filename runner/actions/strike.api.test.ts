@@ -214,12 +214,18 @@ async function replace(app: string, stopsAfterMs: Record<string, number>, signal
 
 it('pods that keep their names are struck in every round that they are there for, and the run ends', async () => {
   await makePods('kept', 2, 'n1')
+  const calls: string[] = []
   const slow: KubeClient = {
     ...kube,
     async remove(path, options) {
       const answer = await kube.remove(path, options)
       if (path.endsWith('kept-1')) await systemClock.sleep(200, options.signal)
+      calls.push('struck')
       return answer as never
+    },
+    watch(path, options) {
+      calls.push('watched')
+      return kube.watch(path, options)
     },
   }
   const end = new AbortController()
@@ -239,6 +245,8 @@ it('pods that keep their names are struck in every round that they are there for
   ])
   expect(new Set(records.map((t) => t.uid)).size).toBe(3)
   expect(loop.state.tasks[0]?.injections).toBe(3)
+  // Those that are struck together go before what follows them.
+  expect(calls.slice(0, 3)).toEqual(['struck', 'struck', 'watched'])
   // Nobody waited for the slow one.
   const ended = (name: string, wave: number) =>
     records.find((t) => t.name === name && t.wave === wave)?.revertedAt ?? 0

@@ -189,6 +189,7 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
     (t) => t.wave === action.wave && recordKey(t) === action.target,
   )
   if (target?.state !== 'injected') return
+  await strikeFirst(action, actor, io.signal)
   const ms = instantFaultOf(task).settleMs(task.params as never)
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(ms)])
   CRASH: await halt('runner/settling', actor.resource.name)
@@ -199,6 +200,23 @@ export const settle: Carry<Extract<Action, { do: 'settle' }>> = async (action, a
   const { code, message: reason } = notSeen(target, ms, blind)
   const trouble = { code, reason, target: target.id }
   io.emit({ fact: 'inject-failed', ...recordOf(task, target), trouble })
+}
+
+/** So long at most the others of a wave go first, milliseconds. */
+const firstMs = 2000
+
+/** A connection for each target that is followed would hold up those that are still to be struck. */
+async function strikeFirst(
+  wave: { task: string; wave: number },
+  actor: Actor,
+  signal: AbortSignal,
+): Promise<void> {
+  const strike = actor.strikes.get(keyOf(wave))
+  if (!strike) return
+  const over = new AbortController()
+  const limit = actor.clock.sleep(firstMs, AbortSignal.any([signal, over.signal])).catch(() => {})
+  await Promise.race([strike.ended, limit])
+  over.abort()
 }
 
 /** Pause before the API server is asked again after a failure, milliseconds. */
