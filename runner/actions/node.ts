@@ -49,6 +49,8 @@ function orderOf(node: string, targets: TargetState[], task: TaskPlan, actor: Ac
   const state = stateOf(actor, task.name)
   const nodes = new Set(state.targets.map((t) => t.node))
   const atOnce =
+    // What it is to do is not known: it puts back.
+    !task.ofRecord &&
     nodes.size === 1 &&
     task.sequence === 'parallel' &&
     state.stage !== 'pending' &&

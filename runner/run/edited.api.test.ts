@@ -241,3 +241,29 @@ it('an account that is named in mid-run is not used by who takes the run over', 
   expect(await runner.finished('account')).toMatchObject({ edited: true })
   expect(await runner.taints('as-asked')).toEqual([])
 })
+
+it('a fault pod that is made for such a run waits, also where it is the first', async () => {
+  await runner.makeNode('first-pod')
+  const over = { containerId: 'c', container: 'app', node: 'first-pod', state: 'injected' as const }
+  const task = taskState('hog', {
+    ...{ stage: 'chaos', prepared: true, wave: 1, targets: [target('demo/b/app', over)] },
+    ...{ startedAt: Date.now(), stageAt: Date.now(), chaosAt: Date.now() },
+  })
+  await left('first', [task])
+  const name = podName({ run: 'first', task: 'hog', node: 'first-pod' }, 1)
+  const path = resourcePath({ ...pods, namespace, name })
+  type Container = { env?: { name: string; value: string }[] }
+  type Made = KubeObject & { spec: { containers: Container[] } }
+  let made: Made | undefined
+  for (
+    const end = Date.now() + 20_000;
+    !made;
+    made = await runner.kube.find<Made>(path, runner.call)
+  )
+    if (Date.now() > end) throw new Error('no fault pod came')
+    else await new Promise((done) => setTimeout(done, 100))
+  const orders = made.spec.containers.flatMap(({ env = [] }) =>
+    env.filter((e) => e.name === 'CHAOSPLANE_ORDER').map(({ value }) => JSON.parse(value)),
+  )
+  expect(orders[0]).toMatchObject({ start: 'wait', params: {}, targets: [{ touched: true }] })
+})
