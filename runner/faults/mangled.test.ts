@@ -143,7 +143,7 @@ function mangle(spec: unknown, { where, how, key, ...mangling }: Mangling): void
     remove()
     set(misspelt(place.key), old)
   } else if (how === 5 && !Array.isArray(place.holder)) set(key, value)
-  else if (typeof old === 'string') set(place.key, `${old}${String(value)}`)
+  else if (typeof old === 'string') set(place.key, `${old}${JSON.stringify(value)}`)
 }
 
 const mangled = fc
@@ -164,8 +164,11 @@ const explained = ({ path, reason, suggestion }: Refusal): boolean =>
 const list = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isObject) : [])
 const at = (value: unknown, ...path: string[]): unknown =>
   path.reduce<unknown>((inner, key) => (isObject(inner) ? inner[key] : undefined), value)
+/** Not every object can be made a text of: one has a `toString` of its own that is no function. */
+const plain = (value: unknown): string =>
+  typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? '')
 const text = (value: unknown): string =>
-  (Array.isArray(value) ? value.join(',') : String(value ?? '')).trim()
+  (Array.isArray(value) ? value.map(plain).join(',') : plain(value)).trim()
 const parts = (value: unknown): string[] =>
   text(value)
     .split(',')
