@@ -23,7 +23,7 @@ type Stage = { lanes: number; jobs: Job[] }
 const whole: Stage[] = [
   { lanes: 1, jobs: [{ name: 'unit' }] },
   {
-    lanes: 2,
+    lanes: 3,
     jobs: [
       { name: 'deaths' },
       { name: 'integration' },
