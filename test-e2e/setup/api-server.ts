@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import type { TestProject } from 'vitest/node'
 import { binary } from '../cluster/binaries.ts'
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts'
+import { until } from '../cluster/processes.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -40,5 +41,9 @@ export async function applyCrds(kubeconfig: string): Promise<void> {
   const kubectl = (...args: string[]) =>
     run(binary('kubectl'), [`--kubeconfig=${kubeconfig}`, ...args], { timeout: 60_000 })
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', crds)
-  await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s')
+  // A definition that has no conditions yet is an error to `kubectl wait`: it is asked again.
+  await until('the definitions are served', 60_000, async () => {
+    await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s')
+    return true
+  })
 }
