@@ -23,7 +23,7 @@ type Stage = { lanes: number; jobs: Job[] }
 const whole: Stage[] = [
   { lanes: 1, jobs: [{ name: 'unit' }] },
   {
-    lanes: 3,
+    lanes: 2,
     jobs: [
       { name: 'deaths' },
       { name: 'integration' },
