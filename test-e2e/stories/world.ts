@@ -17,6 +17,9 @@ const plurals: Record<string, string> = {
   KubernetesChaosExperiment: 'kuberneteschaosexperiments',
   ChaosExperiment: 'chaosexperiments',
 }
+/** What the cluster itself has to do: a kubelet whose API server died twice may not ask it for a minute, milliseconds. */
+const clusterMs = 150_000
+
 /** What the runner is told of its peers; the recorder must see these words again. */
 export const peerWords = {
   accountId: 'story-account',
@@ -79,7 +82,7 @@ export class World {
       await this.api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
       await this.api.remove(`/api/v1/namespaces/demo/services/${name}`)
     }
-    await this.pods.until('no pod of the targets', 60_000, () =>
+    await this.pods.until('no pod of the targets', clusterMs, () =>
       this.#targets.every((name) => this.podsOf(name).length === 0),
     )
     for (const close of this.#closers) close()
@@ -141,7 +144,7 @@ export class World {
     return [...this.pods.objects.values()].filter((pod) => pod.metadata.labels?.app === app)
   }
 
-  ready(app: string, replicas: number, ms = 60_000): Promise<Json[]> {
+  ready(app: string, replicas: number, ms = clusterMs): Promise<Json[]> {
     return this.pods.until(`${replicas} ready pods of ${app}`, ms, () => {
       const pods = this.podsOf(app).filter(
         ({ status, metadata }) =>
@@ -231,7 +234,7 @@ export class World {
     for (const { metadata } of old)
       await this.api.remove(`/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`)
     const uids = old.map(({ metadata }) => metadata.uid)
-    await this.pods.until('a fresh runner', 60_000, () =>
+    await this.pods.until('a fresh runner', clusterMs, () =>
       this.program('runner').some(
         ({ metadata, status }) =>
           !uids.includes(metadata.uid) &&
