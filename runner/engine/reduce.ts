@@ -308,11 +308,16 @@ const aborted = (
 const cannotGoOn = ({ task, trouble }: { task: string; trouble: Trouble }): string =>
   short(`the run cannot go on: ${task}: ${trouble.reason}`, 500)
 
+/** Whose trouble it is when a run cannot go on: that of the tasks under way, else of the next one. */
+export function underWay({ tasks }: RunState): TaskState[] {
+  const open = tasks.filter((t) => t.stage !== 'done')
+  const begun = open.filter((t) => t.startedAt !== undefined)
+  return begun.length > 0 ? begun : open.slice(0, 1)
+}
+
 /** Nothing more is begun; what was begun is put back. */
 function brokenBy(state: RunState, trouble: Trouble): RunState {
-  const open = state.tasks.filter((t) => t.stage !== 'done')
-  const begun = open.filter((t) => t.startedAt !== undefined)
-  const concerned = begun.length > 0 ? begun : open.slice(0, 1)
+  const concerned = underWay(state)
   return {
     ...state,
     broken: true,

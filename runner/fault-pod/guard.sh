@@ -110,9 +110,10 @@ orphaned() {
   [ "$parent" != "$$" ]
 }
 
-# Looks after the undo files for as long as the guard lives, and after it while there is a journal; twice a second: one that is due, or that nobody looks after
-# any more, is run and noted. One that is noted and still there is run again every five seconds: what was on its way
-# into the target when the program died may have come after the undo. Never ends before the guard: its pid stays its own.
+# Looks after the undo files twice a second, for as long as the guard lives, and after it while there is a journal: one
+# that is due, or that nobody looks after any more, is run and noted. One that is noted and still there is run again
+# every five seconds: what was on its way into the target when the program died may have come after the undo. Never ends
+# before the guard: its pid stays its own.
 watch() {
   look=0
   unowned=0

@@ -96,9 +96,12 @@ async function sweepTarget(
   const { channel, journal, hands, fault, now, monotonic } = world
   const target = planned.found.id
   const note = () => journal.guardNotes().find(({ file }) => file === go.file)
-  const began = journal.guardBeginnings().find(({ file }) => file === go.file)
   const injected = toldOf(journal, 'injected', target)
   const foundClean = isClean(fault, planned.plan, hands)
+  // a guard that did not live to note the end of its undo
+  const begun = foundClean
+    ? journal.guardBeginnings().find(({ file }) => file === go.file)
+    : undefined
   const emit = (event: Parameters<Channel['emit']>[0]) => void channel.emit(event)
   CRASH: reach('program/sweeping')
   const hasBooted = planned.found.bootId !== bootId()
@@ -120,14 +123,15 @@ async function sweepTarget(
     return
   }
   const lost = toldOf(journal, 'lost', target)
-  // what was clean already when we came ended by a guard that did not live to note it, or at its own limit
-  const ended = note()?.at ?? (foundClean ? (began?.at ?? Math.min(now(), injected.endsAt)) : now())
+  const byGuard = note() ?? begun
+  // what was clean already when we came, and no guard had begun with, ended at its own limit, if not before
+  const ended = byGuard?.at ?? (foundClean ? Math.min(now(), injected.endsAt) : now())
   const bootedAt = now() - bootMs()
   const wentDown = hasBooted && ended > bootedAt
   // a boot ends whatever there was, and what a guard has noted after it was nothing
   const end = wentDown ? Math.min(bootedAt, injected.endsAt) : ended
   const heldMs = lost?.heldMs ?? Math.max(0, Math.round(end - injected.at))
-  const who = note() || (foundClean && began) ? 'the guard' : 'the next one'
+  const who = byGuard ? 'the guard' : 'the next one'
   const reason = wentDown
     ? 'the node went down while the fault was held, and has booted since'
     : `the fault program was ended from outside; ${who} undid its injection`

@@ -2,6 +2,7 @@ import type { FaultCatalogue, FaultDefinition } from '../../model/fault.ts'
 import type { Compiled, Plan, Refusal, TaskPlan } from '../../model/plan.ts'
 import type { RunState, TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
+import { underWay } from '../engine/reduce.ts'
 import { hasPods } from '../engine/view.ts'
 import type { Experiment, Resource } from './resource.ts'
 import { isOther } from './start.ts'
@@ -25,10 +26,12 @@ export function endOf(run: RunState, mark: string, compiled: Compiled): FactBody
   if (fits) return []
   const why = refusedText((compiled.ok ? null : compiled.refusals[0]) ?? noSuchTask)
   const trouble = { code: 'GENERIC_ERROR' as const, reason: why }
-  const open = run.tasks.filter(({ stage }) => stage !== 'done')
-  const begun = open.filter(({ startedAt }) => startedAt !== undefined)
-  const concerned = begun.length > 0 ? begun : open.slice(0, 1)
-  return concerned.map(({ name: task }) => ({ fact: 'prepare-failed', task, trouble, fatal: true }))
+  return underWay(run).map(({ name: task }) => ({
+    fact: 'prepare-failed',
+    task,
+    trouble,
+    fatal: true,
+  }))
 }
 
 /** The fault that state names as it was written. */
