@@ -66,8 +66,14 @@ export class Death {
     throw new Error('the runner did not come back within 60 s')
   }
 
-  /** New pods in the place of those that kubelet would make wait the next time. */
+  /**
+   * New pods in the place of those that kubelet would make wait the next time, and kubelets that ask the API server at
+   * once: one that has seen it die twice within two minutes waits for most of a minute, and the next turn with it.
+   */
   async refresh(): Promise<void> {
+    const { cluster } = this.#world
+    if (this.#victims.includes('API server') && !this.#victims.includes('kubelet'))
+      await Promise.all(cluster.nodes.map((node) => cluster.restart(`kubelet:${node}`)))
     if (this.#victims.includes('runner')) await this.#world.freshRunner()
     if (this.#victims.includes('operator')) await freshOperator(this.#world, this.#worn)
   }
