@@ -160,9 +160,11 @@ class Simulated {
   /** Time passes; every hold ends at its own moment: by the node, or by the engine that wakes up for it. */
   pass(ms: number, onNode: boolean): void {
     const end = this.now + ms
-    for (const [record, hold] of [...this.holds]) {
-      if (hold.until !== null || hold.from + hold.planned > end) continue
-      this.now = Math.max(this.now, hold.from + hold.planned)
+    const endOf = ({ from, planned }: Hold) => from + planned
+    const inOrder = [...this.holds].sort(([, a], [, b]) => endOf(a) - endOf(b))
+    for (const [record, hold] of inOrder) {
+      if (hold.until !== null || endOf(hold) > end) continue
+      this.now = Math.max(this.now, endOf(hold))
       if (onNode) this.#revert(record)
       else this.turn()
     }
