@@ -62,6 +62,8 @@ export class NodePods {
   #unborn = new Set<string>()
   #ran = false
   #isOrderSent = false
+  /** a run that rested when the pod's name was recorded has no word of chaos on record: it says go when it has */
+  #mustWait = false
   /** the fault's parameters with what was looked up for them */
   #found: Record<string, unknown> | null = null
 
@@ -248,9 +250,10 @@ export class NodePods {
   }
 
   async #create(name: string, attempt: number, signal: AbortSignal): Promise<void> {
-    const { order, emit, durable } = this.#links
+    const { order, emit, durable, resting } = this.#links
     if (attempt > 1) await this.#takePlace(name, signal)
     const params = await this.#params({ must: attempt === 1 }, signal)
+    this.#mustWait = resting()
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
@@ -331,7 +334,8 @@ export class NodePods {
   #orderFor(attempt: number): NodeOrder {
     const { order, task, resting } = this.#links
     const after = task().acknowledged[order.node] ?? 0
-    if (attempt === 1) return { ...order, start: resting() ? 'wait' : order.start, attempt, after }
+    const start = this.#mustWait || resting() ? 'wait' : order.start
+    if (attempt === 1) return { ...order, start, attempt, after }
     // what joined its wave later and was not touched yet is told by an order of its own
     const open = openOn(order.node, task()).filter(
       ({ state, holdMs }) => state !== 'targeted' || holdMs === undefined,

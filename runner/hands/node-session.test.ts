@@ -107,6 +107,23 @@ describe('a session with a node', () => {
     expect(node.names()).toContain('lost')
   })
 
+  it('does not let a pod begin by itself whose name was recorded while the run rested', async () => {
+    const node = new PosedNode([target('targeted')], usual)
+    let rests = true
+    const links = {
+      ...node.links(order),
+      resting: () => rests,
+      durable: async () => {
+        rests = false
+      },
+    }
+    const session = new NodeSession(node.parts(), links)
+    sessions.push(session)
+    session.begin()
+    await until(3000, () => node.created.length === 1)
+    expect(node.created[0]?.order.start).toBe('wait')
+  })
+
   it('leaves a program that kubelet starts again at once its pod', async () => {
     let lives = 0
     const { node } = begin((one, say) => {
