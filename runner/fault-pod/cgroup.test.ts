@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   containerDirectories,
+  containerIn,
   inContainer,
   inPod,
   parseCgroupMounts,
@@ -27,6 +28,7 @@ describe('a container is recognised by its cgroup name', () => {
   ])('%s', (_name, path) => {
     expect(inContainer(path, id)).toBe(true)
     expect(inPod(path, uid)).toBe(true)
+    expect(containerIn(path, uid)).toBe(id)
   })
 
   it.each([
@@ -39,8 +41,19 @@ describe('a container is recognised by its cgroup name', () => {
     expect(inContainer(path, id)).toBe(false)
   })
 
+  it.each([
+    ['its monitor', `${systemd}/crio-conmon-${id}.scope`],
+    ['the pod alone', `/kubepods/burstable/pod${uid}`],
+    ['a container that was made in another one', `/docker/${id}/pod${uid}/init`],
+    ['the root', '/'],
+  ])('none is found by the pod in %s', (_name, path) => {
+    expect(containerIn(path, uid)).toBeNull()
+  })
+
   it('not by the uid of another pod', () => {
-    expect(inPod(`/kubepods/burstable/pod${uid.replace('8', '9')}/${id}`, uid)).toBe(false)
+    const path = `/kubepods/burstable/pod${uid.replace('8', '9')}/${id}`
+    expect(inPod(path, uid)).toBe(false)
+    expect(containerIn(path, uid)).toBeNull()
   })
 })
 

@@ -50,6 +50,14 @@ export function inContainer(path: string, containerId: string): boolean {
 export const inPod = (path: string, podUid: string): boolean =>
   path.includes(`pod${podUid}`) || path.includes(`pod${podUid.replaceAll('-', '_')}`)
 
+/** The id of the container, or the sandbox, in whose cgroup below that of the pod a path lies; null: in neither's. */
+export function containerIn(path: string, podUid: string): string | null {
+  const parts = path.split('/')
+  const below = parts[parts.findLastIndex((part) => inPod(part, podUid)) + 1] ?? ''
+  const id = /[0-9a-f]{64}(?=(?:\.scope)?$)/.exec(below)?.[0]
+  return id !== undefined && inPod(path, podUid) && inContainer(below, id) ? id : null
+}
+
 /** The part of the path that ends with the container's own name: a process may live further down. */
 function containerPath(path: string, containerId: string): string {
   const parts = path.split('/')

@@ -3,6 +3,7 @@ import type { NodeTarget } from '../../model/fault-pod.ts'
 import { type FoundTarget, NodeTrouble, TargetGone } from '../faults/node-fault.ts'
 import {
   containerDirectories,
+  containerIn,
   inContainer,
   inPod,
   parseCgroupMounts,
@@ -88,35 +89,36 @@ export function cgroupEntry(host: Host, sameNamespace: boolean): string[] {
 }
 
 /**
- * Finds a target's processes and cgroups; throws NodeTrouble when the container does not run here. Targets that are
- * looked for in one go share one reading of /proc: with 200 of them, each on its own takes seconds.
+ * Finds a target's processes and cgroups; throws NodeTrouble when the container does not run here. `byPod`: then
+ * whatever else runs in the pod will do. Targets that are looked for in one go share one reading of /proc: with 200 of
+ * them, each on its own takes seconds.
  */
 export function createFind(
   host: Host,
   enter: string[],
-): (target: NodeTarget) => Omit<FoundTarget, 'mark'> {
+): (target: NodeTarget, how: { byPod: boolean }) => Omit<FoundTarget, 'mark'> {
   let all: Memberships | null = null
-  return (target) => {
+  return (target, how) => {
     if (!all) {
       all = memberships()
       setImmediate(() => {
         all = null
       })
     }
-    return findTarget(target, all, { host, enter })
+    return findTarget(target, all, { host, enter, ...how })
   }
 }
 
 function findTarget(
   target: NodeTarget,
   all: Memberships,
-  { host, enter }: { host: Host; enter: string[] },
+  { host, enter, byPod }: { host: Host; enter: string[]; byPod: boolean },
 ): Omit<FoundTarget, 'mark'> {
-  const [first] = processesOf(all, (text) => namesContainer(text, target.containerId))
+  const first = firstOf(target, all) ?? (byPod ? anyOf(target, all) : null)
   if (!first) throw gone(target, all)
   const mounts = parseCgroupMounts(hostView(host, enter, `/proc/${host.pid}/mountinfo`))
   const view = hostView(host, enter, `/proc/${first.pid}/cgroup`)
-  const directories = containerDirectories(parseMembership(view), mounts, target.containerId)
+  const directories = containerDirectories(parseMembership(view), mounts, first.containerId)
   const forCpu = directories.some(
     ({ controllers }) =>
       controllers.length === 0 || controllers.includes('cpu') || controllers.includes('cpuacct'),
@@ -128,13 +130,32 @@ function findTarget(
     )
   return {
     id: target.id,
-    containerId: target.containerId,
+    containerId: first.containerId,
     bootId: bootId(),
     pid: first.pid,
     startTicks: first.startTicks,
     cgroups: directories.map(({ dir }) => dir),
     enter,
   }
+}
+
+type First = Seen & { containerId: string }
+
+/** The first process of the container. */
+function firstOf({ containerId }: NodeTarget, all: Memberships): First | null {
+  const [first] = processesOf(all, (text) => namesContainer(text, containerId))
+  return first ? { ...first, containerId } : null
+}
+
+/** The oldest process of the pod, which as a rule is that of its sandbox. */
+function anyOf({ podUid }: NodeTarget, all: Memberships): First | null {
+  const idIn = (text: string): string | undefined =>
+    text.includes(podUid) || text.includes(podUid.replaceAll('-', '_'))
+      ? parseMembership(text).flatMap(({ path }) => containerIn(path, podUid) ?? [])[0]
+      : undefined
+  const [first] = processesOf(all, (text) => idIn(text) !== undefined)
+  const containerId = first && idIn(readText(`/proc/${first.pid}/cgroup`) ?? '')
+  return containerId ? { ...first, containerId } : null
 }
 
 function gone(target: NodeTarget, all: Memberships): NodeTrouble {

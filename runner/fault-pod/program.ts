@@ -19,7 +19,7 @@ export type World = {
   hands: Hands
   journal: Journal
   channel: Channel
-  find(target: NodeTarget): Omit<FoundTarget, 'mark'>
+  find(target: NodeTarget, how: { byPod: boolean }): Omit<FoundTarget, 'mark'>
   now(): number
   monotonic(): number
   /** the attempt of another pod's program that asks for the journal, 0: none */
@@ -249,7 +249,7 @@ export class Program {
     const { order, hands, find } = this.#world
     const look = (target: NodeTarget) => {
       const fault = this.#fault
-      const place = find(target)
+      const place = find(target, { byPod: fault.outlivesContainers ?? false })
       const params = fault.params(order.params)
       return { place, facility: fault.facility({ ...place, mark: '' }, hands, params) }
     }

@@ -7,6 +7,7 @@ export type Command = readonly [program: string, ...args: string[]]
 export type FoundTarget = {
   /** `<namespace>/<pod>/<container>` */
   id: string
+  /** of the cgroup below; where the pod alone matters, that of any of its containers, or of its sandbox */
   containerId: string
   /** a boot ends every process: nothing of an earlier boot is undone on a stranger */
   bootId: string
@@ -95,6 +96,8 @@ export class TargetGone extends NodeTrouble {
 /** The part of a fault that runs on the node. It handles one target; choosing, holding and retrying belong to the program. */
 export type NodeFault<Params, Plan> = {
   readonly id: string
+  /** What it acts on belongs to the pod: a container of it that was started again is no other target. */
+  readonly outlivesContainers?: true
   /** throws NodeTrouble */
   params(raw: Record<string, unknown>): Params
   /** what is there to act with, in words; throws NodeTrouble when it is not */

@@ -60,11 +60,14 @@ function seenOf({ network, by }: NetworkPlan, look: NodeLook): string | null | u
 
 type Acts = Pick<
   NodeFault<unknown, NetworkPlan>,
-  'inject' | 'verify' | 'alive' | 'revert' | 'proof' | 'undo'
+  'outlivesContainers' | 'inject' | 'verify' | 'alive' | 'revert' | 'proof' | 'undo'
 >
 
 /** What all network faults do with their plan. */
 export const networkActs: Acts = {
+  // the pod's network belongs to its sandbox
+  outlivesContainers: true,
+
   inject({ network, by }, hands) {
     const door = doorOf(network, hands)
     if (door === null) throw new NodeTrouble('CHAOS_INJECT_ERROR', 'The pod has ended.')

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { NodeTarget } from '../../../model/fault-pod.ts'
 import type { FoundTarget } from '../../faults/node-fault.ts'
 import { Hands } from '../hands.ts'
 import { bootId, createFind } from '../host.ts'
@@ -129,7 +130,9 @@ describe.skipIf(cannot !== '')(
   `a network with a pod's number${cannot && ` (skipped: ${cannot})`}`,
   () => {
     let container: PosedContainer
+    let target: NodeTarget
     let found: FoundTarget
+    const find = createFind({ pid: process.pid, root: '' }, [])
     const others: ChildProcess[] = []
 
     beforeEach(async () => {
@@ -137,8 +140,8 @@ describe.skipIf(cannot !== '')(
       await container.ready()
       const id = 'demo/web/app'
       const { podUid, containerId } = container
-      const target = { id, podUid, containerId, namespace: 'demo', pod: 'web', container: 'app' }
-      found = { ...createFind({ pid: process.pid, root: '' }, [])(target), mark: markOf() }
+      target = { id, podUid, containerId, namespace: 'demo', pod: 'web', container: 'app' }
+      found = { ...find(target, { byPod: false }), mark: markOf() }
     })
     afterEach(async () => {
       for (const other of others.splice(0)) other.kill('SIGKILL')
@@ -161,6 +164,15 @@ describe.skipIf(cannot !== '')(
       container.crash()
       await until(5000, () => !readdirSync('/proc').includes(String(pid)))
     }
+
+    it('is found by another container of the pod when the one that was chosen has had its day', () => {
+      const before = { ...target, containerId: 'e'.repeat(64) }
+      expect(() => find(before, { byPod: false })).toThrow(/does not run any more/)
+      const { containerId } = container
+      expect(find(before, { byPod: true })).toMatchObject({ containerId, pid: container.pid })
+      const stranger = { ...before, podUid: randomUUID() }
+      expect(() => find(stranger, { byPod: true })).toThrow(/has no process on this node/)
+    })
 
     it('is the same one while another process of the pod lives in it', async () => {
       const plan = inject(found)
