@@ -9,16 +9,17 @@ function fakeTerminal(rows = 10, columns = 40) {
   const lines: string[] = ['']
   let row = 0
   let cursor = true
+  const take = (token: string): void => {
+    if (token === '\u001b[?25l') cursor = false
+    else if (token === '\u001b[?25h') cursor = true
+    else if (token === '\u001b[J') lines.splice(row, lines.length, '')
+    else if (token.endsWith('A') && token.length > 1) row -= Number(token.slice(2, -1))
+    else if (token === '\n') lines[++row] ??= ''
+    else if (token !== '\r') lines[row] += token
+  }
   const write = (text: string): void => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the codes of a terminal
-    for (const [token] of text.matchAll(/\u001b\[[?0-9]*[A-Za-z]|[^\u001b]/g)) {
-      if (token === '\u001b[?25l') cursor = false
-      else if (token === '\u001b[?25h') cursor = true
-      else if (token === '\u001b[J') lines.splice(row, lines.length, '')
-      else if (token.endsWith('A') && token.length > 1) row -= Number(token.slice(2, -1))
-      else if (token === '\n') lines[++row] ??= ''
-      else if (token !== '\r') lines[row] += token
-    }
+    for (const [token] of text.matchAll(/\u001b\[[?0-9]*[A-Za-z]|[^\u001b]/g)) take(token)
   }
   const output: Output = {
     isTerminal: true,

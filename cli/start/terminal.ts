@@ -1,4 +1,4 @@
-import { fit, type Line, paint } from './view/text.ts'
+import { type Line, paint, shorten } from './view/text.ts'
 
 /** Where text goes: a terminal that can be redrawn, or a stream of plain lines. */
 export type Output = {
@@ -43,7 +43,7 @@ export function createScreen(output: Output): Screen {
       block.length > room ? [...block.slice(0, room - 1), more(block.length - room + 1)] : block
     const cursor = isHidden ? '' : hideCursor
     isHidden = true
-    const body = lines.map((line) => `${text(fit(line, output.columns()))}\n`).join('')
+    const body = lines.map((line) => `${text(shorten(line, output.columns()))}\n`).join('')
     output.write(cursor + erase() + before + body)
     drawn = lines.length
   }

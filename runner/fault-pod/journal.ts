@@ -54,6 +54,7 @@ export function undoScript(go: Omit<OpenGo, 'file'>, bootId: string, undos: stri
     '#!/bin/sh',
     `# Undoes an injection of ${go.fault}. Safe to run at any time and more than once, as root on the node.`,
     '# H: where the files of the host begin, empty on the host itself.',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own
     'H=${CHAOSPLANE_HOST-}',
     `[ "$(cat /proc/sys/kernel/random/boot_id)" = '${bootId}' ] || exit 0`,
     'owed=0',

@@ -1,6 +1,6 @@
 import type { Stage, TargetState } from '../../../model/state.ts'
 import type { ProbeView, TargetView, TaskView, View } from './model.ts'
-import { bar, clock, fit, type Line, type Piece, type Tone } from './text.ts'
+import { bar, clock, type Line, type Piece, shorten, type Tone } from './text.ts'
 
 /** Newest targets shown per task; the rest is counted. */
 const shownTargets = 6
@@ -22,7 +22,7 @@ export function render(view: View, width: number): Line[] {
     ...view.refusals.map((text): Line => [[`  ✗ ${text}`, 'bad']]),
     ...view.tasks.flatMap((task) => taskLines(task, steps)),
   ]
-  return lines.map((line) => fit(line, width))
+  return lines.map((line) => shorten(line, width))
 }
 
 function head(view: View): Line {

@@ -20,7 +20,7 @@ export function paint(line: Line, colour: boolean): string {
 }
 
 /** The line cut to `width` columns; what is cut ends in an ellipsis. */
-export function fit(line: Line, width: number): Line {
+export function shorten(line: Line, width: number): Line {
   const length = line.reduce((sum, [text]) => sum + text.length, 0)
   if (length <= width) return line
   const cut: Piece[] = []

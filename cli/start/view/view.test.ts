@@ -4,7 +4,7 @@ import { changes } from './changes.ts'
 import { at, probe, run, seen, target, task } from './fixture.ts'
 import { type Seen, viewOf } from './model.ts'
 import { render } from './render.ts'
-import { bar, clock, duration, fit, paint } from './text.ts'
+import { bar, clock, duration, paint, shorten } from './text.ts'
 
 const text = (of: Seen, now: number, width = 120): string[] =>
   render(viewOf(of, now), width).map((line) => paint(line, false))
@@ -192,8 +192,8 @@ describe('text', () => {
       ['abc', 'good'],
       ['defgh', 'bad'],
     ] as const
-    expect(paint(fit(line, 6), false)).toBe('abcde…')
-    expect(paint(fit(line, 8), false)).toBe('abcdefgh')
+    expect(paint(shorten(line, 6), false)).toBe('abcde…')
+    expect(paint(shorten(line, 8), false)).toBe('abcdefgh')
   })
 
   it('colours only when asked', () => {

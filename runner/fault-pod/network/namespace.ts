@@ -166,6 +166,7 @@ export function enterByShell(netns: string): string[] {
   return [
     `at=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname ${shellQuote(escaped)} 2>/dev/null | head -n 1)`,
     'if [ -z "$at" ]; then',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own
     '  if [ -n "$H" ]; then mounts=${H%/root}/mountinfo; else mounts=/proc/self/mountinfo; fi',
     `  at=$(sed -n ${shellQuote(`s|^[0-9]* [0-9]* [0-9:]* ${escaped} \\([^ ]*\\) .*|\\1|p`)} "$mounts" 2>/dev/null | head -n 1)`,
     '  [ -n "$at" ] || exit 0',
