@@ -16,6 +16,11 @@ type Job = { name: Name; shard?: `${number}/${number}` }
 /** So many jobs run side by side, each begun when one before it has ended. */
 type Stage = { lanes: number; jobs: Job[] }
 
+const inHalves = (...names: Name[]): Job[] =>
+  names.flatMap((name): Job[] => [
+    { name, shard: '1/2' },
+    { name, shard: '2/2' },
+  ])
 /**
  * One stage after the other, cheapest first, the longest jobs of a stage first. Unit tests use every core; the others
  * mostly wait, each for a control plane of its own.
@@ -23,13 +28,8 @@ type Stage = { lanes: number; jobs: Job[] }
 const whole: Stage[] = [
   { lanes: 1, jobs: [{ name: 'unit' }] },
   {
-    lanes: 2,
-    jobs: [
-      { name: 'deaths' },
-      { name: 'integration' },
-      { name: 'e2e', shard: '1/2' },
-      { name: 'e2e', shard: '2/2' },
-    ],
+    lanes: 3,
+    jobs: inHalves('deaths', 'integration', 'e2e'),
   },
 ]
 const named = process.argv.slice(2)

@@ -8,7 +8,18 @@ import { type Story, World } from './world.ts'
 
 let world: World
 let hearer: Place
-const apps = ['hearer', 'whole', 'half', 'aimed', 'by-name', 'loop', 'orphan', 'quit', 'prompt']
+const apps = [
+  'hearer',
+  'whole',
+  'half',
+  'aimed',
+  'by-name',
+  'loop',
+  'orphan',
+  'quit',
+  'prompt',
+  'rested',
+]
 
 const placeOf = (app: string): Place => placeIn(world, app)
 
@@ -138,6 +149,33 @@ describe.concurrent('packets', () => {
     }
     expect(await story.finished()).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
     expect(story.targets[0].heldMs).toBeGreaterThan(11_800)
+    await clean({ story, place, before }, expect)
+  })
+
+  it('are lost again after a pause in which the container was started anew', async ({ expect }) => {
+    const place = placeOf('rested')
+    const before = networkImage(place)
+    const story = await world.run(experiment('lose-rested', [networkLoss('rested', 8)]))
+    await story.injected()
+    const pause = (value: string) =>
+      world.api.patch(story.path, {
+        metadata: { annotations: { 'chaos.chaosplane.io/pause': value } },
+      })
+    await pause('true')
+    await story.until('a paused run, clean', 10_000, ({ run, targets }) =>
+      Boolean(run.paused && targets.every((t) => t.state === 'reverted')),
+    )
+    expect((await heard(place, hearer, 100)).received).toBe(100)
+    const [pod] = world.podsOf('rested') as [Json]
+    world.kill(pod, 'demo.cjs')
+    const restarts = () => world.podsOf('rested')[0]?.status.containerStatuses[0].restartCount
+    await expect.poll(restarts, { timeout: 10_000 }).toBe(1)
+    await pause('false')
+    await expect
+      .poll(async () => (await heard(place, hearer, 100)).received, { timeout: 10_000 })
+      .toBe(0)
+    expect(await story.finished()).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+    expect(story.run.tasks[0]).toMatchObject({ injections: 2 })
     await clean({ story, place, before }, expect)
   })
 

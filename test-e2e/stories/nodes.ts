@@ -1,7 +1,7 @@
 import { readAudit } from '../cluster/audit.ts'
-import { run } from '../cluster/shell.ts'
 import type { Follower, Json } from '../watchers/api.ts'
 import { experiment } from './documents.ts'
+import { setValues } from './release.ts'
 import { World } from './world.ts'
 
 /** May act on everything, everywhere. */
@@ -42,7 +42,7 @@ export class Nodes {
 
   static async begin(): Promise<Nodes> {
     const on = new Nodes(await World.begin())
-    await on.upgrade('tolerations[0].key=story', 'tolerations[0].operator=Exists')
+    await setValues(on.world, 'tolerations[0].key=story', 'tolerations[0].operator=Exists')
     await on.makeAccount(keeper, true)
     await on.makeAccount('node-looker', false)
     await on.nodes.until('two nodes', 10_000, () => on.nodes.objects.size === 2)
@@ -67,15 +67,6 @@ export class Nodes {
       ...(node.spec.unschedulable ? [`${node.metadata.name} is cordoned`] : []),
     ])
     return [...nodes, ...(await this.slots())]
-  }
-
-  /** Changes values of the release and waits until its programs run with them. */
-  async upgrade(...sets: string[]): Promise<void> {
-    const { helm, kubeconfig, namespace } = this.world.installed
-    const chart = new URL('../../config/chart', import.meta.url).pathname
-    const where = [`--kubeconfig=${kubeconfig}`, '--namespace', namespace, '--reuse-values']
-    const how = [...sets.flatMap((s) => ['--set', s]), '--wait', '--timeout', '100s']
-    await run(helm, ['upgrade', 'chaosplane', chart, ...where, ...how], { timeoutMs: 120_000 })
   }
 
   /** Nodes are in no namespace: the account has its rights everywhere. */

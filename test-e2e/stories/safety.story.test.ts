@@ -1,9 +1,10 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readAudit } from '../cluster/audit.ts'
 import { run } from '../cluster/shell.ts'
 import { chaosExperiment, cpuHog, experiment, podDelete } from './documents.ts'
-import { World } from './world.ts'
+import { setValues } from './release.ts'
+import { type Story, World } from './world.ts'
 
 const app = 'strongbox'
 const demo = '/api/v1/namespaces/demo'
@@ -69,6 +70,55 @@ it('a namespace with the label is not touched, and the refusal names the field',
   } finally {
     await label(null)
   }
+})
+
+describe('what the chart allows at the most', () => {
+  const crowd = 'crowd'
+  const limits = (perExperiment: number, minHealthy: string) =>
+    setValues(
+      world,
+      `protection.maxTargets.perExperiment=${perExperiment}`,
+      `protection.minHealthy=${minHealthy}`,
+    )
+  const deletion = (name: string, percent: number) =>
+    world.run(
+      experiment(name, [podDelete(crowd, 2, { env: { POD_AFFECTED_PERCENTAGE: percent } })]),
+    )
+  const uidsOfCrowd = (): string[] => world.podsOf(crowd).map(({ metadata }) => metadata.uid)
+  async function refused(story: Story, why: RegExp): Promise<void> {
+    const status = await story.finished()
+    expect(status).toMatchObject({ phase: 'Failed', verdict: 'Error' })
+    expect(status.run.tasks[0]).toMatchObject({
+      injections: 0,
+      trouble: { reason: expect.stringMatching(why) },
+    })
+  }
+  beforeAll(() => world.target(crowd, 2))
+  afterAll(() => limits(0, '0'))
+
+  it('more targets than one experiment may hit: none is', async () => {
+    await limits(1, '0')
+    const before = uidsOfCrowd()
+    await refused(
+      await deletion('too-many', 100),
+      /2 targets would be hit; protection\.maxTargets\.perExperiment of the chart is 1: choose at most 1/,
+    )
+    expect(uidsOfCrowd()).toEqual(before)
+    const story = await deletion('just-one', 50)
+    expect(await story.finished()).toMatchObject({ verdict: 'Pass' })
+    expect(uidsOfCrowd()).not.toEqual(before)
+    await world.ready(crowd, 2)
+  })
+
+  it('fewer pods of a workload than must stay ready: nothing is deleted', async () => {
+    await limits(0, '2')
+    const before = uidsOfCrowd()
+    await refused(
+      await deletion('too-few', 50),
+      /1 of the 2 pods of Deployment\/demo\/crowd would stay ready, 2 are now; protection\.minHealthy of the chart is 2, so 2 must stay/,
+    )
+    expect(uidsOfCrowd()).toEqual(before)
+  })
 })
 
 it('a dry run of a fault on a node: targets, commands, rights; no fault pod, no claim, no slot, no write', async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { reportsOf } from '../../watchers/peers.ts'
 import { nodeDrain, nodeTaint } from '../documents.ts'
 import { document, Nodes, soonMs, taint, taintsOf } from '../nodes.ts'
+import { setValues } from '../release.ts'
 import type { Story, World } from '../world.ts'
 
 let on: Nodes
@@ -157,7 +158,7 @@ it('two experiments on one node: other taints compose, a second drain is refused
 })
 
 it('of two runners the other one takes over as soon as the first one does not run', async () => {
-  await on.upgrade('runner.replicas=2')
+  await setValues(on.world, 'runner.replicas=2')
   try {
     await world.pods.until('two runners', 30_000, () => world.program('runner').length === 2)
     const story = await world.run(document('taint-pair', [nodeTaint(on.away, 20, taint('pair'))]))
@@ -174,6 +175,6 @@ it('of two runners the other one takes over as soon as the first one does not ru
     expect(await story.finished()).toMatchObject({ verdict: 'Stopped' })
     expect(await story.residue()).toEqual([])
   } finally {
-    await on.upgrade('runner.replicas=1')
+    await setValues(on.world, 'runner.replicas=1')
   }
 })
