@@ -58,9 +58,7 @@ export async function drain(parts: DrainParts, signal: AbortSignal): Promise<str
   })
   const census = new RunnerCensus(runners.store, parts.monotonic)
   const following = runners.run(watched)
-  const lifeOf = (holder: string): RunnerLife =>
-    // nobody is taken for dead who could not be seen
-    runners.store.hasSynced() ? census.lifeOf(holder, namespace) : { alive: true, goneForMs: 0 }
+  const lifeOf = (holder: string): RunnerLife => census.lifeOf(holder, namespace)
   try {
     return await drainAll(parts, lifeOf, signal)
   } finally {

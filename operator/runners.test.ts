@@ -47,9 +47,20 @@ describe('a runner', () => {
     expect(life('r/2').alive).toBe(true)
   })
 
+  test('lives as long as no Lease has been seen, and has gone only from then on', () => {
+    const { store, pass, life } = census()
+    pass(60_000)
+    expect(life('r/1')).toEqual({ alive: true, goneForMs: 0 })
+    store.replace([])
+    expect(life('r/1')).toEqual({ alive: false, goneForMs: 0 })
+    pass(3_000)
+    expect(life('r/1')).toEqual({ alive: false, goneForMs: 3_000 })
+  })
+
   test('has gone since its Lease was deleted, or since we look', () => {
     const { store, pass, life } = census()
     store.replace([lease('r', '1', '1')])
+    expect(life('r/1').alive).toBe(true)
     pass(2_000)
     store.apply({ type: 'DELETED', object: lease('r', '1', '1') })
     pass(4_000)

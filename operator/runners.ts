@@ -22,12 +22,12 @@ export class RunnerCensus {
   readonly #cache: Cache<RunnerLease>
   readonly #monotonic: () => number
   readonly #moved = new Map<string, { version: string; at: number }>()
-  readonly #since: number
+  /** since when all Leases are seen */
+  #since: number | null = null
 
   constructor(cache: Cache<RunnerLease>, monotonic: () => number) {
     this.#cache = cache
     this.#monotonic = monotonic
-    this.#since = monotonic()
     cache.onChange(({ type, object }) => {
       // the moment of a deletion counts as the last sign of life, and is kept until the pod's name is dropped
       this.#note(object, type === 'deleted')
@@ -37,6 +37,8 @@ export class RunnerCensus {
 
   /** `holder` as it stands in the claim: `<pod>/<instance>`. */
   lifeOf(holder: string, namespace: string): RunnerLife {
+    // Nobody is taken for dead who could not be seen.
+    if (!this.#cache.hasSynced()) return { alive: true, goneForMs: 0 }
     const slash = holder.indexOf('/')
     const pod = slash < 0 ? holder : holder.slice(0, slash)
     const instance = holder.slice(slash + 1)
@@ -51,7 +53,9 @@ export class RunnerCensus {
 
   /** How long a Lease has not moved, milliseconds. */
   silentMs(lease: string): number {
-    return this.#monotonic() - (this.#moved.get(lease)?.at ?? this.#since)
+    const now = this.#monotonic()
+    if (this.#cache.hasSynced()) this.#since ??= now
+    return now - (this.#moved.get(lease)?.at ?? this.#since ?? now)
   }
 
   #note({ metadata }: RunnerLease, deleted: boolean): void {

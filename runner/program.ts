@@ -93,6 +93,8 @@ export async function runRunner(parts: ProgramParts, signal: AbortSignal): Promi
     // Who cannot see whether the kill switch is pulled does not begin.
     harness.synced(signal),
     following.labelled.synced(signal),
+    // A fault pod that is not seen yet looks like one that is lost: another one would cut its fault short.
+    podCache.synced(signal),
     programs.synced(signal),
     ...followed.map(({ cache }) => cache.synced(signal)),
   ])

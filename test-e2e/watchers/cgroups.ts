@@ -35,7 +35,8 @@ export function podGroup(nodes: string[], uid: string): string | undefined {
   return undefined
 }
 
-const pidsIn = (group: string): number[] =>
+/** Processes in a cgroup and below it, also one that is about to become another program and has no command line. */
+export const pidsIn = (group: string): number[] =>
   all(group)
     .flatMap((folder) => read(join(folder, 'cgroup.procs')).split('\n'))
     .filter((pid) => pid !== '')
