@@ -234,12 +234,14 @@ export class World {
     for (const { metadata } of old)
       await this.api.remove(`/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`)
     const uids = old.map(({ metadata }) => metadata.uid)
-    await this.pods.until('a fresh runner', clusterMs, () =>
-      this.program('runner').some(
-        ({ metadata, status }) =>
-          !uids.includes(metadata.uid) &&
-          status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
-      ),
+    // One that has not heard yet that it is to end may still claim what is created next.
+    const isOld = ({ metadata }: Json) => uids.includes(metadata.uid)
+    await this.pods.until('a fresh runner alone', clusterMs, () =>
+      [...this.pods.objects.values()].some(isOld)
+        ? false
+        : this.program('runner').some(({ status }) =>
+            status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True'),
+          ),
     )
   }
 
