@@ -148,3 +148,55 @@ it('pod-network-latency whose program is killed is put back by its guard, by the
   expect(await guest.state(pod)).toBe(before)
   await expectNoResidue(guest, story)
 })
+
+const others = {
+  'its guard': () => guest.machine.run('kill -KILL $(pgrep -f guard[.]sh)'),
+  'the runner': async () => {
+    const [runner] = guest.world.program('runner')
+    guest.world.kill(runner, 'runner.cjs')
+  },
+}
+
+it.for(Object.entries(others))(
+  'pod-network-latency ends at its own deadline, not before, when %s is killed',
+  async ([who, kill]) => {
+    const seconds = 40
+    const before = await guest.state(pod)
+    const slowness = guest.watchSlowness(pod, 150)
+    const env = { NETWORK_LATENCY: '300ms' }
+    const document = experiment('alone', [networkLatency('mute', seconds, { env })])
+    const story = await guest.world.run(document)
+    await story.injected(soonMs)
+    const [{ endsAt }] = story.targets
+    await kill()
+    await expect
+      .poll(() => slowness.spans()[0]?.to, { timeout: (seconds + 20) * 1000 })
+      .toBeGreaterThan(0)
+    const late = (slowness.spans()[0]?.to ?? 0) - endsAt
+    console.log(`${who} killed: the delay was gone ${Math.round(late)} ms after its deadline`)
+    expect(late).toBeGreaterThan(-1000)
+    expect(late).toBeLessThan(2000)
+    expect(await story.finished(soonMs)).toMatchObject({ phase: 'Completed', verdict: 'Pass' })
+    expect(slowness.spans()).toHaveLength(1)
+    expect(await guest.state(pod)).toBe(before)
+    await expectNoResidue(guest, story)
+  },
+)
+
+it('pod-network-latency whose fault pod is deleted by force is gone at once, and on record as cut short', async () => {
+  const before = await guest.state(pod)
+  const slowness = guest.watchSlowness(pod, 150)
+  const env = { NETWORK_LATENCY: '300ms' }
+  const story = await guest.world.run(experiment('podless', [networkLatency('mute', 120, { env })]))
+  await story.injected(soonMs)
+  const from = await guest.world.forceDelete(guest.world.faultPods(story.run.runId)[0])
+  await expect.poll(() => slowness.spans()[0]?.to, { timeout: 30_000 }).toBeGreaterThan(0)
+  const took = (slowness.spans()[0]?.to ?? 0) - from
+  console.log(`fault pod deleted: the delay was gone ${took} ms later`)
+  expect(took).toBeLessThan(5000)
+  const status = await story.finished(soonMs)
+  expect(status).toMatchObject({ verdict: 'Error' })
+  expect(status.tasks[0].errorCode).toBe('CUT_SHORT')
+  expect(await guest.state(pod)).toBe(before)
+  await expectNoResidue(guest, story)
+})
