@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
-import { pods, resourcePath } from '../lib/kube/paths.ts'
+import { namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import type { NodeOrder } from '../model/fault-pod.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
 import { runFinalizer } from '../model/runner-life.ts'
+import { readAudit } from '../test-e2e/cluster/audit.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { running, target } from './testing/runs.ts'
 import { conditionsOf, Stage } from './testing/stage.ts'
@@ -85,6 +86,51 @@ async function says(name: string, state: object): Promise<void> {
   await stage.tests.mergePatch(`${podPath(name)}/status`, { status }, stage.call)
 }
 
+const quotas = { group: '', version: 'v1', plural: 'resourcequotas', namespace: home }
+const noPods = { pods: '0' }
+
+/** No pod more in the product's namespace. There is no controller: what it would say of the quota is said here. */
+async function fullQuota(): Promise<void> {
+  const body = { metadata: { name: 'full' }, spec: { hard: noPods } }
+  await stage.tests.create(resourcePath(quotas), body, stage.call)
+  const status = { hard: noPods, used: noPods }
+  const path = resourcePath({ ...quotas, name: 'full', subresource: 'status' })
+  await stage.tests.mergePatch(path, { status }, stage.call)
+}
+const enforce = (level: string | null) =>
+  stage.tests.mergePatch(
+    resourcePath({ ...namespaces, name: home }),
+    { metadata: { labels: { 'pod-security.kubernetes.io/enforce': level } } },
+    stage.call,
+  )
+const hindrances = {
+  'a quota': {
+    put: fullQuota,
+    lift: () => stage.tests.remove(resourcePath({ ...quotas, name: 'full' }), stage.call),
+    said: ['exceeded quota: full', `Raise the ResourceQuota of namespace ${home}.`],
+  },
+  'Pod Security': {
+    put: () => enforce('restricted'),
+    lift: () => enforce(null),
+    said: ['violates PodSecurity', `kubectl label namespace ${home} --overwrite`],
+  },
+} satisfies Record<string, { put(): unknown; lift(): unknown; said: string[] }>
+
+const auditEnd = async () => (await readAudit(inject('apiAuditLog'))).next
+/** When the API server refused pods of the operator, unix milliseconds. */
+async function refusalsSince(from: number): Promise<number[]> {
+  const { events } = await readAudit(inject('apiAuditLog'), from)
+  return events
+    .filter(
+      ({ verb, objectRef, responseStatus }) =>
+        verb === 'create' &&
+        objectRef?.resource === 'pods' &&
+        objectRef.namespace === home &&
+        responseStatus?.code === 403,
+    )
+    .map(({ requestReceivedTimestamp }) => Date.parse(requestReceivedTimestamp))
+}
+
 describe('recovery by the operator on a real API server', () => {
   it('makes a pod that sweeps the node of a lost one, again when that is lost, and tells it', async () => {
     const object = await held('lost')
@@ -119,6 +165,46 @@ describe('recovery by the operator on a real API server', () => {
     await shown(nameOf(object, 3))
     await stage.letGo(object)
   })
+
+  it.each(Object.entries(hindrances))(
+    'a pod that %s refuses is told of, tried again ever later, and made when it is allowed',
+    async (what, { put, lift, said }) => {
+      const name = `refused-by-${what.replaceAll(' ', '-').toLowerCase()}`
+      const object = await held(name)
+      await put()
+      const from = await auditEnd()
+      try {
+        await stage.startOperator()
+        const told = await stage.until('the Event', async () =>
+          (await stage.toldAbout(object)).find(({ reason }) => reason === 'RecoveryPodRefused'),
+        )
+        expect(told.type).toBe('Warning')
+        for (const part of [...said, nameOf(object, 2), 'node n1'])
+          expect(told.note).toContain(part)
+        // It is not for want of a right.
+        expect(told.note).not.toContain('grant this verb')
+        const tries = await stage.until('four tries', async () => {
+          const all = await refusalsSince(from)
+          return all.length >= 4 && all
+        })
+        const waits = tries.slice(1).map((at, i) => at - (tries[i] ?? 0))
+        expect(waits[2], `${waits}`).toBeGreaterThan(1_500)
+        expect(waits[2], `${waits}`).toBeGreaterThan((waits[0] ?? 0) * 1.5)
+        expect(await find(nameOf(object, 2))).toBeUndefined()
+        // Nothing else was touched meanwhile.
+        expect((await stage.get(name)).status?.run).toMatchObject({
+          tasks: [{ targets: [{ id: 'demo/a', state: 'injected' }] }],
+        })
+      } finally {
+        await lift()
+      }
+      await shown(nameOf(object, 2))
+      await stage.until('the Event', async () =>
+        (await stage.reasonsOf(object)).includes('RecoveryPodCreated'),
+      )
+      await stage.letGo(object)
+    },
+  )
 
   it('leaves a living runner its moment, does not wait for kubelet, and asks no more when all is put back', async () => {
     const life = new AbortController()

@@ -39,7 +39,7 @@ export function errorFromAnswer({ call, status, text, retryAfter }: Answer): Kub
   return new KubeError({
     status,
     reason: body?.reason || defaultReason(status),
-    message: `${call}: ${said || `HTTP ${status}`}${nextStep(status)}`,
+    message: `${call}: ${said || `HTTP ${status}`}${nextStep(status, said)}`,
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
     details: body?.details,
   })
@@ -71,10 +71,11 @@ const defaultReasons: Record<number, string> = {
 }
 const defaultReason = (status: number): string => defaultReasons[status] ?? `Http${status}`
 
-function nextStep(status: number): string {
+function nextStep(status: number, said: string): string {
   if (status === 401)
     return ' (check that the token or client certificate is valid and not expired)'
-  if (status === 403)
+  // A quota, Pod Security or a webhook forbids too, whatever the rights are.
+  if (status === 403 && (said === '' || said.includes(' cannot ')))
     return ' (grant this verb by a Role or ClusterRole and bind it to that account)'
   return ''
 }
@@ -96,5 +97,8 @@ export const isAlreadyExists = (e: unknown): boolean =>
   e instanceof KubeError && e.status === 409 && e.reason === 'AlreadyExists'
 /** The resourceVersion is too old: list again. */
 export const isExpired = (e: unknown): boolean => e instanceof KubeError && e.status === 410
+/** The API server answered that it will not do it: it certainly was not done. */
+export const isRefusal = (e: unknown): boolean =>
+  e instanceof KubeError && [400, 403, 404, 413, 422].includes(e.status)
 /** The account lacks the right. */
 export const isForbidden = (e: unknown): boolean => e instanceof KubeError && e.status === 403

@@ -1,5 +1,5 @@
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isAlreadyExists } from '../../lib/kube/errors.ts'
+import { isAlreadyExists, isForbidden, isRefusal } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
 import { pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
@@ -9,10 +9,19 @@ import { faultCapabilities } from '../../model/fault-capabilities.generated.ts'
 import { recoveryOrder } from '../../model/fault-pod-recovery.ts'
 import { faultPod } from '../../model/fault-pod-spec.ts'
 import type { Plan } from '../../model/plan.ts'
+import { podRefusalAdvice } from '../../model/pod-refusal.ts'
 import { claimAnnotation } from '../../model/runner-life.ts'
+import { short } from '../../model/snapshot.ts'
 import type { Experiment, RunnerLife } from '../experiment/observe.ts'
 import { clusterOf } from './cluster.ts'
-import { decide, type NodeMemory, nodeKey, type RecoveryPod, type ToMake } from './decide.ts'
+import {
+  decide,
+  type NodeMemory,
+  nodeKey,
+  type RecoveryPod,
+  refusedAgain,
+  type ToMake,
+} from './decide.ts'
 
 /** What recovery pods are made from; the same image as the operator's own. */
 export type RecoveryImage = {
@@ -67,22 +76,34 @@ export function createRecoveryPass(parts: RecoveryParts): RecoveryPass {
     )
     if (known.size > 0) memories.set(key, known)
     else memories.delete(key)
+    let inMs = againMs
     for (const one of make) {
-      const memory = known.get(nodeKey(one.open))
-      await create(parts, object, { ...one, signal })
-      if (memory) memory.made = { attempt: one.attempt, at: parts.monotonic() }
+      const memory = known.get(nodeKey(one.open)) ?? {}
+      const refusal = await create(parts, object, { ...one, signal })
+      const now = parts.monotonic()
+      if (refusal) {
+        // The other nodes are not made to wait for this one.
+        memory.refused = refusedAgain(memory, now)
+        const waitMs = memory.refused.until - now
+        tellRefusal(parts, object, { ...one, refusal, waitMs })
+        inMs = Math.min(inMs ?? waitMs, waitMs)
+      } else {
+        memory.made = { attempt: one.attempt, at: now }
+        delete memory.refused
+      }
     }
-    if (againMs === undefined) return { next: 'idle' }
-    return { next: 'again', inMs: againMs, reason: 'something is open on a node' }
+    if (inMs === undefined) return { next: 'idle' }
+    return { next: 'again', inMs, reason: 'something is open on a node' }
   }
   return { pass, reset: () => memories.clear() }
 }
 
+/** Makes the pod; gives the error with which the API server refused it. */
 async function create(
   parts: RecoveryParts,
   object: Experiment,
   { open, attempt, name, reserve, signal }: ToMake & { signal: AbortSignal },
-): Promise<void> {
+): Promise<Error | undefined> {
   const { client, namespace, recorder, log } = parts
   const { name: experiment, namespace: of = '', uid } = object.metadata
   const cluster = await clusterOf(client, signal)
@@ -101,7 +122,8 @@ async function create(
     await client.create(resourcePath({ ...pods, namespace }), pod, { signal })
   } catch (error) {
     // its runner was quicker: it is the same pod
-    if (isAlreadyExists(error)) return
+    if (isAlreadyExists(error)) return undefined
+    if (isRefusal(error)) return error as Error
     throw error
   }
   parts.onMade(name)
@@ -114,6 +136,36 @@ async function create(
     reason: 'RecoveryPodCreated',
     note: note.slice(0, 1000),
     id: `${uid}/${name}`,
+  })
+  return undefined
+}
+
+type Refused = ToMake & { refusal: Error; waitMs: number }
+
+/** A quota, Pod Security or a right that is missing: said, and tried again. */
+function tellRefusal(
+  { namespace, recorder, log }: RecoveryParts,
+  object: Experiment,
+  { open, name, refusal, waitMs }: Refused,
+): void {
+  const { name: experiment, namespace: of = '' } = object.metadata
+  log.warn(
+    { err: refusal, experiment, namespace: of, pod: name, node: open.owner.node, waitMs },
+    'a recovery pod was refused, and is tried again',
+  )
+  const said = refusal.message
+  const advice = podRefusalAdvice({
+    ...{ said, namespace, by: 'operator' },
+    forbidden: isForbidden(refusal),
+  })
+  const what = `What may be open on node ${open.owner.node} is not put back yet: the API server does not take pod ${namespace}/${name}, which is tried again.`
+  // What is to be done is told in any case.
+  const room = 1000 - what.length - advice.length - 3
+  recorder.record({
+    regarding: object,
+    type: 'Warning',
+    reason: 'RecoveryPodRefused',
+    note: `${what} ${advice} ${short(said, Math.max(room, 100))}`,
   })
 }
 

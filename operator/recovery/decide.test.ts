@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { podName } from '../../model/fault-pod-recovery.ts'
 import type { Experiment } from '../experiment/observe.ts'
 import { running, runOf, target, task } from '../testing/runs.ts'
-import { decide, type NodeMemory, type RecoveryPod, type Seen } from './decide.ts'
+import { decide, type NodeMemory, type RecoveryPod, refusedAgain, type Seen } from './decide.ts'
 
 const bare = {
   metadata: { name: 'x', namespace: 'v2', uid: 'u1', resourceVersion: '1' },
@@ -95,6 +95,25 @@ describe('a recovery pod of the operator', () => {
     expect(look(2).make).toEqual([])
     expect(look(4999).make).toEqual([])
     expect(look(5001).make.map(({ attempt }) => attempt)).toEqual([3])
+  })
+
+  it('is tried again ever later when it was refused, at the latest after 30 s, and at once when one has worked', () => {
+    const memory: NodeMemory = { idleSince: 0 }
+    const memories = new Map([[`${owner.run}/${owner.task}/${owner.node}`, memory]])
+    const look = (now: number, pods: RecoveryPod[] = []) =>
+      decide({ object: of(), pods, runner: dead, now }, memories)
+    const waits: number[] = []
+    for (let now = 0; waits.length < 9; ) {
+      expect(look(now).make).toHaveLength(1)
+      memory.refused = refusedAgain(memory, now)
+      const { until } = memory.refused
+      expect(look(until - 1)).toEqual({ make: [], againMs: 1 })
+      waits.push(until - now)
+      now = until
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000])
+    look(1, [pod(2, working)])
+    expect(memory).not.toHaveProperty('refused')
   })
 
   it('asks for nothing where the node has nothing to give', () => {

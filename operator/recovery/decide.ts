@@ -26,7 +26,10 @@ export type NodeMemory = {
   idleSince?: number
   /** the recovery pod that we made last; `at` until it shows */
   made?: { attempt: number; at?: number }
+  /** the API server did not take what we made, so often; not before `until` again */
+  refused?: Refused
 }
+type Refused = { times: number; until: number }
 
 /** All that one decision needs. */
 export type Seen = {
@@ -46,6 +49,15 @@ export type Decision = { make: ToMake[]; againMs?: number }
 /** One that cannot be read is for a human. */
 const readableRun = ({ status }: Experiment): RunState | undefined =>
   whyUnreadable(status?.run) === null ? status?.run : undefined
+
+const firstWaitMs = 500
+const longestWaitMs = 30_000
+
+/** It was refused once more: ever later again, but never so late that nobody would wait for it. */
+export const refusedAgain = ({ refused }: NodeMemory, now: number): Refused => {
+  const { times = 0 } = refused ?? {}
+  return { times: times + 1, until: now + Math.min(longestWaitMs, firstWaitMs * 2 ** times) }
+}
 
 export const nodeKey = ({ owner }: OpenNode): string => `${owner.run}/${owner.task}/${owner.node}`
 
@@ -88,11 +100,14 @@ function decideNode(seen: Seen, open: OpenNode, memory: NodeMemory): NodeDecisio
   const next = nextPod({ ...sight, idleMs: Math.max(0, idleMs - patience) })
   if (next.do === 'keep' || next.do === 'nothing') {
     delete memory.idleSince
+    delete memory.refused
     return { inMs: lookMs }
   }
   memory.idleSince ??= now
   if (next.do === 'wait') return { inMs: Math.max(1, next.inMs) }
   if (idleMs < patience) return { inMs: patience - idleMs }
+  const { until = now } = memory.refused ?? {}
+  if (now < until) return { inMs: until - now }
   const full = newest !== null && nodeIsFull(newest.pod)
   const { attempt, name } = next
   return { make: { open, attempt, name, reserve: !full }, inMs: lookMs }

@@ -1,4 +1,4 @@
-import { isAlreadyExists, isForbidden, isNotFound } from '../../lib/kube/errors.ts'
+import { isAlreadyExists, isForbidden, isNotFound, isRefusal } from '../../lib/kube/errors.ts'
 import { nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
@@ -18,7 +18,7 @@ import {
 import { isTerminal, nodeIsFull } from '../../model/pod-life.ts'
 import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
-import { isRefusal, NodeGone, openOn, refusalOf } from './node-trouble.ts'
+import { NodeGone, openOn, refusalOf } from './node-trouble.ts'
 import { type Pod, podWhen } from './pod-cache.ts'
 
 /** A first fault pod that does not run by then has failed; those that follow have their image there. Milliseconds. */

@@ -1,16 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { KubeError } from '../../lib/kube/errors.ts'
+import { isRefusal, KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TargetState, TaskState } from '../../model/state.ts'
 import { targetState, taskState } from '../../model/testing.ts'
-import {
-  factsOfGone,
-  factsOfSilence,
-  factsOfTrouble,
-  isRefusal,
-  NodeGone,
-  refusalOf,
-} from './node-trouble.ts'
+import { factsOfGone, factsOfSilence, factsOfTrouble, NodeGone, refusalOf } from './node-trouble.ts'
 
 const order = {
   cluster: 'c',

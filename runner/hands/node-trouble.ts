@@ -1,8 +1,9 @@
-import { isForbidden, KubeError } from '../../lib/kube/errors.ts'
+import { isForbidden } from '../../lib/kube/errors.ts'
 import { undoByHand } from '../../model/abandon.ts'
 import { ChaosError, type ErrorCode, type Trouble } from '../../model/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { mayBeOpen } from '../../model/fault-pod-recovery.ts'
+import { podRefusalAdvice } from '../../model/pod-refusal.ts'
 import { isEnded, recordKey, type TargetState, type TaskState } from '../../model/state.ts'
 import type { FactBody } from '../engine/fact.ts'
 
@@ -86,30 +87,12 @@ export const factsOfNothing = ({ order, task }: Concern): FactBody[] =>
     ...(target.state === 'owed' ? {} : { untouched: true as const }),
   }))
 
-/** The API server answered that it will not take the pod: it certainly was not made. */
-export const isRefusal = (error: unknown): boolean =>
-  error instanceof KubeError && [400, 403, 404, 413, 422].includes(error.status)
-
 /** Why the pod was refused, and what is to be done. */
 export function refusalOf(error: unknown, namespace: string): ChaosError {
   const said = error instanceof Error ? error.message : String(error)
+  const advice = podRefusalAdvice({ said, forbidden: isForbidden(error), namespace, by: 'runner' })
   return new ChaosError(
-    {
-      code: 'HELPER_ERROR',
-      reason: `The fault pod was refused: ${said}. ${adviceFor(error, said, namespace)}`,
-    },
+    { code: 'HELPER_ERROR', reason: `The fault pod was refused: ${said}. ${advice}` },
     error,
   )
-}
-
-function adviceFor(error: unknown, said: string, namespace: string): string {
-  if (said.includes('violates PodSecurity'))
-    return `Fault pods need Pod Security level privileged in the namespace of the product: kubectl label namespace ${namespace} --overwrite pod-security.kubernetes.io/enforce=privileged`
-  if (said.includes('exceeded quota') || said.includes('failed quota'))
-    return `Raise the ResourceQuota of namespace ${namespace}, or let the experiment's components ask for less.`
-  if (said.includes('LimitRange') || /(maximum|minimum) (cpu|memory)/.test(said))
-    return `See the LimitRange of namespace ${namespace}; the experiment's components may set the resources of fault pods.`
-  if (isForbidden(error))
-    return `See the rights of the runner, and what else admits pods, in namespace ${namespace}.`
-  return `See what admits pods in namespace ${namespace}.`
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { isAlreadyExists, isConflict, isNotFound } from '../../lib/kube/errors.ts'
+import { isAlreadyExists, isConflict, isNotFound, isRefusal } from '../../lib/kube/errors.ts'
 import { pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { Cache } from '../../lib/kube/store.ts'
 import type { Log } from '../../lib/log.ts'
@@ -17,7 +17,6 @@ import {
   type WarmMode,
   type WarmNeed,
 } from '../../model/warm-pod.ts'
-import { isRefusal } from './node-trouble.ts'
 import type { Pod } from './pod-cache.ts'
 
 export type WarmParts = {
