@@ -69,11 +69,13 @@ async function output(child: ChildProcess): Promise<{ code: number | null; text:
 }
 
 type Lease = KubeObject & { spec?: { holderIdentity?: string } }
-const leader = async () => {
+/** `<pod>/<life>` */
+const holder = async () => {
   const path = resourcePath({ ...leases, namespace, name: 'chaosplane-operator' })
   const lease = await tests.find<Lease>(path, call)
-  return lease?.spec?.holderIdentity?.split('/')[0]
+  return lease?.spec?.holderIdentity ?? ''
 }
+const leader = async () => (await holder()).split('/')[0]
 async function untilLeader(pod: string): Promise<void> {
   const limit = systemMonotonic() + 20_000
   while ((await leader()) !== pod) {
@@ -169,6 +171,36 @@ describe('the operator as a process', () => {
     await untilLeader('third')
     const ended = output(third)
     third.kill('SIGTERM')
+    expect((await ended).code).toBe(0)
+    expect(await leader()).toBe('')
+  })
+
+  it('takes its own lease again at once when it is killed and started in place, and nobody stands by', async () => {
+    const first = start('alone')
+    await untilLeader('alone')
+    const before = await holder()
+    const killedAt = systemMonotonic()
+    first.kill('SIGKILL')
+    await once(first, 'close')
+    const port = await freePort()
+    const second = start('alone', [], { HEALTH_PORT: String(port) })
+    // from here on it takes part in the election
+    await untilReady(port)
+    const readyAt = systemMonotonic()
+    const limit = readyAt + 10_000
+    while ((await holder()) === before && systemMonotonic() < limit)
+      await systemClock.sleep(10, call.signal)
+    const takenAt = systemMonotonic()
+    expect(await leader()).toBe('alone')
+    expect(await holder()).not.toBe(before)
+    // Waited for until it runs out, the lease of the first life would be taken 1.5 s later.
+    expect(takenAt - readyAt).toBeLessThan(1_000)
+    expect(takenAt - killedAt).toBeLessThan(2_000)
+    console.log(
+      `an operator that is started in place: ready ${Math.round(readyAt - killedAt)} ms, leading ${Math.round(takenAt - killedAt)} ms after the kill`,
+    )
+    const ended = output(second)
+    second.kill('SIGTERM')
     expect((await ended).code).toBe(0)
     expect(await leader()).toBe('')
   })
