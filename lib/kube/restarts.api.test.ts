@@ -7,6 +7,10 @@ import { loadKubeConfig } from './config.ts'
 import { type Model, ModelWorld, type Surroundings } from './testing/model-world.ts'
 import { startUnrulyProxy } from './testing/unruly-proxy.ts'
 
+/** Others each time. More for a night: `CHAOSPLANE_PROPERTY_RUNS=500 vitest run --project integration restarts`. */
+const numRuns = Number(process.env['CHAOSPLANE_PROPERTY_RUNS'] ?? 5)
+/** One start of the API server after the other takes its time. */
+const mostMsPerRun = 24_000
 let around: Surroundings
 
 beforeAll(async () => {
@@ -140,23 +144,27 @@ const steps = fc.array(
   { minLength: 30, maxLength: 50 },
 )
 
-it('reflector, queue and status writer end where the API does, whatever becomes of the API server', async () => {
-  let runs = 0
-  await fc.assert(
-    fc.asyncProperty(steps, async (commands) => {
-      const world = await ModelWorld.make(around, `model-${runs++}`)
-      const model: Model = { up: true, kills: 0, things: new Map() }
-      try {
-        await fc.asyncModelRun(() => ({ model, real: world }), commands)
-        if (!model.up) await start.run(model, world)
-        await quiesce.run(model, world)
-      } finally {
-        around.proxy.obey()
-        if (!model.up) await world.start()
-        await world.end()
-      }
-    }),
-    // a smaller example would cost minutes; the seed and the steps are told
-    { seed: 4, numRuns: 5, endOnFailure: true },
-  )
-}, 120_000)
+it(
+  'reflector, queue and status writer end where the API does, whatever becomes of the API server',
+  async () => {
+    let runs = 0
+    await fc.assert(
+      fc.asyncProperty(steps, async (commands) => {
+        const world = await ModelWorld.make(around, `model-${runs++}`)
+        const model: Model = { up: true, kills: 0, things: new Map() }
+        try {
+          await fc.asyncModelRun(() => ({ model, real: world }), commands)
+          if (!model.up) await start.run(model, world)
+          await quiesce.run(model, world)
+        } finally {
+          around.proxy.obey()
+          if (!model.up) await world.start()
+          await world.end()
+        }
+      }),
+      // a smaller example would cost minutes; the seed and the steps are told
+      { numRuns, endOnFailure: true },
+    )
+  },
+  numRuns * mostMsPerRun,
+)
