@@ -107,6 +107,62 @@ describe('a session with a node', () => {
     expect(node.names()).toContain('lost')
   })
 
+  it('tells the node of a late target that the runner before recorded, and told nobody of', async () => {
+    const told = new Set<string>()
+    /** As the program: whom it knows it does not hit again. */
+    const program: Script = (_, say) => {
+      const hit = (id: string) => {
+        if (told.has(id)) return
+        told.add(id)
+        const endsAt = Date.now() + 60_000
+        say({ event: 'injected', target: id, evidence: 'burns', endsAt } as never)
+      }
+      hit('demo/a')
+      return (command) => {
+        if (command.do === 'join') for (const { id } of command.targets) hit(id)
+      }
+    }
+    const node = new PosedNode([target('targeted')], program, { wave: 1 })
+    const session = new NodeSession(node.parts(), node.links(order))
+    sessions.push(session)
+    session.begin()
+    await held(node)
+    const end = Date.now() + 30_000
+    const late = targetState('demo/b', {
+      ...{ name: 'b', uid: 'u2', container: 'app', containerId: 'c2', node: 'n1' },
+      ...{ state: 'targeted', holdMs: 30_000, until: end },
+    })
+    // It dies here: on record, not joined.
+    node.links(order).emit({ fact: 'joined', task: 'hog', targets: [late] })
+    await session.leave()
+    expect(node.commands.filter((one) => one.do === 'join')).toEqual([])
+    const heir = new NodeSession(node.parts(), node.links(order))
+    sessions.push(heir)
+    heir.begin()
+    await until(3000, () => node.task.targets[1]?.state === 'injected')
+    const joins = () => node.commands.filter((one) => one.do === 'join')
+    expect(joins()).toMatchObject([{ targets: [{ id: 'demo/b', containerId: 'c2' }] }])
+    const [{ holdMs = 0 } = {}] = joins()[0]?.targets ?? []
+    expect(holdMs).toBeLessThanOrEqual(30_000)
+    expect(holdMs).toBeGreaterThan(25_000)
+    // One that is on record as hit is not told again, whoever comes.
+    await heir.leave()
+    const third = new NodeSession(node.parts(), node.links(order))
+    sessions.push(third)
+    third.begin()
+    const hellos = () => node.commands.filter((one) => one.do === 'hello').length
+    await until(3000, () => hellos() === 3)
+    await sleep(50)
+    expect(joins()).toHaveLength(1)
+    const records = node.task.targets.map(({ id, state }) => [id, state])
+    expect(records).toEqual([
+      ['demo/a', 'injected'],
+      ['demo/b', 'injected'],
+    ])
+    expect(node.names().filter((name) => name === 'injected')).toHaveLength(2)
+    expect(node.created).toHaveLength(1)
+  })
+
   it('does not let a pod begin by itself whose name was recorded while the run rested', async () => {
     const node = new PosedNode([target('targeted')], usual)
     let rests = true
