@@ -16,14 +16,16 @@ import {
   setRules,
   until,
 } from '../config/testing/rights.ts'
-import { kubernetesChaosExperiments, pods, resourcePath } from '../lib/kube/paths.ts'
+import { configMaps, kubernetesChaosExperiments, pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import { litmusDocument } from '../model/compile/fixtures.ts'
 import type { Permission } from '../model/fault.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
+import { haltAnnotation, haltConfigMap } from '../model/halt.ts'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { applyCrds } from '../test-e2e/setup/api-server.ts'
+import { abortAnnotation } from './drain.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { done, running, runOf, startedAt, target } from './testing/runs.ts'
 import { conditionsOf, Stage } from './testing/stage.ts'
@@ -37,6 +39,7 @@ const home = 'product'
 const namespace = 'v2'
 const user = `system:serviceaccount:${home}:chaosplane-operator`
 const parts = chartParts(Object.values(faultCatalogue))
+const operatorOwn = parts['operator, own namespace'] as readonly Permission[]
 const litmusPath = (name?: string) =>
   resourcePath({ ...kubernetesChaosExperiments, namespace, ...(name ? { name } : {}) })
 
@@ -56,9 +59,19 @@ afterAll(async () => {
   if (folder) await rm(folder, { recursive: true, force: true })
 })
 
+type Life = {
+  child: ChildProcess
+  log(): string
+  /** by SIGTERM */
+  end(): Promise<string>
+  /** by itself; its exit code */
+  over(): Promise<number | null>
+}
+
 /** A life of the operator; what it logs is kept. */
-function startOperator(): { child: ChildProcess; log(): string; end(): Promise<string> } {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('main.ts', import.meta.url))], {
+function startOperator(...args: string[]): Life {
+  const entry = fileURLToPath(new URL('main.ts', import.meta.url))
+  const child = spawn(process.execPath, [entry, ...args], {
     env: {
       PATH: process.env['PATH'] ?? '',
       POD_NAME: 'operator-0',
@@ -66,6 +79,7 @@ function startOperator(): { child: ChildProcess; log(): string; end(): Promise<s
       IMAGE: 'chaosplane:test',
       KUBECONFIG: kubeconfig,
       HEALTH_PORT: '0',
+      DRAIN_TIMEOUT_SECONDS: '5',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -78,6 +92,10 @@ function startOperator(): { child: ChildProcess; log(): string; end(): Promise<s
   return {
     child,
     log: () => said,
+    over: async () => {
+      await ended
+      return child.exitCode
+    },
     end: async () => {
       if (child.exitCode !== null) return `ended by itself: ${said.slice(-1000)}`
       child.kill('SIGTERM')
@@ -159,10 +177,52 @@ test('with all of its rules its work is done and nothing is refused', async () =
   expect({ told, work, ended }).toEqual({ told: [], work: all, ended: 'handed over' })
 })
 
+/** An uninstall that may not pull the kill switch would race with what begins meanwhile: it does nothing at all. */
+test.each(['get', 'patch'])(
+  'without "%s" of configmaps an uninstall says so and aborts nothing, and goes on with it',
+  async (verb) => {
+    const own = { path: rolePath('chaosplane-operator', home), rights: operatorOwn }
+    const map = resourcePath({ ...configMaps, namespace: home, name: haltConfigMap })
+    const lesser = operatorOwn.map((one) =>
+      one.resource === 'configmaps' ? { ...one, verbs: one.verbs.filter((v) => v !== verb) } : one,
+    )
+    const body = { metadata: { name: haltConfigMap } }
+    await stage.tests.create(resourcePath({ ...configMaps, namespace: home }), body, stage.call)
+    const held = await stage.createClaimed(`not-drained-${verb}`)
+    const annotations = async () => ({
+      pulled:
+        haltAnnotation in
+        ((await stage.tests.get<KubeObject>(map, stage.call)).metadata.annotations ?? {}),
+      aborted:
+        abortAnnotation in ((await stage.get(held.metadata.name)).metadata.annotations ?? {}),
+    })
+    try {
+      await setRules(stage.tests, { ...own, rights: lesser })
+      const refused = startOperator('drain')
+      expect(await refused.over(), refused.log()).toBe(1)
+      expect([...refusals(refused.log())]).toEqual([`${user} ${verb} configmaps`])
+      expect(await annotations()).toEqual({ pulled: false, aborted: false })
+      await setRules(stage.tests, own)
+      const allowed = startOperator('drain')
+      expect(await until(async () => (await annotations()).aborted, 20_000), allowed.log()).toBe(
+        true,
+      )
+      expect((await annotations()).pulled).toBe(true)
+      await stage.letGo(held)
+      expect(await allowed.over(), allowed.log()).toBe(0)
+      expect([...refusals(allowed.log())]).toEqual([])
+    } finally {
+      await setRules(stage.tests, own)
+      await stage.letGo(held)
+      await stage.tests.remove(map, stage.call)
+    }
+  },
+)
+
 /** Rules that nothing here needs, and where they are. */
 type Elsewhere = Record<string, string>
 const none: Elsewhere = {}
-const drains: Elsewhere = { configmaps: 'uninstalling alone: tests of draining' }
+const drains: Elsewhere = { configmaps: 'an uninstall alone needs it: above' }
 
 describe.each([
   { role: 'operator, cluster', path: rolePath('chaosplane-operator'), elsewhere: none },

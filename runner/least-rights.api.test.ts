@@ -18,6 +18,7 @@ import {
   chaosExperiments,
   configMaps,
   deployments,
+  events,
   kubernetesChaosExperiments,
   namespaces,
   networkPolicies,
@@ -25,22 +26,29 @@ import {
   pods,
   resourcePath,
   serviceAccounts,
+  statefulSets,
 } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import { createLog } from '../lib/log.ts'
 import { chaosplaneDocument, litmusDocument } from '../model/compile/fixtures.ts'
+import type { ErrorCode } from '../model/errors.ts'
 import type { Permission } from '../model/fault.ts'
+import { faultPodLabels, warmPod } from '../model/fault-pod-spec.ts'
+import type { RunState } from '../model/state.ts'
+import { idleMs } from '../model/warm-pod.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
 import { applyCrds } from '../test-e2e/setup/api-server.ts'
 import { faultCatalogue } from './faults/catalogue.generated.ts'
 import { runRunner } from './program.ts'
 import { settingsFrom } from './settings.ts'
+import { chosenBy, makeOwner, serveOthers } from './testing/workloads.ts'
 
 /** The runner as a program with the chart's rights, on an API server where nobody else acts. */
 let plane: ControlPlane
 let tests: KubeClient
 let config: Awaited<ReturnType<typeof configOf>>
 const home = 'product'
+const image = 'chaosplane:test'
 const runnerUser = `system:serviceaccount:${home}:chaosplane-runner`
 const call = () => ({ signal: AbortSignal.timeout(60_000) })
 const parts = chartParts(Object.values(faultCatalogue))
@@ -65,7 +73,8 @@ beforeAll(async () => {
   }
   await tests.create(resourcePath({ ...rbacApi, plural: 'clusterrolebindings' }), binding, call())
   config = await configOf({ kubeconfig, admin: tests, namespace: home, name: 'chaosplane-runner' })
-  await tests.create(resourcePath(nodes), { metadata: { name: 'n1' } }, call())
+  for (const name of ['n1', 'n2', 'n3'])
+    await tests.create(resourcePath(nodes), { metadata: { name } }, call())
   const alive = {
     type: 'k8sProbe',
     'k8sProbe/inputs': {
@@ -95,7 +104,22 @@ beforeAll(async () => {
   }
   await tests.create(resourcePath({ ...deployments, namespace: home }), owner, call())
   for (const app of ['web', 'policed', 'doomed']) await makeWorkload(app)
+  await serveOthers(tests)
+  for (const kind of chosenBy) {
+    const name = `of-${kind.toLowerCase()}`
+    const make = () => makeOwner(tests, kind, { name, namespace: 'demo' })
+    // A kind is served a moment after its definition is there.
+    expect(await until(() => make().then(isSo, () => false), 20_000), kind).toBe(true)
+  }
+  await makePod('peer')
+  await tells('peer', { phase: 'Running', podIP: '10.0.0.7', podIPs: [{ ip: '10.0.0.7' }] })
+  await makePod('burnt', 'n2')
+  await makePod('tenant', 'n3')
+  const running = { name: 'c', containerID: 'containerd://c1', state: { running: {} } }
+  const more = { image: 'none', imageID: 'none', ready: true, restartCount: 0 }
+  await tells('burnt', { phase: 'Running', containerStatuses: [{ ...running, ...more }] })
 })
+const isSo = () => true
 afterAll(async () => {
   await tests?.close()
   await plane?.down()
@@ -116,65 +140,131 @@ async function makeWorkload(app: string): Promise<void> {
   )
   await makePod(app)
 }
-const makePod = async (app: string): Promise<void> => {
-  const spec = { containers: [{ name: 'c', image: 'none' }], automountServiceAccountToken: false }
+const makePod = async (app: string, nodeName?: string): Promise<void> => {
+  const spec = {
+    containers: [{ name: 'c', image: 'none' }],
+    automountServiceAccountToken: false,
+    // There is no kubelet: without a grace period it is gone as soon as it is evicted.
+    ...(nodeName ? { nodeName, terminationGracePeriodSeconds: 0 } : {}),
+  }
   const path = resourcePath({ ...pods, namespace: 'demo' })
   await tests.create(path, { metadata: { name: `${app}-1`, labels: { app } }, spec }, call())
 }
 
+/** There is no kubelet here: what it would say of a pod is said in its place. */
+const tells = (app: string, status: object) =>
+  tests.mergePatch(
+    resourcePath({ ...pods, namespace: 'demo', name: `${app}-1`, subresource: 'status' }),
+    { status },
+    call(),
+  )
+
 const taint = 'least-rights'
-type Told = { text: string; ended: boolean }
+type Told = { text: string; ended: boolean; runs: RunState[] }
 
 /** What the faults change, as it is now. */
 async function world() {
   type Node = KubeObject & { spec?: { unschedulable?: boolean; taints?: { key: string }[] } }
-  const node = await tests.get<Node>(resourcePath({ ...nodes, name: 'n1' }), call())
-  type Deployment = KubeObject & { spec: { replicas: number } }
-  const web = { ...deployments, namespace: 'demo', name: 'web' }
-  const { spec } = await tests.get<Deployment>(resourcePath(web), call())
+  const all = await tests.list<Node>(resourcePath(nodes), call())
+  type Workload = KubeObject & { spec: { replicas: number } }
+  const replicasOf = async (kind: typeof deployments, name: string) =>
+    (await tests.get<Workload>(resourcePath({ ...kind, namespace: 'demo', name }), call())).spec
+      .replicas
   const { items } = await tests.list<KubeObject>(
     resourcePath({ ...networkPolicies, namespace: 'demo' }),
     call(),
   )
+  const ofOurs = await tests.list<KubeObject>(resourcePath({ ...pods, namespace: home }), call())
   return {
-    taints: (node.spec?.taints ?? []).map(({ key }) => key).filter((key) => key === taint),
-    cordoned: node.spec?.unschedulable ?? false,
-    replicas: spec.replicas,
+    taints: all.items
+      .flatMap(({ spec }) => spec?.taints ?? [])
+      .map(({ key }) => key)
+      .filter((key) => key === taint),
+    cordoned: all.items
+      .filter(({ spec }) => spec?.unschedulable)
+      .map(({ metadata }) => metadata.name),
+    replicas: [await replicasOf(deployments, 'web'), await replicasOf(statefulSets, setName)],
     policies: items.map(({ metadata }) => metadata.name),
+    faultPods: ofOurs.items.map(({ metadata }) => metadata.name),
   }
 }
-const untouched = { taints: [], cordoned: false, replicas: 1, policies: [] }
+const setName = 'of-statefulset'
+const untouched = { taints: [], cordoned: [], replicas: [1, 1], policies: [], faultPods: [] }
+
+type Asked = {
+  fault: string
+  env: Record<string, string>
+  /** kind and name; null: nodes */
+  at: [string, string] | null
+  annotations?: Record<string, string>
+}
 
 /** Every API-level fault at once, for half a second each. */
-const faults: Record<string, { env: Record<string, string>; workload: string | null }> = {
-  'node-taint': { env: { TAINTS: `${taint}=on:NoSchedule`, TARGET_NODE: 'n1' }, workload: null },
-  'node-drain': { env: { TARGET_NODE: 'n1' }, workload: null },
-  'pod-autoscaler': { env: { REPLICA_COUNT: '3' }, workload: 'web' },
-  'pod-network-policy': { env: { POD_AFFECTED_PERCENTAGE: '100' }, workload: 'policed' },
-  'pod-delete': { env: { FORCE: 'true' }, workload: 'doomed' },
+const usual: Record<string, Asked> = {
+  'node-taint': { fault: 'node-taint', env: {}, at: null },
+  'node-drain': { fault: 'node-drain', env: { TARGET_NODE: 'n1' }, at: null },
+  'pod-autoscaler': {
+    fault: 'pod-autoscaler',
+    env: { REPLICA_COUNT: '3' },
+    at: ['deployment', 'web'],
+  },
+  'pod-network-policy': { fault: 'pod-network-policy', env: {}, at: ['pod', 'policed-1'] },
+  'pod-delete': { fault: 'pod-delete', env: { FORCE: 'true' }, at: ['pod', 'doomed-1'] },
 }
+/** What needs a right that none of those does. */
+const more: Record<string, Asked> = {
+  'scales-set': {
+    fault: 'pod-autoscaler',
+    env: { REPLICA_COUNT: '3' },
+    at: ['statefulset', setName],
+  },
+  evicts: { fault: 'node-drain', env: { TARGET_NODE: 'n3' }, at: null },
+  'by-namespace': {
+    fault: 'pod-network-policy',
+    env: { POD_SELECTOR: 'app=peer', NAMESPACE_SELECTOR: 'kubernetes.io/metadata.name=demo' },
+    at: ['pod', 'policed-1'],
+  },
+  // Answered by an Event: there is nothing to give up.
+  'given-up': {
+    fault: 'pod-network-policy',
+    env: {},
+    at: ['pod', 'policed-1'],
+    annotations: { 'chaos.chaosplane.io/abandon': '' },
+  },
+  ...Object.fromEntries(
+    chosenBy.map((kind) => {
+      const at: [string, string] = [kind.toLowerCase(), `of-${kind.toLowerCase()}`]
+      return [`by-${at[0]}`, { fault: 'pod-network-policy', env: {}, at }]
+    }),
+  ),
+}
+/** A fault of a node, whose pod nobody starts here. */
+const onNode: Record<string, Asked> = {
+  burns: { fault: 'pod-cpu-hog', env: {}, at: ['pod', 'burnt-1'] },
+}
+const asked: Record<string, Asked> = { ...usual, ...more, ...onNode }
 let round = 0
 
 async function createRuns(of: string[]): Promise<string[]> {
   round += 1
-  const names = of.map((fault) => `${fault}-${round}`)
-  for (const [i, fault] of of.entries()) {
-    const { env, workload } = faults[fault] as (typeof faults)[string]
-    const at = workload ? [{ kind: 'pod', namespace: 'demo', names: `${workload}-1` }] : null
-    const scaled = [{ kind: 'deployment', namespace: 'demo', names: workload }]
+  const names = of.map((key) => `${key}-${round}`)
+  for (const [i, key] of of.entries()) {
+    const { fault, env, at, annotations = {} } = asked[key] as Asked
     if (fault === 'node-taint') {
       await createTaint(names[i] as string)
       continue
     }
+    const workloads = at ? [{ kind: at[0], namespace: 'demo', names: at[1] }] : null
+    const all = fault === 'pod-network-policy' ? { POD_AFFECTED_PERCENTAGE: '100' } : {}
     const document = litmusDocument({
       ...(fault === 'pod-delete'
         ? { task: { probeRef: [{ probeID: 'alive', mode: 'SOT' }] } }
         : {}),
       chaos: { experiment: fault },
-      env: { TOTAL_CHAOS_DURATION: '500ms', ...env },
-      workloads: fault === 'pod-autoscaler' ? scaled : at,
+      env: { TOTAL_CHAOS_DURATION: '500ms', ...all, ...env },
+      workloads,
     })
-    const body = { ...document, metadata: { name: names[i], namespace: 'v2' } }
+    const body = { ...document, metadata: { name: names[i], namespace: 'v2', annotations } }
     await tests.create(
       resourcePath({ ...kubernetesChaosExperiments, namespace: 'v2' }),
       body,
@@ -201,7 +291,7 @@ async function createTaint(name: string): Promise<void> {
   await tests.create(resourcePath({ ...chaosExperiments, namespace: 'v2' }), body, call())
 }
 
-type Experiment = KubeObject & { status?: { run?: { finishedAt?: number } } }
+type Experiment = KubeObject & { status?: { run?: RunState } }
 
 /** What the resources say, and whether all of them are at their end and let go. */
 async function look(names: string[]): Promise<Told> {
@@ -212,31 +302,50 @@ async function look(names: string[]): Promise<Told> {
   const ours = items.filter(({ metadata }) => names.includes(metadata.name))
   const over = (e: Experiment) =>
     e.status?.run?.finishedAt !== undefined && (e.metadata.finalizers ?? []).length === 0
-  return { text: JSON.stringify(ours.map(({ status }) => status)), ended: ours.every(over) }
-}
-
-/** There is no controller here: what it would say of the deployment is said in its place. */
-async function actAsControllers(signal: AbortSignal): Promise<void> {
-  const at = { ...deployments, namespace: 'demo', name: 'web' }
-  while (!signal.aborted) {
-    const { replicas } = await world()
-    const status = { replicas, readyReplicas: replicas }
-    await tests.mergePatch(resourcePath({ ...at, subresource: 'status' }), { status }, call())
-    const doomed = resourcePath({ ...pods, namespace: 'demo', name: 'doomed-1' })
-    if (!(await tests.find(doomed, call()))) await makePod('doomed')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+  return {
+    text: JSON.stringify(ours.map(({ status }) => status)),
+    ended: ours.every(over),
+    runs: ours.flatMap(({ status }) => status?.run ?? []),
   }
 }
 
+/** There are no controllers and no kubelet here: what they would say and do is done in their place. */
+async function actAsOthers(signal: AbortSignal): Promise<void> {
+  const scaled = [
+    { ...deployments, namespace: 'demo', name: 'web' },
+    { ...statefulSets, namespace: 'demo', name: setName },
+  ]
+  while (!signal.aborted) {
+    const { replicas } = await world()
+    for (const [i, at] of scaled.entries()) {
+      const status = { replicas: replicas[i], readyReplicas: replicas[i] }
+      await tests.mergePatch(resourcePath({ ...at, subresource: 'status' }), { status }, call())
+    }
+    for (const [app, node] of [['doomed'], ['tenant', 'n3']] as [string, string?][]) {
+      const there = resourcePath({ ...pods, namespace: 'demo', name: `${app}-1` })
+      if (!(await tests.find(there, call()))) await makePod(app, node)
+    }
+    const ours = await tests.list<KubeObject>(resourcePath({ ...pods, namespace: home }), call())
+    for (const { metadata } of ours.items) if (metadata.deletionTimestamp) await end(metadata.name)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+/** A pod of the product is gone at once. */
+const end = (name: string) =>
+  tests
+    .remove(resourcePath({ ...pods, namespace: home, name }), { ...call(), gracePeriodSeconds: 0 })
+    .catch(() => {})
+
 /** A life of the runner; what it logs is kept. */
-function startRunner(): { log(): string; end(): Promise<string> } {
+function startRunner(env: Record<string, string> = {}): { log(): string; end(): Promise<string> } {
   const lines: string[] = []
   const stop = new AbortController()
   const settings = settingsFrom({
     POD_NAME: `runner-${randomUUID().slice(0, 8)}`,
     POD_NAMESPACE: home,
-    IMAGE: 'chaosplane:test',
+    IMAGE: image,
     RUNNER_DEPLOYMENT: 'chaosplane-runner',
+    ...env,
   })
   const log = createLog({ program: 'runner', level: 'info' }, { write: (l) => lines.push(l) })
   const ran = runRunner(
@@ -265,12 +374,16 @@ type Outcome = {
 }
 
 /** One rule is away; the faults run; it comes back. */
-async function without(role: Role | undefined, but: Permission | undefined) {
+async function without(
+  role: Role | undefined,
+  but: Permission | undefined,
+  of = Object.keys(usual),
+) {
   const stop = new AbortController()
   if (role) await setRules(tests, role, but)
-  const controllers = actAsControllers(stop.signal)
+  const others = actAsOthers(stop.signal)
   const runner = startRunner()
-  const names = await createRuns(Object.keys(faults))
+  const names = await createRuns(of)
   const told = async () => {
     const { text, ended } = await look(names)
     return { ended, refused: refusals(text + runner.log()) }
@@ -288,57 +401,60 @@ async function without(role: Role | undefined, but: Permission | undefined) {
   const after = await world()
   const outcome: Outcome = { told: refused, ended, runner: await runner.end(), world: after }
   stop.abort()
-  await controllers
-  return { ...outcome, status: (await look(names)).text }
+  await others
+  const { text: status, runs } = await look(names)
+  return { ...outcome, status, runs }
 }
 
+/** A rule that none of the usual faults needs: what does, and the code of its error. */
+type Needed = Record<string, { by: string; code?: ErrorCode }>
 type Case = {
   role: string
   path: string
   who: string
-  /** rules that nothing here needs, and where they are */
+  needed: Needed
   elsewhere: Record<string, string>
 }
-const faultPods = 'fault pods need a node: stories'
+const right = (by: string) => ({ by, code: 'MISSING_RIGHT' as const })
 const cases: Case[] = [
   {
     role: 'runner, cluster',
     path: rolePath('chaosplane-runner'),
     who: runnerUser,
-    elsewhere: {
-      'subjectaccessreviews.authorization.k8s.io': faultPods,
-      'events.events.k8s.io': 'nothing here is worth an Event; what cannot be told is logged',
-      'statefulsets.apps': 'the same as deployments',
-      'statefulsets/scale.apps': 'the same as deployments/scale',
+    needed: {
+      'subjectaccessreviews.authorization.k8s.io': right('burns'),
+      // What cannot be told is logged, and changes nothing.
+      'events.events.k8s.io': { by: 'given-up' },
+      'statefulsets.apps': { by: 'scales-set' },
+      'statefulsets/scale.apps': { by: 'scales-set' },
     },
+    elsewhere: {},
   },
   {
     role: 'runner, own namespace',
     path: rolePath('chaosplane-runner', home),
     who: runnerUser,
-    elsewhere: { pods: faultPods, 'pods/attach': faultPods },
+    needed: { pods: { by: 'burns', code: 'HELPER_ERROR' } },
+    elsewhere: { 'pods/attach': 'a fault pod that runs needs a node: stories' },
   },
   {
     role: 'experiment',
     path: rolePath('chaosplane-experiment'),
     who: 'v2/litmus',
-    elsewhere: {
-      namespaces: 'NAMESPACE_SELECTOR alone: tests of pod-network-policy',
-      'pods/eviction': 'a node with pods: tests of node-drain',
-      'pods/exec': faultPods,
-      'statefulsets/scale.apps': 'the same as deployments/scale',
-      ...Object.fromEntries(
-        [
-          'replicationcontrollers',
-          'deploymentconfigs.apps.openshift.io',
-          'daemonsets.apps',
-          'replicasets.apps',
-          'statefulsets.apps',
-          'rollouts.argoproj.io',
-          'jobs.batch',
-        ].map((kind) => [kind, 'the same as deployments: tests of selection']),
-      ),
+    needed: {
+      namespaces: right('by-namespace'),
+      'pods/eviction': right('evicts'),
+      'pods/exec': right('burns'),
+      'statefulsets/scale.apps': right('scales-set'),
+      replicationcontrollers: right('by-deploymentconfig'),
+      'deploymentconfigs.apps.openshift.io': right('by-deploymentconfig'),
+      'daemonsets.apps': right('by-daemonset'),
+      'replicasets.apps': right('by-replicaset'),
+      'statefulsets.apps': right('by-statefulset'),
+      'rollouts.argoproj.io': right('by-rollout'),
+      'jobs.batch': right('by-job'),
     },
+    elsewhere: {},
   },
 ]
 
@@ -352,17 +468,110 @@ test('with all of its rules everything runs and nothing is refused', async () =>
   })
 })
 
-describe.each(cases)('without a rule of "$role"', ({ role, path, who, elsewhere }) => {
+test.each(Object.keys(more))('with all of its rules "%s" is injected and put back', async (key) => {
+  const {
+    told,
+    ended,
+    runner,
+    world: after,
+    status,
+    runs,
+  } = await without(undefined, undefined, [key])
+  expect([...told]).toEqual([])
+  expect({ ended, runner, world: after }, status).toEqual({
+    ended: true,
+    runner: 'handed over',
+    world: untouched,
+  })
+  const targets = runs.flatMap(({ tasks }) => tasks.flatMap((task) => task.targets))
+  expect(targets, status).toMatchObject([{ state: 'reverted', injectedAt: expect.any(Number) }])
+  if (key !== 'given-up') return
+  const path = resourcePath({ ...events, namespace: 'v2' })
+  type Event = KubeObject & { reason: string }
+  const { items } = await tests.list<Event>(path, call())
+  expect(items.map(({ reason }) => reason)).toContain('AbandonRefused')
+})
+
+/** Pods of runs in the product's namespace that are there, by name. */
+async function ofRuns(): Promise<string[]> {
+  const query = { labelSelector: faultPodLabels.run }
+  const path = resourcePath({ ...pods, namespace: home })
+  const { items } = await tests.list<KubeObject>(path, { ...call(), query })
+  return items.map(({ metadata }) => metadata.name)
+}
+
+/** A run whose fault pod nobody starts; it is called off as soon as `isThere`. */
+async function callOff(isThere: () => Promise<boolean> | boolean) {
+  const stop = new AbortController()
+  const others = actAsOthers(stop.signal)
+  const [name = ''] = await createRuns(['burns'])
+  const seen = await until(isThere, 10_000)
+  const path = resourcePath({ ...kubernetesChaosExperiments, namespace: 'v2', name })
+  const annotations = { 'chaos.chaosplane.io/abort': 'true' }
+  await tests.mergePatch(path, { metadata: { annotations } }, call())
+  const ended = await until(async () => (await look([name])).ended, 20_000)
+  stop.abort()
+  await others
+  return { seen, ended, status: (await look([name])).text }
+}
+
+test('with all of its rules a node gets its fault pod', async () => {
+  const runner = startRunner()
+  const { seen, ended, status } = await callOff(async () => (await ofRuns()).length === 1)
+  expect({ seen, ended }, status).toEqual({ seen: true, ended: true })
+  expect([...refusals(status + runner.log())]).toEqual([])
+  expect(await runner.end()).toBe('handed over')
+  expect(await world()).toEqual(untouched)
+})
+
+test('without "patch" of pods a warm pod is left alone, and another one made in its place', async () => {
+  const role = {
+    path: rolePath('chaosplane-runner', home),
+    rights: parts['runner, own namespace'] as readonly Permission[],
+  }
+  const lesser = role.rights.map((one) =>
+    one.resource === 'pods' ? { ...one, verbs: ['create'] } : one,
+  )
+  await setRules(tests, { ...role, rights: lesser })
+  const capabilities = faultCatalogue['pod-cpu-hog']?.capabilities ?? []
+  const how = { image, imagePullPolicy: 'Never' as const, imagePullSecrets: [], owner: null }
+  const place = { name: 'warm-1', namespace: home, node: 'n2', priorityClassName: null }
+  const warm = warmPod({ ...how, ...place, capabilities, idleMs })
+  await tests.create(resourcePath({ ...pods, namespace: home }), warm, call())
+  const containerStatuses = ['fault', 'guard'].map((name) => ({
+    ...{ name, image, imageID: image, ready: true, restartCount: 0 },
+    state: { running: {} },
+  }))
+  const ofWarm = resourcePath({ ...pods, namespace: home, name: 'warm-1', subresource: 'status' })
+  await tests.mergePatch(ofWarm, { status: { phase: 'Running', containerStatuses } }, call())
+  const runner = startRunner({ WARM: 'idle' })
+  try {
+    const { seen, ended, status } = await callOff(async () => (await ofRuns()).length === 1)
+    expect({ seen, ended }, status).toEqual({ seen: true, ended: true })
+    expect([...refusals(runner.log())]).toEqual([`${runnerUser} patch pods`])
+    expect(await runner.end()).toBe('handed over')
+    expect(await world()).toEqual({ ...untouched, faultPods: ['warm-1'] })
+  } finally {
+    await runner.end()
+    await end('warm-1')
+    await setRules(tests, role)
+  }
+})
+
+describe.each(cases)('without a rule of "$role"', ({ role, path, who, needed, elsewhere }) => {
   const rights = parts[role] as readonly Permission[]
   const rules = rulesOf({ rights }).map((right) => [keyOf(right), right] as const)
 
-  test('what is tested elsewhere is still a rule', () => {
-    expect(rules.map(([key]) => key)).toEqual(expect.arrayContaining(Object.keys(elsewhere)))
+  test('what is named here is still a rule', () => {
+    const named = [...Object.keys(elsewhere), ...Object.keys(needed)]
+    expect(rules.map(([key]) => key)).toEqual(expect.arrayContaining(named))
   })
 
   const here = rules.filter(([key]) => !(key in elsewhere))
-  test.each(here)('%s: says so, harms nothing, and goes on with it', async (_, right) => {
-    const { told, ended, runner, world: after, status } = await without({ path, rights }, right)
+  test.each(here)('%s: says so, harms nothing, and goes on with it', async (key, right) => {
+    const { by, code } = needed[key] ?? {}
+    const came = await without({ path, rights }, right, by ? [by] : undefined)
+    const { told, ended, runner, world: after, status, runs } = came
     const named = [...told].filter(
       (t) => t.startsWith(`${who} `) && t.endsWith(` ${right.resource}`),
     )
@@ -372,5 +581,7 @@ describe.each(cases)('without a rule of "$role"', ({ role, path, who, elsewhere 
       runner: 'handed over',
       world: untouched,
     })
+    const codes = runs.flatMap(({ tasks }) => tasks.map((task) => task.trouble?.code))
+    if (code) expect(codes, status).toEqual([code])
   })
 })

@@ -16,6 +16,7 @@ import {
   factsOfTrouble,
   NodeGone,
   openOn,
+  whySilent,
 } from './node-trouble.ts'
 
 const reattachMs = 100
@@ -322,7 +323,7 @@ export class NodeSession {
     if (!seen) this.#silent = null
     if (!seen?.pod) return
     const state = await this.#pods.nodeState(signal)
-    const why = error instanceof Error ? error.message : 'it does not answer'
+    const why = whySilent(error, this.#parts.namespace)
     const reason = `fault pod ${name} runs on node ${this.node}, but could not be spoken to for ${silenceMs / 1000} s: ${why}${state && `; ${state}`}. What it holds ends at its own deadline on the node`
     if (this.#toldSilence !== name)
       this.#links.emit({

@@ -3,7 +3,14 @@ import { isRefusal, KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import type { TargetState, TaskState } from '../../model/state.ts'
 import { targetState, taskState } from '../../model/testing.ts'
-import { factsOfGone, factsOfSilence, factsOfTrouble, NodeGone, refusalOf } from './node-trouble.ts'
+import {
+  factsOfGone,
+  factsOfSilence,
+  factsOfTrouble,
+  NodeGone,
+  refusalOf,
+  whySilent,
+} from './node-trouble.ts'
 
 const order = {
   cluster: 'c',
@@ -93,6 +100,18 @@ describe('a node that has gone', () => {
     if (last?.fact === 'reverted') expect(last.outcome).toBe('noLongerExists')
     if (told[0]?.fact === 'lost') expect(told[0].heldMs).toBe(5000)
   })
+})
+
+it.each<[string, unknown, string]>([
+  [
+    'a right that is missing',
+    new KubeError({ status: 403, reason: 'Forbidden', message: 'Unexpected server response: 403' }),
+    'the product itself may not create pods/attach in namespace home; its role in the chart',
+  ],
+  ['any other trouble', new Error('connection refused'), 'connection refused'],
+  ['no trouble that is known', undefined, 'it does not answer'],
+])('why nobody answers: %s', (_, error, why) => {
+  expect(whySilent(error, 'home')).toContain(why)
 })
 
 describe('what the API server refuses', () => {

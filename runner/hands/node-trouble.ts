@@ -51,6 +51,13 @@ export function factsOfSilence(reason: string, concern: Concern): FactBody[] {
   return factsOfTrouble('HELPER_ERROR', reason, { ...concern, task: { ...task, targets } })
 }
 
+/** Why a program could not be spoken to. A refusal is one of the product itself: the API server does not name the right. */
+export function whySilent(error: unknown, namespace: string): string {
+  if (isForbidden(error))
+    return `the product itself may not create pods/attach in namespace ${namespace}; its role in the chart has this right: install the chart again (helm upgrade), and see who took it away`
+  return error instanceof Error ? error.message : 'it does not answer'
+}
+
 /** What the end of a node means for its targets: they have gone with it. */
 export function factsOfGone({ message }: NodeGone, concern: Concern): FactBody[] {
   const { order, task, mayHaveRun, now } = concern

@@ -64,7 +64,11 @@ export async function mayExec(
   { namespace, signal }: { namespace: string; signal: AbortSignal },
 ): Promise<void> {
   const right = { verb: 'create', resource: 'pods/exec', namespace }
-  if (!(await mayDo(kube, account, { ...right, signal }))) throw missingRight(account, right)
+  const allowed = await mayDo(kube, account, { ...right, signal }).catch((error: unknown) => {
+    // The runner itself may not ask.
+    throw explain(error, account, right)
+  })
+  if (!allowed) throw missingRight(account, right)
 }
 
 type Right = { verb: string; resource: string; namespace: string }
