@@ -4,18 +4,15 @@ import { networkImage } from '../../test-e2e/stories/pod-network.ts'
 import type { Json } from '../../test-e2e/watchers/api.ts'
 import { podGroup, processesIn } from '../../test-e2e/watchers/cgroups.ts'
 import { experiments, type Place } from '../place.ts'
+import { objectLines } from './left.ts'
 
 /** Everything that experiments can leave, one line each; two of them are compared. */
 export type Surroundings = string[]
 
 /** How all is now: once before the first experiment, and again after the last. */
 export async function surroundings(place: Place, apps: string[]): Promise<Surroundings> {
-  const [objects, nodes, journals] = [
-    await objectsOf(place),
-    await nodesOf(place),
-    await journalsOf(place),
-  ]
-  return [...objects, ...nodes, ...journals, ...processesOf(place), ...targetsOf(place, apps)]
+  const [objects, journals] = [await objectsOf(place), await journalsOf(place)]
+  return [...objects, ...journals, ...processesOf(place), ...targetsOf(place, apps)]
 }
 
 /** What is there now and was not before, and the other way round. */
@@ -37,37 +34,16 @@ function counted(lines: string[]): Map<string, number> {
 }
 
 async function objectsOf({ api, pods }: Place): Promise<string[]> {
-  const listed = async (path: string, line: (object: Json) => string): Promise<string[]> =>
-    (await api.get(path)).items.map(line)
-  const named = ({ metadata }: Json) => `${metadata.namespace}/${metadata.name}`
-  const [runs, leases, policies, scales] = await Promise.all([
-    listed(experiments, (run) => {
-      const finalizers = run.metadata.finalizers?.join(', ') ?? 'none'
-      return `experiment ${named(run)}, finalizers ${finalizers}`
-    }),
-    listed('/apis/coordination.k8s.io/v1/leases', (lease) => `lease ${named(lease)}`),
-    listed('/apis/networking.k8s.io/v1/networkpolicies', (policy) => `policy ${named(policy)}`),
-    listed('/apis/apps/v1/namespaces/demo/deployments', (of) => {
-      const { replicas, template } = of.spec
-      const labels = JSON.stringify([
-        of.metadata.annotations?.['chaos.chaosplane.io/undo'],
-        template.metadata,
-      ])
-      return `deployment ${named(of)} with ${replicas} replicas, ${labels}`
-    }),
+  const listed = async (path: string): Promise<Json[]> => (await api.get(path)).items
+  const [runs, leases, policies, deployments, nodes] = await Promise.all([
+    listed(experiments),
+    listed('/apis/coordination.k8s.io/v1/leases'),
+    listed('/apis/networking.k8s.io/v1/networkpolicies'),
+    listed('/apis/apps/v1/namespaces/demo/deployments'),
+    listed('/api/v1/nodes'),
   ])
-  const fault = [...pods.objects.values()].filter(
-    (p) => p.metadata.labels?.['chaos.chaosplane.io/part'],
-  )
-  return [...runs, ...leases, ...policies, ...scales, ...fault.map((pod) => `pod ${named(pod)}`)]
-}
-
-async function nodesOf({ api }: Place): Promise<string[]> {
-  const { items } = await api.get('/api/v1/nodes')
-  return items.map(
-    ({ metadata, spec }: Json) =>
-      `node ${metadata.name}, taints ${JSON.stringify(spec.taints ?? [])}, unschedulable ${spec.unschedulable ?? false}`,
-  )
+  const there = [...pods.objects.values()]
+  return objectLines({ experiments: runs, leases, policies, deployments, nodes, pods: there })
 }
 
 /** Folders of runs on the nodes that hold anything. */
