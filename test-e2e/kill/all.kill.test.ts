@@ -2,9 +2,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasNetem } from '../stories/pod-network.ts'
+import { textsOf } from './judge.ts'
 import { pageOf, rowsOf, tableOf } from './report.ts'
 import { Stage } from './stage.ts'
 import { type Fault, faults, moments, nameOf, turnsOf } from './table.ts'
+import { Tries } from './tries.ts'
 import { carryOut, type Result } from './turn.ts'
 
 const known = (Object.keys(faults) as Fault[]).filter(
@@ -18,15 +20,7 @@ const began = performance.now()
 const seconds = () => Math.round((performance.now() - began) / 1000)
 /** of the last try of each turn */
 const results = new Map<string, Result[]>()
-/** what was wrong at the first try of those that were tried again */
-const firstWrong = new Map<string, string[]>()
-/** No second try makes up for this: it does not depend on how busy the machine is. */
-const forGood = /^left: |is not as before|was hit \d+ times|verdicts: |objects were struck/
-const tries = new Map<string, number>()
-const againOf = (): string[] =>
-  [...tries].flatMap(([name, times]) =>
-    times > 1 ? `${name} (${firstWrong.get(name)?.join('; ') || 'the test itself'})` : [],
-  )
+const tries = new Tries()
 let stage: Stage
 
 beforeAll(async () => {
@@ -39,7 +33,7 @@ afterAll(async () => {
     const whole = {
       seconds: seconds(),
       all: turns.flatMap(({ cases }) => cases).length,
-      again: againOf(),
+      again: tries.again(),
       leftOut,
     }
     writeFileSync(join(import.meta.dirname, '../../docs/kill-matrix.md'), pageOf(all, whole))
@@ -51,12 +45,14 @@ describe('nothing is left behind by the death of', () => {
   it.each(turns.map((turn, i) => [nameOf(turn), turn, i] as const))('%s', async (name, turn, i) => {
     // A matrix that was cut off has not passed.
     if (seconds() > minutes * 60) throw new Error(`not reached within ${minutes} minutes`)
-    const before = tries.get(name) ?? 0
-    tries.set(name, before + 1)
+    const before = tries.begin(name)
     const from = Date.now()
     const own = await carryOut(turn, stage, {
       name: `${i}${before > 0 ? 'b' : 'a'}`,
       by: 'order',
+    }).catch((error: Error) => {
+      tries.note(name, { threw: error.message.slice(0, 300) })
+      throw error
     })
     results.set(name, own)
     const bad = own.filter(({ judged }) => judged.wrong.length > 0)
@@ -66,13 +62,12 @@ describe('nothing is left behind by the death of', () => {
       `kill ${seconds()} s  ${i + 1}/${turns.length}  ${name}: ${own.length - bad.length} of ${own.length} survived, worst ${which}`,
     )
     for (const { one, judged, story } of bad)
-      console.log(`  ${one.fault}, ${one.moment}: ${judged.wrong.join('; ')}\n    ${story}`)
-    const wrong = bad.flatMap(({ judged }) => judged.wrong)
-    if (before === 0) firstWrong.set(name, wrong)
+      console.log(`  ${one.fault}, ${one.moment}: ${textsOf(judged).join('; ')}\n    ${story}`)
+    tries.note(name, { wrong: bad.flatMap(({ judged }) => judged.wrong) })
     const upsets = stage.world.clock.since(from)
     if (bad.length > 0 && upsets.length > 0)
       console.log(`  the machine stood still or its clock was set: ${JSON.stringify(upsets)}`)
-    expect(bad.map(({ one, judged }) => [one.fault, one.moment, ...judged.wrong])).toEqual([])
-    expect(firstWrong.get(name)?.filter((text) => forGood.test(text)) ?? []).toEqual([])
+    expect(bad.map(({ one, judged }) => [one.fault, one.moment, ...textsOf(judged)])).toEqual([])
+    expect(tries.forGood(name), 'at the first try').toEqual([])
   })
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { judge, type Seen, type SeenTarget } from './judge.ts'
+import { judge, judgeHits, type Seen, type SeenTarget } from './judge.ts'
 import type { Case, Fault, Moment, Victim } from './table.ts'
 
 const killedAt = 100_000
@@ -12,6 +12,7 @@ const one = (fault: Fault, moment: Moment, ...victims: Victim[]): Case => ({
 const target = (ms: number, over: Partial<SeenTarget> = {}): SeenTarget => ({
   id: 'a',
   spans: [{ from: killedAt - 1000, to: killedAt + ms }],
+  most: 1,
   difference: '',
   injectedAt: killedAt - 1000,
   heldMs: 1000 + ms,
@@ -23,6 +24,7 @@ const seen = (targets: SeenTarget[], over: Partial<Seen> = {}): Seen => ({
   stoodMs: 100,
   backAt: 0,
   holdMs: 9000,
+  lifeMs: 30_000,
   struck: 0,
   targets,
   verdicts: ['Error'],
@@ -32,6 +34,8 @@ const seen = (targets: SeenTarget[], over: Partial<Seen> = {}): Seen => ({
   ...over,
 })
 const pass = { verdicts: ['Pass'], failStep: '' }
+/** held to its end, which was there soon */
+const brief = { ...pass, holdMs: 1000 }
 const hog = (...victims: Victim[]) => one('pod-cpu-hog', 'injected', ...victims)
 const taint = (...victims: Victim[]) => one('node-taint', 'injected', ...victims)
 
@@ -95,6 +99,11 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     ]),
     ['a was hit 2 times'],
   ],
+  'it is hit a second time while the first is there': [
+    hog('program'),
+    seen([target(600, { most: 2 })]),
+    ['a was hit 2 times at once'],
+  ],
   'it is on record as hit more often than there are targets': [
     hog('program'),
     seen([target(600)], { injections: 2 }),
@@ -114,6 +123,41 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     hog('program'),
     seen([target(600, { heldMs: 9000 })]),
     ['a was held 1600 ms, the record says 9000 (off by 7400)'],
+  ],
+  'what was put back as the API server died is proven when that is back': [
+    taint('API server'),
+    seen([target(100, { heldMs: 13_000 })], { ...brief, backAt: killedAt + 10_000 }),
+    [],
+  ],
+  'but no more is on record than until its controller has had its time': [
+    taint('API server'),
+    seen([target(100, { heldMs: 17_000 })], { ...brief, backAt: killedAt + 10_000 }),
+    ['a was held 1100 ms, the record says 17000 (off by 15900)'],
+  ],
+  'nor more than usual when it was put back after the API server': [
+    taint('API server'),
+    seen([target(14_000, { heldMs: 18_000 })], { ...pass, backAt: killedAt + 10_000 }),
+    ['a was held 15000 ms, the record says 18000 (off by 3000)'],
+  ],
+  'of what was never on record as injected it is said for how long it may have been': [
+    hog('program'),
+    seen([target(600, { injectedAt: undefined, heldMs: 20_000 })]),
+    [],
+  ],
+  'for no less than it was': [
+    hog('program'),
+    seen([target(600, { injectedAt: undefined, heldMs: 1000 })]),
+    ['a was held 1600 ms, the record says 1000 (off by -600)'],
+  ],
+  'and for no more than there was time': [
+    hog('program'),
+    seen([target(600, { injectedAt: undefined, heldMs: 31_000 })]),
+    ['a: the record says up to 31000 ms, the whole run took 30000'],
+  ],
+  'also of what was never hit': [
+    hog('program'),
+    seen([target(0, { spans: [], injectedAt: undefined, heldMs: 31_000 })]),
+    ['a: the record says up to 31000 ms, the whole run took 30000'],
   ],
   'two verdicts': [
     hog('program'),
@@ -165,8 +209,26 @@ const cases: Record<string, [Case, Seen, string[]]> = {
 
 describe('a case', () => {
   it.each(Object.entries(cases))('%s', (_name, [what, was, wrong]) =>
-    expect(judge(what, was).wrong).toEqual(wrong),
+    expect(judge(what, was).wrong.map(({ text }) => text)).toEqual(wrong),
   )
+
+  it('is late, or untrue: only bounds in milliseconds are a matter of time', () => {
+    const isBound = / ms after the | ms, the record says (\d+|nothing) \(off by /
+    for (const [what, was] of Object.values(cases))
+      for (const { kind, text } of judge(what, was).wrong)
+        expect(kind, text).toBe(isBound.test(text) ? 'time' : 'truth')
+  })
+
+  it('that never came to its moment shows all the same that somebody was hit twice', () => {
+    const was = seen([target(60_000, { most: 2 })], {
+      injections: 2,
+      residue: ['it still goes on'],
+    })
+    expect(judgeHits(hog('program'), was).map(({ text }) => text)).toEqual([
+      '2 injections on 1 targets',
+      'a was hit 2 times at once',
+    ])
+  })
   it('tells the longest time and what it counts from', () => {
     const targets = [target(600), target(900, { id: 'b' })]
     expect(judge(hog('program'), seen(targets))).toEqual({ wrong: [], ms: 900, clock: 'kill' })

@@ -16,6 +16,8 @@ export type Span = { from: number; to: number | undefined }
 export type SeenTarget = {
   id: string
   spans: readonly Span[]
+  /** how many injections were seen there at one time, at most */
+  most: number
   /** between the images before and at the end; empty: it is as before */
   difference: string
   /** by the record: since when, for how long, and until when at the latest */
@@ -31,6 +33,8 @@ export type Seen = {
   /** when API server and runner were back; the kill when they were not away */
   backAt: number
   holdMs: number
+  /** from before it was created until its end was seen, milliseconds */
+  lifeMs: number
   /** objects that were struck, by their uids; only for what is over at once */
   struck: number
   targets: readonly SeenTarget[]
@@ -39,8 +43,17 @@ export type Seen = {
   injections: number
   residue: readonly string[]
 }
+/**
+ * `time`: something took too long, or was measured otherwise than it was seen, which may be a machine that is busy.
+ * `truth`: something happened, or was said, that must not be, however busy the machine.
+ */
+export type Wrong = { kind: 'time' | 'truth'; text: string }
+const late = (text: string): Wrong => ({ kind: 'time', text })
+const untrue = (text: string): Wrong => ({ kind: 'truth', text })
+
 /** What is wrong, and how long it took from what starts the clock until all was as before. */
-export type Judged = { wrong: string[]; ms?: number; clock?: 'kill' | 'deadline' | 'controller' }
+export type Judged = { wrong: Wrong[]; ms?: number; clock?: 'kill' | 'deadline' | 'controller' }
+export const textsOf = ({ wrong }: Judged): string[] => wrong.map(({ text }) => text)
 
 const away = ['API server', 'kubelet', 'containerd'] as const
 const dies = ({ victims }: Case, ...some: readonly string[]): boolean =>
@@ -98,35 +111,70 @@ export function dueOf(one: Case, span: Span, seen: Seen, endsAt: number | undefi
   return { clock: 'deadline', from: deadline, limit: lateMs }
 }
 
-const notAsBefore = ({ id, difference }: SeenTarget): string =>
-  `${id} is not as before: ${difference}`
+/** What must not be whatever became of a case, also of one that never came to its moment: somebody was hit twice. */
+export function judgeHits({ fault }: Case, { injections, struck, targets }: Seen): Wrong[] {
+  const count = targets.length
+  const wrong = injections > count ? [untrue(`${injections} injections on ${count} targets`)] : []
+  if (faults[fault] === 'once')
+    return struck > count
+      ? [...wrong, untrue(`${struck} objects were struck, not ${count}`)]
+      : wrong
+  const each = targets.flatMap(({ id, spans, most }) => [
+    ...(spans.length > 1 ? [untrue(`${id} was hit ${spans.length} times`)] : []),
+    ...(most > 1 ? [untrue(`${id} was hit ${most} times at once`)] : []),
+  ])
+  return [...wrong, ...each]
+}
+
+const leftOf = ({ residue, targets }: Seen): Wrong[] => [
+  ...residue.map((left) => untrue(`left: ${left}`)),
+  ...targets.flatMap(({ id, difference }) =>
+    difference ? [untrue(`${id} is not as before: ${difference}`)] : [],
+  ),
+]
+
+/** What the record says that cannot have been, milliseconds: more than there was time for. */
+function claimTrouble({ id, heldMs = 0 }: SeenTarget, { lifeMs }: Seen): Wrong[] {
+  if (heldMs <= lifeMs + blurMs) return []
+  return [untrue(`${id}: the record says up to ${heldMs} ms, the whole run took ${lifeMs}`)]
+}
+
+/** How much later than seen a hold may end by the record, milliseconds. */
+function laterLimit(one: Case, to: number, { backAt }: Seen): number {
+  if (!dies(one, 'API server') || faults[one.fault] === 'node') return recordMs
+  // What was put back as the API server died is proven when it is there again, and its controller has had its time.
+  return Math.max(recordMs, backAt + promptMs + blurMs - to)
+}
 
 function judgeTarget(one: Case, target: SeenTarget, seen: Seen): Judged {
-  const wrong: string[] = []
   const { id, spans, heldMs } = target
-  if (target.difference) wrong.push(notAsBefore(target))
-  if (spans.length > 1) wrong.push(`${id} was hit ${spans.length} times`)
   const [span] = spans
   /** of what was never on record as injected, the record says for how long it may have been at most */
   const isBound = target.injectedAt === undefined
+  const wrong: Wrong[] = isBound ? claimTrouble(target, seen) : []
   if (!span) {
     if (!isBound && (heldMs ?? 0) > recordMs)
-      wrong.push(`${id} was never hit, the record says ${heldMs} ms`)
+      wrong.push(untrue(`${id} was never hit, the record says ${heldMs} ms`))
     return { wrong }
   }
-  if (span.to === undefined) return { wrong: [...wrong, `${id} is still held`] }
-  const { clock, from, limit } = dueOf(one, span, seen, target.endsAt)
-  const ms = span.to - from
-  if (ms > limit + blurMs) wrong.push(`${id} was clean ${ms} ms after the ${clock}, not ${limit}`)
-  const wasMs = span.to - span.from
+  if (span.to === undefined) return { wrong: [...wrong, untrue(`${id} is still held`)] }
+  const { from, to } = span
+  const due = dueOf(one, span, seen, target.endsAt)
+  const ms = to - due.from
+  if (ms > due.limit + blurMs)
+    wrong.push(late(`${id} was clean ${ms} ms after the ${due.clock}, not ${due.limit}`))
   // An effect that takes its time to be complete counts from then on: the record's own beginning is compared.
-  const off = (target.injectedAt ?? span.from) + (heldMs ?? 0) - span.to
-  // What ends while the API server is away is seen when it is back.
-  if (off > 0 && dies(one, 'API server') && faults[one.fault] !== 'node')
-    return { wrong, ms: Math.max(0, ms), clock }
-  if (isBound ? (heldMs ?? 0) < wasMs - blurMs : Math.abs(off) > recordMs)
-    wrong.push(`${id} was held ${wasMs} ms, the record says ${heldMs ?? 'nothing'} (off by ${off})`)
-  return { wrong, ms: Math.max(0, ms), clock }
+  const off = (target.injectedAt ?? from) + (heldMs ?? 0) - to
+  const isOff = isBound
+    ? (heldMs ?? 0) < to - from - blurMs
+    : off > laterLimit(one, to, seen) || off < -recordMs
+  if (isOff)
+    wrong.push(
+      late(
+        `${id} was held ${to - from} ms, the record says ${heldMs ?? 'nothing'} (off by ${off})`,
+      ),
+    )
+  return { wrong, ms: Math.max(0, ms), clock: due.clock }
 }
 
 /** Whether what a run says of itself is what happened. */
@@ -148,15 +196,10 @@ function judgeWord(one: Case, seen: Seen): string[] {
 
 /** What the product owes in one case, and does not give. */
 export function judge(one: Case, seen: Seen): Judged {
-  const wrong = judgeWord(one, seen)
-  wrong.push(...seen.residue.map((left) => `left: ${left}`))
-  const count = seen.targets.length
-  if (seen.injections > count) wrong.push(`${seen.injections} injections on ${count} targets`)
+  const wrong = [...judgeWord(one, seen).map(untrue), ...leftOf(seen), ...judgeHits(one, seen)]
   if (faults[one.fault] === 'once') {
-    if (seen.struck > count) wrong.push(`${seen.struck} objects were struck, not ${count}`)
     if (seen.struck > seen.injections)
-      wrong.push(`${seen.struck} objects were struck, the record says ${seen.injections}`)
-    wrong.push(...seen.targets.flatMap((t) => (t.difference ? [notAsBefore(t)] : [])))
+      wrong.push(untrue(`${seen.struck} objects were struck, the record says ${seen.injections}`))
     return { wrong }
   }
   const each = seen.targets.map((target) => judgeTarget(one, target, seen))

@@ -1,3 +1,5 @@
+import { awayMs } from './death.ts'
+import { textsOf } from './judge.ts'
 import { pairs } from './table.ts'
 import type { Result } from './turn.ts'
 
@@ -54,10 +56,12 @@ export function tableOf(rows: readonly Row[]): string {
 
 /** Cases that did not survive, one line each. */
 const failuresOf = (results: readonly Result[]): string[] =>
-  results.flatMap(({ one, judged: { wrong } }) =>
-    wrong.length === 0
+  results.flatMap(({ one, judged }) =>
+    judged.wrong.length === 0
       ? []
-      : [`* ${one.victims.join(' and ')}; ${one.fault}, ${one.moment}: ${wrong.join('; ')}`],
+      : [
+          `* ${one.victims.join(' and ')}; ${one.fault}, ${one.moment}: ${textsOf(judged).join('; ')}`,
+        ],
   )
 
 /** The page of one run. */
@@ -67,9 +71,11 @@ export function pageOf(results: readonly Result[], whole: Whole): string {
   const paired = results.filter(({ one }) => one.victims.length === 2).length
   return [
     '# The kill matrix',
-    `Every fault is brought to each moment of its life (armed, planned, journalled, half injected over two targets, injected, reverting, reverted), and held there while its victims get a SIGKILL (a fault pod: a force delete): one alone with every fault, and all ${pairs.length} pairs with the faults in turn. Then everything is looked at from outside: processes in the target's cgroup, nftables and qdiscs of its network, taints, cordons, replicas, NetworkPolicies. \`npm run test:kill\` does it and writes this page; it fails when a target is not as before in time, was hit twice, when a run has no verdict or two, says what did not happen, or leaves a pod, a journal, a finalizer or a process.`,
+    'Every fault is brought to each moment of its life (armed, planned, journalled, half injected over two targets, injected, reverting, reverted), and held there while its victims die.',
+    `Programs get a SIGKILL; a fault pod is deleted by force; the control plane, which is kserver and log-service as the tests stand in for them, does not die but answers nobody for ${awayMs / 1000} s. So long API server, kubelet and containerd stay away, too. Each victim alone meets every fault that it can hit, at every moment. Each of the ${pairs.length} pairs meets every moment, on the node and, where both of it can hit such a fault, through the API; the faults take turns there, so that not every fault meets every pair at every moment.${leftOut.length > 0 ? ` Left out, as the kernel of this machine cannot do it: ${leftOut.map((fault) => (fault === 'pod-network-latency' ? `${fault}, which needs netem` : fault)).join(', ')}.` : ''}`,
+    "Then everything is looked at from outside: processes in the target's cgroup, nftables and qdiscs of its network, all taints of its node but the cluster's own, cordons, what is asked for of its workload, NetworkPolicies. `npm run test:kill` does it and writes this page; it fails when a target is not as before in time, was hit twice, one after the other or at once, when a run has no verdict or two, says what did not happen, or leaves a pod, a journal, a finalizer or a process.",
     'The columns are the longest times until all was as before: after the kill, where it ends the hold (5 s are allowed); after the end of the hold, where it goes on or nobody could end it (2 s on the node, 5 s for what is done through the API); after API server and runner are back, where the hold had ended before (5 s).',
-    `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${leftOut.length > 0 ? ` Left out, as the kernel of this machine cannot do it: ${leftOut.join(', ')}.` : ''}${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}.` : ''}`,
+    `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}. A second try makes up for what was late; whatever else was wrong at the first one fails the run.` : ''}`,
     tableOf(rowsOf(results)),
     ...(failures.length > 0 ? ['Not survived:', failures.join('\n')] : []),
     '',

@@ -16,6 +16,8 @@ const account = 'kill-keeper'
 export const ordinaryNodes = 2
 /** Keeps everybody away from those but who is drained. */
 export const drainedKey = 'kill-drained'
+/** Was on the ordinary nodes before, and is nobody's business; it hardly keeps anybody away. */
+export const foreignTaint = { key: 'kill-foreign', value: 'before', effect: 'PreferNoSchedule' }
 /** The case of the fault that takes whole nodes comes after those of the moments. */
 const drainedSlot = moments.length
 const sides = ['a', 'b'] as const
@@ -56,15 +58,48 @@ export class Stage {
     await Promise.all(stage.#apps().map((name) => stage.world.ready(name, 1, 120_000)))
     const { length } = stage.world.installed.nodes
     await stage.nodes.until('all nodes', 10_000, () => stage.nodes.objects.size === length)
+    await stage.#taintOrdinary(true)
     return stage
   }
 
   async end(): Promise<void> {
     for (const name of this.#apps())
       await this.world.api.remove(`/apis/apps/v1/namespaces/demo/deployments/${name}`)
+    await this.#taintOrdinary(false)
     for (const follower of [this.nodes, this.deployments, this.policies]) follower.close()
     rmSync(nodeFolder, { recursive: true, force: true })
     await this.world.end()
+  }
+
+  #nodeNow(name: string): Json {
+    return [...this.nodes.objects.values()].find(({ metadata }) => metadata.name === name)
+  }
+  /** Gives the ordinary nodes the taint of others, or takes it off again. */
+  async #taintOrdinary(there: boolean): Promise<void> {
+    for (const name of this.nodeNames) await this.#taintOne(`/api/v1/nodes/${name}`, there)
+    const isSo = (name: string) => {
+      const taints: Json[] = this.#nodeNow(name)?.spec.taints ?? []
+      return taints.some(({ key }) => key === foreignTaint.key) === there
+    }
+    await this.nodes.until('the taint of others', 10_000, () => this.nodeNames.every(isSo))
+  }
+
+  async #taintOne(path: string, there: boolean): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const { metadata, spec } = await this.world.api.get(path)
+      const others = (spec.taints ?? []).filter(({ key }: Json) => key !== foreignTaint.key)
+      const taints = there ? [...others, foreignTaint] : others
+      const { resourceVersion } = metadata
+      try {
+        return void (await this.world.api.patch(path, {
+          metadata: { resourceVersion },
+          spec: { taints },
+        }))
+      } catch (error) {
+        // somebody else has changed the node meanwhile, as kubelet does every few seconds
+        if (tries > 10 || !/: 409 /.test(String(error))) throw error
+      }
+    }
   }
 
   #apps(): string[] {
@@ -183,28 +218,48 @@ export class Stage {
   }
 
   #watchNode(name: string, slot: number): Watch {
-    const image = ([node]: Json[]) =>
-      JSON.stringify([
-        node.spec.unschedulable,
-        taintsOf(node).filter((t) => t.startsWith(`kill-${slot}=`)),
-      ])
-    return watchObjects(this.nodes, ({ metadata }) => metadata.name === name, image)
+    const isOwn = (taint: string) => taint.startsWith(`kill-${slot}=`)
+    // those of other slots come and go meanwhile
+    const isMeant = (taint: string) => isOwn(taint) || !/^kill-\d+=/.test(taint)
+    return watchObjects(this.nodes, ({ metadata }) => metadata.name === name, {
+      image: ([node]) =>
+        [
+          `cordoned: ${node?.spec.unschedulable ?? false}`,
+          ...(node ? taintsOf(node).filter(isMeant).sort() : []),
+        ].join('\n'),
+      own: ([node]) => (node ? taintsOf(node).filter(isOwn).length : 0),
+    })
   }
   #watchReplicas(app: string): Watch {
-    const image = ([deployment]: Json[]) => String(deployment?.spec.replicas)
-    return watchObjects(this.deployments, ({ metadata }) => metadata.name === app, image)
+    return watchObjects(this.deployments, ({ metadata }) => metadata.name === app, {
+      image: ([deployment]) => {
+        const { metadata, spec } = deployment ?? { metadata: {}, spec: {} }
+        const { replicas, ...rest } = spec
+        return [
+          `replicas: ${replicas}`,
+          JSON.stringify(rest),
+          JSON.stringify([metadata.labels, metadata.annotations]),
+        ].join('\n')
+      },
+      // a number of replicas does not tell how often it was set
+      own: () => 0,
+    })
   }
   #watchPolicies(app: string): Watch {
     const isOurs = ({ spec }: Json) => spec.podSelector.matchLabels?.app === app
-    return watchObjects(this.policies, isOurs, (all) => JSON.stringify(all.map(({ spec }) => spec)))
+    return watchObjects(this.policies, isOurs, {
+      image: (all) => JSON.stringify(all.map(({ spec }) => spec)),
+      own: (all) => all.length,
+    })
   }
   #watchPods(app: string): Watch {
     const isOurs = ({ metadata }: Json) => metadata.labels?.app === app
     const ready = ({ status }: Json) =>
       status.conditions?.some((c: Json) => c.type === 'Ready' && c.status === 'True')
-    const image = (all: Json[]) =>
-      String(all.filter((p) => ready(p) && !p.metadata.deletionTimestamp).length)
-    return watchObjects(this.world.pods, isOurs, image)
+    return watchObjects(this.world.pods, isOurs, {
+      image: (all) => String(all.filter((p) => ready(p) && !p.metadata.deletionTimestamp).length),
+      own: () => 0,
+    })
   }
 
   /** Pods of a case that were taken away since then. */

@@ -4,7 +4,15 @@ import { crashFile, crashText } from '../../runner/fault-pod/crash.ts'
 import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'
-import { type Judged, judge, type Seen, type SeenTarget, stopPoint } from './judge.ts'
+import {
+  type Judged,
+  judge,
+  judgeHits,
+  type Seen,
+  type SeenTarget,
+  stopPoint,
+  type Wrong,
+} from './judge.ts'
 import { isOnNode, nodeFolder, type Stage } from './stage.ts'
 import { type Case, faults, isPrivate, placeOf, type Turn } from './table.ts'
 import type { Watch } from './watches.ts'
@@ -182,6 +190,7 @@ async function seenOf(act: Act, name: string, watch: Watch): Promise<SeenTarget>
   return {
     id: name,
     spans: watch.spans(),
+    most: watch.most(),
     difference: await watch.difference(),
     injectedAt: record?.injectedAt,
     heldMs: record?.heldMs,
@@ -197,22 +206,34 @@ export type How = { name: string; by: 'order' | 'sight' | 'itself' }
 
 type Times = { killedAt: number; backAt: number }
 
+/** Why it is no case to be judged: it never came to its moment, or does not end. */
+async function astrayOf({ astray, story }: Act): Promise<Wrong[]> {
+  if (astray) return [{ kind: 'time', text: astray }]
+  try {
+    await story.finished(finishMs)
+    return []
+  } catch (error) {
+    const why = error instanceof Error ? error.message.slice(0, 1500) : String(error)
+    // longer than anything that a run may wait for
+    return [{ kind: 'truth', text: `it does not end: ${why}` }]
+  }
+}
+
 async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Promise<Result> {
   const { one, story, watches, holdMs, slot } = act
-  const told = act.astray
-    ? [act.astray]
-    : await story.finished(finishMs).then(
-        () => [],
-        (e: Error) => [`it does not end: ${e.message.slice(0, 1500)}`],
-      )
+  const told = await astrayOf(act)
+  const lifeMs = Date.now() - act.from
   const residue = await residueOf(act)
-  await stage.settled([slot]).catch((e: Error) => told.push(e.message))
+  await stage
+    .settled([slot])
+    .catch(({ message }: Error) => told.push({ kind: 'time', text: message }))
   const task = story.status.tasks?.[0] ?? {}
   const seen: Seen = {
     killedAt,
     stoodMs: killedAt - act.stoodAt,
     backAt,
     holdMs,
+    lifeMs,
     struck: stage.struck(slot, act.from),
     targets: await Promise.all([...watches].map(([name, watch]) => seenOf(act, name, watch))),
     verdicts: verdictsOf(story),
@@ -220,7 +241,7 @@ async function ending(act: Act, stage: Stage, { killedAt, backAt }: Times): Prom
     injections: story.run?.tasks[0]?.injections ?? 0,
     residue,
   }
-  const judged = told.length > 0 ? { wrong: told } : judge(one, seen)
+  const judged = told.length > 0 ? { wrong: [...told, ...judgeHits(one, seen)] } : judge(one, seen)
   return { one, judged, story: JSON.stringify({ seen, run: story.run, status: task }) }
 }
 

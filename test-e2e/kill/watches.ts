@@ -4,10 +4,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Follower, Json } from '../watchers/api.ts'
 import { podGroup, processesIn } from '../watchers/cgroups.ts'
 import type { Span } from './judge.ts'
+import { injectionsIn, Roots } from './own.ts'
 
 /** Sees from outside when one target was not as before, and what still differs in the end. */
 export type Watch = {
   spans(): Span[]
+  /** how many injections were seen there at one time, at most: a second one beside the first is one span with it */
+  most(): number
   /** empty: it is as before */
   difference(): Promise<string>
   close(): void
@@ -46,16 +49,20 @@ export function watchProcesses(nodes: string[], pod: Json): Watch {
   const own = new Set(processesIn(group).map(({ pid }) => pid))
   const strangers = () => processesIn(group).filter(({ pid }) => !own.has(pid))
   const spans = new Spans()
+  const roots = new Roots()
   // A process that executes another program has no command line for a moment: twice not there is gone.
   let gone: number | undefined
   const timer = setInterval(() => {
-    const there = strangers().length > 0
+    const found = strangers()
+    roots.note(found.filter(({ command }) => command.includes('stress-ng')))
+    const there = found.length > 0
     if (there) spans.note(true)
     else if (gone !== undefined) spans.note(false, gone)
     gone = there ? undefined : (gone ?? Date.now())
   }, everyMs)
   return {
     spans: () => structuredClone(spans.list),
+    most: () => roots.most,
     difference: async () =>
       strangers()
         .map(({ pid, command }) => `${pid} ${command}`)
@@ -69,7 +76,11 @@ const inside = (pid: number, ...command: string[]): Promise<string> =>
     const args = [`--net=/proc/${pid}/ns/net`, '--', ...command]
     execFile('nsenter', args, (error, said) => (error ? reject(error) : resolve(said)))
   })
-const rulesOf = (pid: number): Promise<string> => inside(pid, 'nft', 'list', 'ruleset')
+/** What becomes of packets there: rules, and queueing disciplines. */
+async function rulesOf(pid: number): Promise<string> {
+  const said = await inside(pid, 'sh', '-c', 'nft list ruleset && tc qdisc show')
+  return said.replaceAll(/ refcnt \d+/g, '')
+}
 
 /** Everything that could do something to packets in a pod's network, as its own tools tell it; nobody waits meanwhile. */
 const imageOf = (pid: number): Promise<string> =>
@@ -81,28 +92,39 @@ const imageOf = (pid: number): Promise<string> =>
   )
 
 /** What is in the way of the pod's packets: the kernel tells of every change of its rules. */
-export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
-  const pid = Math.min(...processesIn(groupOf(nodes, pod)).map((process) => process.pid))
+export const watchNetwork = (nodes: string[], pod: Json): Promise<Watch> =>
+  watchNetworkOf(Math.min(...processesIn(groupOf(nodes, pod)).map((process) => process.pid)))
+
+/** The same, of the network that a process is in. */
+export async function watchNetworkOf(pid: number): Promise<Watch> {
   const before = await imageOf(pid)
-  const spans = new Spans()
-  const monitor = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, '--', 'nft', 'monitor'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
   const rules = await rulesOf(pid)
+  const spans = new Spans()
+  let most = 0
   let look = Promise.resolve()
   let heard = 0
   /** looks that failed: what they would have seen is not known */
   let unread = 0
-  createInterface({ input: monitor.stdout }).on('line', (line) => {
+  const lookAgain = () => {
     const at = Date.now()
-    if (!line.includes('new generation')) return
-    heard++
     look = look.then(async () => {
       const now = await rulesOf(pid).catch(() => null)
-      if (now !== null) spans.note(now !== rules, at)
-      else unread++
+      if (now === null) return void unread++
+      spans.note(now !== rules, at)
+      most = Math.max(most, injectionsIn(now))
     })
-  })
+  }
+  const follow = (command: string[], isNews: (line: string) => boolean) => {
+    const monitor = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, '--', ...command], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    createInterface({ input: monitor.stdout }).on('line', (line) => isNews(line) && lookAgain())
+    return monitor
+  }
+  const monitors = [
+    follow(['nft', 'monitor'], (line) => line.includes('new generation') && ++heard > 0),
+    follow(['tc', 'monitor'], (line) => line.includes('qdisc')),
+  ]
   // It does not say that it listens: it is spoken to until it answers.
   for (const end = Date.now() + 20_000; heard === 0; await delay(50)) {
     if (Date.now() > end) throw new Error(`nft monitor in the network of ${pid} hears nothing`)
@@ -112,19 +134,26 @@ export async function watchNetwork(nodes: string[], pod: Json): Promise<Watch> {
   spans.list.splice(0)
   return {
     spans: () => structuredClone(spans.list),
+    most: () => most,
     difference: async () => {
+      await look
       if (unread > 0) throw new Error(`the rules of ${pid} could not be read ${unread} times`)
       return differenceOf(before, await imageOf(pid))
     },
-    close: () => void monitor.kill('SIGKILL'),
+    close: () => {
+      for (const monitor of monitors) monitor.kill('SIGKILL')
+    },
   }
 }
 
-/** What the API says of something: `image` picks it out of an object, of which there may be none. */
+/**
+ * What the API says of something: `image` picks it out of an object, of which there may be none; `own` counts what
+ * injections have put there, where two of them can be told from one.
+ */
 export function watchObjects(
   follower: Follower,
   isOurs: (object: Json) => boolean,
-  image: (objects: Json[]) => string,
+  { image, own }: { image: (objects: Json[]) => string; own: (objects: Json[]) => number },
 ): Watch {
   const from = follower.history.length
   const there = new Map<string, Json>()
@@ -134,13 +163,20 @@ export function watchObjects(
   const look = () => {
     const now = new Map(there)
     const spans = new Spans()
+    let most = own([...now.values()])
     for (const { at, type, object } of follower.history.slice(from)) {
       if (!isOurs(object)) continue
       if (type === 'DELETED') now.delete(object.metadata.uid)
       else now.set(object.metadata.uid, object)
       spans.note(image([...now.values()]) !== before, at)
+      most = Math.max(most, own([...now.values()]))
     }
-    return { spans: spans.list, difference: differenceOf(before, image([...now.values()])) }
+    return { spans: spans.list, most, difference: differenceOf(before, image([...now.values()])) }
   }
-  return { spans: () => look().spans, difference: async () => look().difference, close: () => {} }
+  return {
+    spans: () => look().spans,
+    most: () => look().most,
+    difference: async () => look().difference,
+    close: () => {},
+  }
 }
