@@ -11,6 +11,7 @@ import {
   quickTurns,
   turnsOf,
   victims,
+  warmTurns,
 } from './table.ts'
 
 const all = Object.keys(faults) as Fault[]
@@ -85,6 +86,11 @@ describe('the kill matrix', () => {
     // not every kernel has what the one needs, and the other takes nodes that a small cluster does not have
     expect(left).toEqual(['pod-network-latency', 'node-drain'])
     expect(part.every((c) => faults[c.fault] === 'node' || !c.victims.some(isPrivate))).toBe(true)
+  })
+
+  it('meets a run with a warm pod before and after the claim', () => {
+    const points = warmTurns().map(({ cases: [one] }) => one?.point)
+    expect(points).toEqual(['runner/pod-recorded', 'runner/pod-created'])
   })
 
   it('names a place in the source for every moment', () => {

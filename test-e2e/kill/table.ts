@@ -247,6 +247,16 @@ export function pointTurns(): Turn[] {
   })
 }
 
+/** Before and after the claim of a warm pod, where others have their own made. */
+const warmPoints: readonly CrashPoint[] = ['runner/pod-recorded', 'runner/pod-created']
+
+/** The runner ends itself there in a run that finds a warm pod. */
+export const warmTurns = (): Turn[] =>
+  pointTurns().filter(
+    ({ cases: [one] }) =>
+      one?.point && warmPoints.includes(one.point) && faults[one.fault] === 'node',
+  )
+
 export const pointName = ({ cases: [one] }: Turn): string => `${one?.point}: ${one?.fault}`
 
 export const nameOf = ({ victims: all, cases }: Turn): string =>
