@@ -26,6 +26,8 @@ export type FoundTarget = {
   container: string
   /** without its runtime prefix; absent while the container does not run */
   containerId?: string
+  /** of its last life, while the container waits for the next one */
+  endedId?: string
   ownerKind?: string
   ownerName?: string
 }
@@ -250,14 +252,14 @@ function targetOf({ pod, owner }: Found, wanted: string): FoundTarget {
     )
   const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])]
   const own = statuses.find((s) => s.name === container.name)
-  const id = own?.state?.running === undefined ? '' : bareId(own.containerID)
+  const id = bareId(own?.containerID)
   return {
     namespace: metadata.namespace ?? '',
     pod: metadata.name,
     podUid: metadata.uid ?? '',
     node: spec?.nodeName ?? '',
     container: container.name,
-    ...(id === '' ? {} : { containerId: id }),
+    ...(id === '' ? {} : own?.state?.running ? { containerId: id } : { endedId: id }),
     ...(owner ? { ownerKind: owner.kind, ownerName: owner.name } : {}),
   }
 }

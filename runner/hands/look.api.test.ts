@@ -20,7 +20,7 @@ import {
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { WorkloadKind } from '../../model/plan.ts'
 import { taskPlan } from '../engine/testing.ts'
-import { findTargetsOf } from './look.ts'
+import { findTargetsOf, presentTargets } from './look.ts'
 
 const namespace = 'look-tests'
 const signal = AbortSignal.timeout(120_000)
@@ -201,6 +201,53 @@ describe('the owner chain on a real API server', () => {
       expect(await chosen(id)).toEqual([`the-${id}-1`, `the-${id}-2`])
     },
   )
+
+  describe('a container that waits for its next life', () => {
+    const name = 'in-a-loop'
+    const look = (fault: string) => {
+      const workloads = [{ kind: 'pod' as const, namespace, names: [], labels: `app=${name}` }]
+      const rest = { pods: [], nodes: [], nodeLabel: '', container: '', share: 'all' as const }
+      const task = taskPlan('t', { fault, selection: { workloads, ...rest } })
+      const parts = { kube, account: { namespace, name: 'picker' }, signal }
+      return {
+        found: () => findTargetsOf(task, 0, { ...parts, seed: 1 }),
+        present: () => presentTargets(task, parts),
+      }
+    }
+    const waits = (more: object) =>
+      kube.mergePatch(
+        resourcePath({ ...pods, namespace, name, subresource: 'status' }),
+        {
+          status: {
+            phase: 'Running',
+            containerStatuses: [
+              {
+                ...{ name: 'app', image: 'a', imageID: '', ready: false, restartCount: 3 },
+                state: { waiting: { reason: 'CrashLoopBackOff' } },
+                ...more,
+              },
+            ],
+          },
+        },
+        call,
+      )
+
+    it('is hit by what is done to its pod, and by nothing else', async () => {
+      await makePod(name, name, [])
+      await waits({ containerID: 'containerd://ended' })
+      const hit = [{ name, container: 'app', containerId: 'ended' }]
+      expect(await look('pod-network-loss').found()).toMatchObject(hit)
+      expect(await look('pod-network-loss').present()).toMatchObject(hit)
+      await expect(look('pod-cpu-hog').found()).rejects.toThrow(/is not running; wait until it is/)
+      expect(await look('pod-cpu-hog').present()).toEqual([])
+    })
+
+    it('is hit by nothing before its first one: nobody knows whether its network is there', async () => {
+      await waits({ containerID: '', state: { waiting: { reason: 'ContainerCreating' } } })
+      await expect(look('pod-network-loss').found()).rejects.toThrow(/is not running; wait/)
+      expect(await look('pod-network-loss').present()).toEqual([])
+    })
+  })
 
   it('names verb, resource and namespace when the account may not look', async () => {
     await expect(chosen('deployment', 'nobody')).rejects.toThrow(

@@ -87,8 +87,9 @@ export async function findTargetsOf(
 ): Promise<TargetState[]> {
   const chance = seededChance(parts.seed, `${task.name}/${wave}`)
   const look = { ...lookAs(parts), later: wave > 0 }
-  const kind = faultCatalogue[task.fault]?.targets ?? 'pods'
-  return (await finders[kind](task.selection, look, chance)).map((target) => ({
+  const fault = faultCatalogue[task.fault]
+  const find = finders[fault?.targets ?? 'pods']
+  return (await find(task.selection, look, chance, fault)).map((target) => ({
     ...target,
     wave,
     state: 'targeted' as const,
@@ -114,12 +115,19 @@ export async function presentTargets(task: TaskPlan, parts: LookParts): Promise<
       throw error
     },
   )
-  const running = found.filter((f) => f.containerId !== undefined && f.node !== '')
-  return running.map(faultCatalogue[task.fault]?.targets === 'containers' ? containerOf : podOf)
+  const fault = faultCatalogue[task.fault]
+  const running = found.filter((f) => idOf(f, fault) !== undefined && f.node !== '')
+  return running.map(fault?.targets === 'containers' ? containerOf(fault) : podOf)
 }
 
 type Chosen = Omit<TargetState, 'wave' | 'state'>
-type Find = (selection: Selection, look: Look, chance: () => number) => Promise<Chosen[]>
+type Find = (
+  selection: Selection,
+  look: Look,
+  chance: () => number,
+  fault: Fault | undefined,
+) => Promise<Chosen[]>
+type Fault = Pick<FaultDefinition, 'outlivesContainers'>
 
 const podOf = ({ namespace, pod, podUid, node }: FoundTarget): Chosen => ({
   id: `${namespace}/${pod}`,
@@ -130,15 +138,22 @@ const podOf = ({ namespace, pod, podUid, node }: FoundTarget): Chosen => ({
   node,
 })
 
-function containerOf(found: FoundTarget): Chosen {
-  const { namespace, pod, container, containerId } = found
-  if (!containerId)
-    throw new ChaosError({
-      code: 'TARGET_SELECTION_ERROR',
-      reason: `container ${container} of pod ${namespace}/${pod} is not running; wait until it is`,
-    })
-  return { ...podOf(found), id: `${namespace}/${pod}/${container}`, container, containerId }
-}
+/** The container that is hit. What is done to its pod reaches one, too, that waits for its next life (CrashLoopBackOff). */
+const idOf = ({ containerId, endedId }: FoundTarget, fault: Fault | undefined) =>
+  containerId ?? (fault?.outlivesContainers ? endedId : undefined)
+
+const containerOf =
+  (fault: Fault | undefined) =>
+  (found: FoundTarget): Chosen => {
+    const { namespace, pod, container } = found
+    const containerId = idOf(found, fault)
+    if (!containerId)
+      throw new ChaosError({
+        code: 'TARGET_SELECTION_ERROR',
+        reason: `container ${container} of pod ${namespace}/${pod} is not running; wait until it is`,
+      })
+    return { ...podOf(found), id: `${namespace}/${pod}/${container}`, container, containerId }
+  }
 
 const kindNames: Partial<Record<WorkloadKind, string>> = {
   deployment: 'Deployment',
@@ -147,10 +162,11 @@ const kindNames: Partial<Record<WorkloadKind, string>> = {
 }
 
 const finders: Record<FaultDefinition['targets'], Find> = {
-  pods: async (...of) => (await findTargets(...of)).map(podOf),
-  containers: async (...of) => (await findTargets(...of)).map(containerOf),
-  nodes: async (...of) =>
-    (await findNodes(...of)).map(({ name, uid }) => ({
+  pods: async (selection, look, chance) => (await findTargets(selection, look, chance)).map(podOf),
+  containers: async (selection, look, chance, fault) =>
+    (await findTargets(selection, look, chance)).map(containerOf(fault)),
+  nodes: async (selection, look, chance) =>
+    (await findNodes(selection, look, chance)).map(({ name, uid }) => ({
       id: `node/${name}`,
       kind: 'Node',
       namespace: '',
@@ -158,8 +174,8 @@ const finders: Record<FaultDefinition['targets'], Find> = {
       uid,
       node: name,
     })),
-  workloads: async (...of) =>
-    (await findWorkloads(...of)).map(({ kind, namespace, name, uid }) => ({
+  workloads: async (selection, look, chance) =>
+    (await findWorkloads(selection, look, chance)).map(({ kind, namespace, name, uid }) => ({
       id: `${kind}/${namespace}/${name}`,
       kind: kindNames[kind] ?? kind,
       namespace,
