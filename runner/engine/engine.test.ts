@@ -227,6 +227,12 @@ describe('targets whose turn never came', () => {
   const failed: FactBody = { fact: 'inject-failed', task: 'hog', target: 'b', trouble }
   it.each<[string, FactBody[], string, number | undefined]>([
     ['that were given up before that was known', [failed], 'reverted', 7],
+    [
+      'that are owed, as nobody could tell',
+      [{ fact: 'revert-failed', task: 'hog', target: 'b', trouble, remaining: [] }],
+      'reverted',
+      7,
+    ],
     ['unless their node had said that they failed', [{ ...failed, heldMs: 3 }], 'failed', 3],
     ['unless they had gone', [{ ...failed, outcome: 'noLongerExists' }], 'failed', undefined],
   ])('are hit after all, as their node tells: those %s', (_, before, state, heldMs) => {

@@ -188,10 +188,12 @@ const folds: Folds = {
   injected: (task, fact) => {
     const { evidence, endsAt, at } = fact
     const known = task.targets.findLast(isOf(fact))
-    if (!isFresh(known) && !isGivenUp(known)) return task
+    const isOwed = known?.state === 'owed' && known.injectedAt === undefined
+    if (!isFresh(known) && !isGivenUp(known) && !isOwed) return task
     return onTarget({ ...task, injections: task.injections + 1 }, fact, (t) => ({
       ...t,
-      state: 'injected',
+      // Nobody could tell whether it was hit: that it was does not make it less owed.
+      state: isOwed ? 'owed' : 'injected',
       injectedAt: at,
       evidence: short(evidence, 500),
       ...(endsAt ? { endsAt: Math.round(endsAt) } : {}),

@@ -107,6 +107,28 @@ describe('a session with a node', () => {
     expect(node.names()).toContain('lost')
   })
 
+  it('tells the node of a late target when that is on record, also on a stream that begins before', async () => {
+    const late = targetState('demo/b', {
+      ...{ name: 'b', uid: 'u2', container: 'app', containerId: 'c2', node: 'n1' },
+      ...{ state: 'targeted', holdMs: 30_000, until: Date.now() + 30_000 },
+    })
+    const node = new PosedNode([target('targeted'), late], usual, { wave: 1 })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    // The name of its pod is stored, the late target is not yet.
+    let stored = 0
+    const durable = async () => (stored++ === 0 ? undefined : promise)
+    const session = new NodeSession(node.parts(), { ...node.links(order), durable })
+    sessions.push(session)
+    session.begin()
+    await held(node)
+    await sleep(50)
+    const joins = () => node.commands.filter((one) => one.do === 'join')
+    expect(joins()).toEqual([])
+    resolve()
+    await until(3000, () => joins().length === 1)
+    expect(joins()).toMatchObject([{ targets: [{ id: 'demo/b' }] }])
+  })
+
   it('tells the node of a late target that the runner before recorded, and told nobody of', async () => {
     const told = new Set<string>()
     /** As the program: whom it knows it does not hit again. */

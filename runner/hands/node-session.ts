@@ -110,17 +110,33 @@ export class NodeSession {
   /** Tells the program what the state says: waves that are sent are to be injected, and what joined them. */
   async pushGo(): Promise<void> {
     if (this.#links.resting()) return
-    const { wave } = this.#links.task()
-    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
-    const targets = sent.filter(isFirst).map(recordKey)
+    const targets = this.#sent().filter(isFirst).map(recordKey)
     // A pod that started by itself takes no notice; the one that replaces it waits for this.
     if (targets.length > 0)
       await this.#stream.send({ do: 'go', targets, holdMs: this.#links.order.holdMs })
+    await this.#sayJoined()
+  }
+
+  /** To be hit by the state, and not known to be. */
+  #sent(): TargetState[] {
+    const { wave } = this.#links.task()
+    return this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
+  }
+
+  /** Recorded before they are touched, also when a stream begins in between: who takes over would take them for new. */
+  async #sayJoined(): Promise<void> {
+    const joined = () => this.#sent().filter((t) => !isFirst(t))
+    if (joined().length === 0) return
+    const isStored = await this.#links.durable(this.#end.signal).then(
+      () => true,
+      () => false,
+    )
+    if (!isStored || this.#links.resting()) return
     const now = this.#parts.clock.now()
-    const joined = sent
-      .filter((t) => !isFirst(t) && !isTooLate(t, now))
+    const targets = joined()
+      .filter((t) => !isTooLate(t, now))
       .map((t) => ({ ...nodeTarget(t), holdMs: holdLeft(t, now) }))
-    if (joined.length > 0) await this.#stream.send({ do: 'join', targets: joined })
+    if (targets.length > 0) await this.#stream.send({ do: 'join', targets })
   }
 
   /** Tells the program to put back what a pause ends, and to leave alone what has no time left. */

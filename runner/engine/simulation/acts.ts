@@ -68,7 +68,8 @@ const table: Table = {
 
   async probe({ task, probe, phase }, of, { emit, signal }) {
     await of.turns.take(`probe ${task}/${probe}`, signal)
-    if (phase === 'pre') of.targets.mustBeFree(task)
+    // What one asks that has lost the run is stored by nobody.
+    if (phase === 'pre' && of.mayAct()) of.targets.mustBeFree(task)
     const outcome = of.which(...outcomes)
     emit({
       ...{ fact: 'probed', task, probe, phase, outcome, detail: '', evaluations: 1, final: true },

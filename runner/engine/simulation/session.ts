@@ -64,12 +64,26 @@ export class Session {
   /** What was sent by the record and is not known to be injected. */
   pushGo(): void {
     if (!this.#attached || this.#s.resting()) return
+    const targets = this.#sent(true)
+    if (targets.length > 0) this.#s.program.command({ do: 'go', targets })
+    void this.#sayJoined().catch(() => {})
+  }
+
+  #sent(first: boolean): string[] {
     const { wave } = this.#s.task()
-    const sent = this.#mine().filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
-    for (const how of ['go', 'join'] as const) {
-      const targets = sent.filter((t) => (t.holdMs === undefined) === (how === 'go')).map(recordKey)
-      if (targets.length > 0) this.#s.program.command({ do: how, targets })
-    }
+    return this.#mine()
+      .filter((t) => t.state === 'targeted' && !t.suspended && t.wave < wave)
+      .filter((t) => (t.holdMs === undefined) === first)
+      .map(recordKey)
+  }
+
+  /** Not before they are on record. */
+  async #sayJoined(): Promise<void> {
+    if (this.#sent(false).length === 0) return
+    await this.#s.durable()
+    if (!this.#attached || this.#s.resting()) return
+    const targets = this.#sent(false)
+    if (targets.length > 0) this.#s.program.command({ do: 'join', targets })
   }
 
   suspend(): void {
