@@ -6,7 +6,10 @@ import { type Objects, objectLines } from './left.ts'
 /** A cluster as it is before the first experiment. */
 const clean = (): Record<keyof Objects, Json[]> => ({
   experiments: [],
-  leases: [{ metadata: { namespace: 'kube-node-lease', name: 'node1' } }],
+  leases: [
+    { metadata: { namespace: 'kube-node-lease', name: 'node1' } },
+    { metadata: { namespace: 'chaosplane', name: 'chaosplane-runner-chaosplane-runner-abc' } },
+  ],
   policies: [
     { metadata: { namespace: 'demo', name: 'theirs' }, spec: { podSelector: {}, ingress: [] } },
   ],
@@ -47,6 +50,13 @@ const leaks: Record<string, [(all: ReturnType<typeof clean>) => void, RegExp[]]>
   'a lease': [
     ({ leases }) => leases.push({ metadata: { namespace: 'chaosplane', name: 'slot-aa' } }),
     [/^left: lease chaosplane\/slot-aa$/],
+  ],
+  'the lease of a runner that has gone': [
+    ({ leases }) =>
+      leases.push({
+        metadata: { namespace: 'chaosplane', name: 'chaosplane-runner-chaosplane-runner-old' },
+      }),
+    [/^left: lease chaosplane\/chaosplane-runner-chaosplane-runner-old$/],
   ],
   'a policy': [
     ({ policies }) =>
@@ -125,6 +135,9 @@ describe('what experiments can leave on objects', () => {
   it('a target that came anew, and a runner, are nothing that is left', () => {
     const after = clean()
     for (const { metadata } of after.pods) metadata.name += '-anew'
+    // as its Lease is, which is called by it
+    for (const { metadata } of after.leases)
+      if (metadata.namespace === 'chaosplane') metadata.name += '-anew'
     expect(differences(objectLines(clean()), objectLines(after))).toEqual([])
   })
 })

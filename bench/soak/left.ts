@@ -1,3 +1,4 @@
+import { runnerLeaseName } from '../../model/runner-life.ts'
 import type { Json } from '../../test-e2e/watchers/api.ts'
 
 /** Objects of the API that experiments work on or make. */
@@ -37,6 +38,14 @@ const nodeLine = (node: Json): string => {
   return withMarks(line, node)
 }
 
+/** What is written into those of the programs changes all the time; a runner's is called by its pod, which may be a new one. */
+function leaseLine(lease: Json, pods: readonly Json[]): string {
+  const { namespace, name } = lease.metadata
+  const isOfPod = (pod: Json): boolean =>
+    pod.metadata.namespace === namespace && runnerLeaseName(pod.metadata.name) === name
+  return pods.some(isOfPod) ? 'lease of a runner that is there' : `lease ${named(lease)}`
+}
+
 /** A target that has come anew has another name, and must have no other marks. */
 const podLines = (pod: Json): string[] => {
   const { namespace, labels = {} } = pod.metadata
@@ -49,8 +58,7 @@ const podLines = (pod: Json): string[] => {
 /** All that experiments can leave on objects and among them, one line each. */
 export const objectLines = (all: Objects): string[] => [
   ...all.experiments.map((run) => withMarks(`experiment ${named(run)}`, run)),
-  // what is written into those of the programs changes all the time
-  ...all.leases.map((lease) => `lease ${named(lease)}`),
+  ...all.leases.map((lease) => leaseLine(lease, all.pods)),
   ...all.policies.map((policy) =>
     withMarks(`policy ${named(policy)}: ${JSON.stringify(policy.spec)}`, policy),
   ),
