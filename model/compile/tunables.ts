@@ -20,6 +20,26 @@ export const commonTunables = [
     text: 'parallel: all targets at once; serial: one after another, each for the whole duration.',
   },
   {
+    name: 'DEFAULT_HEALTH_CHECK',
+    default: 'false',
+    text: 'true: targets must be running and ready before and after. Also the field defaultHealthCheck.',
+  },
+  {
+    name: 'STATUS_CHECK_DELAY',
+    default: '2',
+    text: 'Seconds between two looks of the health check.',
+  },
+  { name: 'STATUS_CHECK_TIMEOUT', default: '180', text: 'Seconds that the health check may take.' },
+  {
+    name: 'TARGET_WORKLOAD_KIND',
+    default: '',
+    text: 'With TARGET_WORKLOAD_NAMESPACE, _NAMES and _LABELS: targets, for documents without selectors. A fault on nodes takes the nodes of their pods.',
+  },
+] as const
+
+/** Tunables of faults that act on pods or containers, beside the common ones. */
+export const podTunables = [
+  {
     name: 'TARGET_PODS',
     default: '',
     text: 'Pods by name, separated by commas; all of them are hit.',
@@ -35,22 +55,6 @@ export const commonTunables = [
     name: 'POD_AFFECTED_PERCENTAGE',
     default: '0',
     text: 'Share of the matching pods, percent; 0: exactly one. Also PODS_AFFECTED_PERC and POD_AFFECTED_PERC.',
-  },
-  {
-    name: 'DEFAULT_HEALTH_CHECK',
-    default: 'false',
-    text: 'true: targets must be running and ready before and after. Also the field defaultHealthCheck.',
-  },
-  {
-    name: 'STATUS_CHECK_DELAY',
-    default: '2',
-    text: 'Seconds between two looks of the health check.',
-  },
-  { name: 'STATUS_CHECK_TIMEOUT', default: '180', text: 'Seconds that the health check may take.' },
-  {
-    name: 'TARGET_WORKLOAD_KIND',
-    default: '',
-    text: 'With _NAMESPACE, _NAMES and _LABELS: targets, for documents without selectors.',
   },
 ] as const
 
@@ -68,12 +72,28 @@ export const nodeTunables = [
     default: '',
     text: 'The node by name. Also TARGET_NODES, several separated by commas; all of them are hit.',
   },
+  { name: 'NODE_LABEL', default: '', text: 'Nodes with this label, where none is named.' },
+  {
+    name: 'TARGET_PODS',
+    default: '',
+    text: 'Of the selected pods only these, where the nodes of pods are taken.',
+  },
   {
     name: 'NODES_AFFECTED_PERCENTAGE',
     default: '0',
-    text: 'Share of the nodes that NODE_LABEL or the selected pods name, percent; 0: exactly one. Also NODES_AFFECTED_PERC.',
+    text: 'Share of the nodes that have the label, or that the selected pods run on, percent; 0: exactly one. Nodes that are named are all hit. Also NODES_AFFECTED_PERC.',
   },
 ] as const
+
+/** Tunables of faults that act on workloads themselves, beside the common ones. */
+export const workloadTunables = [
+  {
+    name: 'POD_AFFECTED_PERCENTAGE',
+    default: '0',
+    text: 'Share of the matching workloads, percent; 0: exactly one, or all where each is named. Also PODS_AFFECTED_PERC and POD_AFFECTED_PERC.',
+  },
+] as const
+
 export const workloadNames = [
   'TARGET_WORKLOAD_KIND',
   'TARGET_WORKLOAD_NAMESPACE',
@@ -96,7 +116,7 @@ const withoutMeaning = [
 ]
 
 const readNames = [
-  ...commonTunables.map((t) => t.name),
+  ...[...commonTunables, ...podTunables].map((t) => t.name),
   ...percentageNames,
   ...workloadNames,
   'DEFAULT_APP_HEALTH_CHECK',
