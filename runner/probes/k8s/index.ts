@@ -42,12 +42,19 @@ function asked(inputs: K8sInputs): string {
   return parts.join(' ')
 }
 
+const word = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
+
 function refuse(inputs: K8sInputs): Trouble | null {
   if (!inputs.version || !inputs.resource)
     return error(
       'A k8s probe needs version and resource (plural), for example version v1 and resource pods.',
     )
-  if (!/^[a-z0-9.-]+$/.test(inputs.resource) || !/^[a-z0-9]+$/.test(inputs.version))
+  // Admission asks for rights by these words, so none of them may be a path to something else.
+  if (inputs.group && !word.test(inputs.group))
+    return error(
+      `${JSON.stringify(inputs.group)} is not an API group; write it as kubectl api-resources shows it, for example apps, or leave it out for the core kinds.`,
+    )
+  if (!word.test(inputs.resource) || !/^[a-z0-9]+$/.test(inputs.version))
     return error(
       `${inputs.version}/${inputs.resource} is not a resource; write its plural in lower case, as kubectl api-resources shows it.`,
     )
