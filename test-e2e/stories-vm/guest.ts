@@ -113,6 +113,13 @@ export class Guest {
     return [...said.matchAll(/ time=([\d.]+) ms/g)].map(([, ms]) => Number(ms))
   }
 
+  /** How far the machine's clock is ahead of ours, milliseconds: it is set by the second at a boot. */
+  async aheadMs(): Promise<number> {
+    const from = Date.now()
+    const theirs = Number(await this.machine.run('echo $EPOCHREALTIME')) * 1000
+    return theirs - (from + Date.now()) / 2
+  }
+
   /** Everything that a fault may have done to a pod, as the machine's own tools tell it. */
   state(pod: Json): Promise<string> {
     return this.machine.run(stateScript(pod.metadata.uid))
