@@ -64,12 +64,12 @@ export const recoveryFeatures: Feature[] = [
     without: 'the message of the API server is passed on, and nothing more',
     edits: [
       {
-        file: 'runner/hands/node-trouble.ts',
+        file: 'model/pod-refusal.ts',
         from: "  if (said.includes('violates PodSecurity'))",
         to: "  if (said.includes('never'))",
       },
       {
-        file: 'runner/hands/node-trouble.ts',
+        file: 'model/pod-refusal.ts',
         from: "  if (said.includes('exceeded quota')",
         to: "  if (said.includes('never')",
       },
