@@ -87,7 +87,7 @@ describe('what the chart allows at the most', () => {
   const uidsOfCrowd = (): string[] => world.podsOf(crowd).map(({ metadata }) => metadata.uid)
   async function refused(story: Story, why: RegExp): Promise<void> {
     const status = await story.finished()
-    expect(status).toMatchObject({ phase: 'Failed', verdict: 'Error' })
+    expect(status).toMatchObject({ phase: 'Error', verdict: 'Error' })
     expect(status.run.tasks[0]).toMatchObject({
       injections: 0,
       trouble: { reason: expect.stringMatching(why) },
