@@ -62,6 +62,20 @@ beforeAll(async () => {
     // may scale one kind of workload of two
     ...grant('scaler', 'v2', [...experiments, useLitmus]),
     ...grant('scaler', 'demo', [rule('apps', 'deployments/scale', 'patch')]),
+    // may do what its probes do: a command, one Secret, all pods and one deployment of demo
+    ...grant('prober', 'v2', [
+      ...experiments,
+      rule('', 'pods', 'create'),
+      rule('', 'pods/exec', 'create'),
+      { ...rule('', 'secrets', 'get'), resourceNames: ['login'] },
+    ]),
+    ...grant('prober', 'demo', [
+      rule('', 'pods', 'delete', 'list'),
+      { ...rule('apps', 'deployments', 'get'), resourceNames: ['web'] },
+    ]),
+    // everything in one namespace, and nothing elsewhere
+    ...grant('owner', 'v2', [rule('*', '*', '*')]),
+    ...grant('owner', 'demo', [rule('*', '*', '*')]),
   ]
   await kubectl(
     plane.kubeconfig,
@@ -77,6 +91,8 @@ beforeAll(async () => {
     'admin-of-nodes',
     'drainer',
     'scaler',
+    'prober',
+    'owner',
   ])
     users[user] = await plane.kubeconfigFor(user)
   await untilEnforced()
@@ -253,10 +269,201 @@ describe('who creates an experiment', () => {
       mayNot('tester', 'delete pods in namespace n0'),
     )
     expect(await create('tester', litmus('w', across(21)))).toContain(
-      'faults and namespaces together ask for 21 rights, and 20 different ones can be checked at once: split the experiment',
+      'faults, namespaces and probes together ask for 21 rights, and 20 different ones can be checked at once: split the experiment',
     )
     expect(await create('everywhere', litmus('w', across(20)))).toMatch(/ created$/m)
     expect(await create('admin', litmus('w2', across(40)))).toMatch(/ created$/m)
+  })
+})
+
+/** A task that the tester may run, with probes that stand in it. */
+const probing = (name: string, ...probes: object[]) => {
+  const { definition, ...rest } = task('pod-delete', 'demo')
+  const { chaos, ...others } = definition as { chaos: object }
+  const named = probes.map((probe, i) => ({ name: `p${i}`, mode: 'SOT', ...probe }))
+  const plain = { ...task('pod-delete', 'demo'), name: 'plain' }
+  const probed = { ...rest, definition: { ...others, chaos: { ...chaos, probes: named } } }
+  return litmus(name, [plain, probed])
+}
+const cmd = (inputs = {}) => ({
+  type: 'cmdProbe',
+  'cmdProbe/inputs': { command: 'id', comparator: { criteria: 'contains', value: '0' }, ...inputs },
+})
+const http = (inputs = {}) => ({
+  type: 'http',
+  'httpProbe/inputs': { url: 'http://shop.demo/', method: { get: {} }, ...inputs },
+})
+const k8s = (inputs = {}) => ({
+  type: 'k8sProbe',
+  'k8sProbe/inputs': { version: 'v1', resource: 'pods', operation: 'present', ...inputs },
+})
+const steady = (name: string, spec: object) => {
+  const one = chaosplane(name, { account: 'litmus' })
+  return { ...one, spec: { ...one.spec, ...spec } }
+}
+const apps = { group: 'apps', resource: 'deployments', namespace: 'demo' }
+
+describe('who lets probes look', () => {
+  const probes = 'spec.tasks[1].definition.chaos.probes'
+  const probeMayNot = (field: string, user: string, act: string) =>
+    `${field}: ${user} may not ${act}, which this probe does: have a role bound that allows it`
+
+  test.each([
+    // a command runs in a pod of the experiment's namespace, wherever its image is from
+    ['tester', [cmd()], '[0].cmdProbe/inputs', 'create pods in namespace v2'],
+    ['tester', [http(), cmd({ source: { image: 'evil' } })], '[1].cmdProbe/inputs', 'create pods'],
+    ['developer', [cmd()], '[0].cmdProbe/inputs', 'create pods/exec in namespace v2'],
+    // the type may be left out
+    [
+      'tester',
+      [{ 'cmdProbe/inputs': { command: 'id' } }],
+      '[0].cmdProbe/inputs',
+      'create pods in namespace v2',
+    ],
+    [
+      'tester',
+      [http({ auth: { type: 'Bearer', credentialsFile: ' \ufefflogin/token' } })],
+      '[0].httpProbe/inputs.auth.credentialsFile',
+      'get secrets login in namespace v2',
+    ],
+    ...['caFile', 'certFile', 'keyFile'].map((file): [string, object[], string, string] => [
+      'prober',
+      [http({ tlsConfig: { [file]: 'bank/key' } })],
+      `[0].httpProbe/inputs.tlsConfig.${file}`,
+      'get secrets bank in namespace v2',
+    ]),
+    ...['post', 'put'].map((method): [string, object[], string, string] => [
+      'prober',
+      [http({ method: { [method]: { bodyPath: 'bank/key' } } })],
+      `[0].httpProbe/inputs.method.${method}.bodyPath`,
+      'get secrets bank in namespace v2',
+    ]),
+    [
+      'prober',
+      [http({ method: 'post', bodyPath: 'bank/key' })],
+      '[0].httpProbe/inputs.bodyPath',
+      'get secrets bank in namespace v2',
+    ],
+    // the first that is allowed hides none behind it
+    [
+      'prober',
+      [cmd(), http({ auth: { type: 'Basic', credentialsFile: 'login/a' } }), k8s()],
+      '[2].k8sProbe/inputs',
+      'list pods in the whole cluster',
+    ],
+    ['prober', [k8s({ namespace: 'shop' })], '[0].k8sProbe/inputs', 'list pods in namespace shop'],
+    [
+      'prober',
+      [k8s({ ...apps, resourceNames: 'api' })],
+      '[0].k8sProbe/inputs',
+      'get deployments.apps api in namespace demo',
+    ],
+    [
+      'prober',
+      [k8s({ ...apps, resourceNames: ['web', 'api'] })],
+      '[0].k8sProbe/inputs',
+      'get deployments.apps in namespace demo',
+    ],
+    // with a selector all of them are listed, whatever the names
+    [
+      'prober',
+      [k8s({ ...apps, resourceNames: 'web', labelSelector: 'app=web' })],
+      '[0].k8sProbe/inputs',
+      'list deployments.apps in namespace demo',
+    ],
+    ['owner', [k8s({ namespace: 'shop' })], '[0].k8sProbe/inputs', 'list pods in namespace shop'],
+  ])('%s is refused %#, and told the field and what is missing', async (user, list, at, act) => {
+    const said = await create(user, probing('refused', ...list))
+    expect(said).toContain(`${probes}${at}: ${user} may not ${act}`)
+    expect(said).toContain('which this probe does: have a role bound that allows it')
+  })
+
+  test.each([
+    [{ steadyState: { before: [{ k8s: { resource: 'Pod' } }] } }, 'list pods in namespace demo'],
+    [
+      {
+        steadyState: {
+          before: [{ http: { url: 'http://a/' } }],
+          after: [{ type: 'k8s', k8s: { resource: 'deployments', namespace: ' shop ' } }],
+        },
+      },
+      'list deployments.apps in namespace shop',
+    ],
+    [
+      { abortConditions: [{ type: 'k8s', k8s: { resource: 'nodes' } }] },
+      'list nodes in the whole cluster',
+    ],
+  ])('of a ChaosExperiment, is refused %#', async (spec, act) => {
+    const field = ['spec.steadyState.before[0].k8s', 'spec.steadyState.after[0].k8s']
+    const at =
+      'abortConditions' in spec
+        ? 'spec.abortConditions[0].k8s'
+        : field['after' in spec.steadyState ? 1 : 0]
+    expect(await create('tester', steady('refused', spec))).toContain(
+      probeMayNot(at ?? '', 'tester', act),
+    )
+  })
+
+  test.each([
+    ['tester', probing('aa', http({ auth: { type: 'Bearer', credentials: 'x' } }))],
+    // a method that is a word, and what is written and says nothing
+    ['tester', probing('ab', http({ method: 'get', auth: null, tlsConfig: null }))],
+    // what is in the registry was put there by somebody who may
+    [
+      'tester',
+      litmus('ac', [
+        { ...task('pod-delete', 'demo'), probeRef: [{ probeID: 'shop-answers', mode: 'SOT' }] },
+      ]),
+    ],
+    // what can never be evaluated is the runner's business, which says it with the path
+    [
+      'tester',
+      probing(
+        'ad',
+        k8s({ group: '../api', resource: 'pods' }),
+        http({ auth: { credentialsFile: '/etc/passwd' } }),
+      ),
+    ],
+    [
+      'prober',
+      probing(
+        'ae',
+        cmd(),
+        cmd({ source: { image: 'curl' } }),
+        http({ auth: { type: 'Basic', credentialsFile: 'login/password' } }),
+        http({ method: { post: { bodyPath: 'login/body' } } }),
+        k8s({ namespace: 'demo', labelSelector: 'app=web' }),
+        k8s({ ...apps, resourceNames: ['web'] }),
+      ),
+    ],
+    ['owner', probing('af', cmd(), k8s({ namespace: 'demo' }))],
+    ['tester', steady('ag', { steadyState: { before: [{ http: { url: 'http://a/' } }] } })],
+    ['prober', { ...steady('ah', { steadyState: { after: [{ k8s: { resource: 'pods' } }] } }) }],
+    ['admin', probing('ai', cmd(), k8s(), http({ auth: { credentialsFile: 'bank/key' } }))],
+  ])('%s is let through %#', async (user, object) => {
+    expect(await create(user, object)).toMatch(/ created$/m)
+  })
+
+  test('as many as a document takes', async () => {
+    const full = (name: string, tasks: number, probes: object[]) => {
+      const [, one] = probing(name, ...probes).spec.tasks as [object, object]
+      return litmus(
+        name,
+        Array.from({ length: tasks }, (_, i) => ({ ...one, name: `t${i}` })),
+      )
+    }
+    const file = http({ auth: { type: 'Basic', credentialsFile: 'login/a' } })
+    const each = [cmd(), cmd(), file, file, k8s({ namespace: 'demo' }), http(), http()]
+    expect(await create('prober', full('aj', 40, each))).toMatch(/ created$/m)
+    expect(await create('prober', full('ak', 100, [file, file, file]))).toMatch(
+      /probes together ask for 400 rights, and 20 different ones can be checked at once: split/,
+    )
+    const most = (probe: object) => Array.from({ length: 50 }, () => probe)
+    expect(await create('prober', full('al', 100, most(file)))).toMatch(
+      /: 5000 probes need rights, and 400 can be looked at: split the experiment/,
+    )
+    expect(await create('prober', full('am', 100, most(http())))).toMatch(/ created$/m)
+    expect(await create('admin', full('an', 100, most(file)))).toMatch(/ created$/m)
   })
 })
 
@@ -302,6 +509,14 @@ describe('who changes one', () => {
     expect(await create('tester', chaosplane('y', { account: 'litmus' }))).toMatch(/ created$/m)
     const other = { metadata: { annotations: { 'chaos.chaosplane.io/service-account': 'root' } } }
     expect(await patch('tester', 'chaosexperiment/y', other)).toContain(mayNotUse('tester', 'root'))
+  })
+
+  test('to a probe that does more', async () => {
+    expect(await create('tester', probing('probed', http()))).toMatch(/ created$/m)
+    const { spec } = probing('probed', http(), cmd())
+    expect(await patch('tester', 'kuberneteschaosexperiment/probed', { spec })).toContain(
+      'probes[1].cmdProbe/inputs: tester may not create pods in namespace v2',
+    )
   })
 
   test('in its status, is not asked', async () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
-import { actsExpression, actsOf, fillActs } from './admission.ts'
+import { actsExpression, actsOf, fillMaps, resourcesExpression } from './admission.ts'
 
 const faults = Object.values(faultCatalogue)
 
@@ -24,8 +24,16 @@ it('asks for every right that changes something, and refuses a fault that has no
   expect(() => actsOf({ id: 'x', permissions: [reading] })).toThrow('the fault x names no right')
 })
 
+it('knows what a probe of a ChaosExperiment may name, in both numbers', () => {
+  const expression = resourcesExpression()
+  expect(expression).toContain('"pod": "list||pods||Namespaced"')
+  expect(expression).toContain('"endpoints": "list||endpoints||Namespaced"')
+  expect(expression).toContain('"nodes": "list||nodes||Cluster"')
+  expect(expression).toContain('"deployment": "list|apps|deployments||Namespaced"')
+})
+
 it('the template in the repository is up to date', () => {
   const text = readFileSync(new URL('chart/templates/admission.yaml', import.meta.url), 'utf8')
-  expect(fillActs(text, faults)).toBe(text)
-  expect(() => fillActs('spec: {}', faults)).toThrow('no mark')
+  expect(fillMaps(text, faults)).toBe(text)
+  expect(() => fillMaps('spec: {}', faults)).toThrow('no mark for the acts')
 })

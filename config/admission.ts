@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { probedResources } from '../model/compile/steady-state.ts'
 import type { FaultDefinition, Permission } from '../model/fault.ts'
 import { faultCatalogue } from '../runner/faults/catalogue.generated.ts'
 
@@ -29,25 +30,36 @@ export function actsExpression(faults: readonly FaultAct[]): string {
   return `        {\n${rows.sort().join(',\n')}}`
 }
 
-const mark = /^ *\/\/ generated: acts\n[\s\S]*?^ *\/\/ generated: end$/m
-
-/** The template with the map in its marked place. */
-export function fillActs(text: string, faults: readonly FaultAct[]): string {
-  if (!mark.test(text)) throw new Error('the admission policy has no mark for the acts of faults')
-  return text.replace(
-    mark,
-    () => `        // generated: acts\n${actsExpression(faults)}\n        // generated: end`,
-  )
+/** A map in CEL from what a ChaosExperiment's k8s probe may name to the right by which it is listed. */
+export function resourcesExpression(): string {
+  const rows = Object.entries(probedResources).flatMap(([plural, { group, cluster }]) => {
+    const right = ['list', group, plural, '', cluster ? 'Cluster' : 'Namespaced'].join('|')
+    return [plural, plural.replace(/s$/, '')].map((name) => `        "${name}": "${right}"`)
+  })
+  return `        {\n${rows.sort().join(',\n')}}`
 }
 
-/** Writes the marked part of the admission policy; returns the file if it has changed. */
+/** The text with one of its marked places filled. */
+function fill(text: string, name: string, expression: string): string {
+  const [begin, end] = [`        // generated: ${name}\n`, '\n        // generated: end']
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end, from)
+  if (from < 0 || to < 0) throw new Error(`the admission policy has no mark for the ${name}`)
+  return text.slice(0, from) + begin + expression + text.slice(to)
+}
+
+/** The template with the maps in their marked places. */
+export const fillMaps = (text: string, faults: readonly FaultAct[]): string =>
+  fill(fill(text, 'acts', actsExpression(faults)), 'resources', resourcesExpression())
+
+/** Writes the marked parts of the admission policy; returns the file if it has changed. */
 export async function writeAdmission(
   faults: readonly FaultAct[] = Object.values(faultCatalogue),
   root: URL = new URL('../', import.meta.url),
 ): Promise<string[]> {
   const file = new URL('config/chart/templates/admission.yaml', root)
   const before = await readFile(file, 'utf8')
-  const after = fillActs(before, faults)
+  const after = fillMaps(before, faults)
   if (after === before) return []
   await writeFile(file, after)
   return [file.pathname]

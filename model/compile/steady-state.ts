@@ -12,7 +12,7 @@ type Context = { path: string; namespace: string; problems: Problems }
 const types = ['http', 'k8s'] as const
 
 /** Where a resource that is named without its group is found; those without a namespace are marked. */
-const resources: Readonly<Record<string, { group: string; cluster?: true }>> = {
+export const probedResources: Readonly<Record<string, { group: string; cluster?: true }>> = {
   pods: { group: '' },
   services: { group: '' },
   endpoints: { group: '' },
@@ -102,19 +102,19 @@ function k8sOf(probe: Written, context: Context): K8sInputs {
   unknownKeys(k8s, { path: `${path}.k8s`, known, problems })
   const resource = (k8s.resource ?? '').trim().toLowerCase()
   const [found] = [resource, `${resource}s`].flatMap((name) =>
-    Object.hasOwn(resources, name) ? [resources[name]] : [],
+    Object.hasOwn(probedResources, name) ? [probedResources[name]] : [],
   )
   if (found === undefined)
     problems.refuse(
       `${path}.k8s.resource`,
       resource === '' ? 'it is missing' : `${JSON.stringify(resource)} is not known here`,
-      suggest(resource, Object.keys(resources)),
+      suggest(resource, Object.keys(probedResources)),
     )
   const minReady = minimumOf(k8s.condition, context)
   return {
     group: found?.group ?? '',
     version: 'v1',
-    resource: Object.hasOwn(resources, resource) ? resource : `${resource}s`,
+    resource: Object.hasOwn(probedResources, resource) ? resource : `${resource}s`,
     namespace: found?.cluster ? '' : k8s.namespace?.trim() || namespace,
     resourceNames: [],
     fieldSelector: k8s.fieldSelector ?? '',

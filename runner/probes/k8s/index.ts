@@ -49,7 +49,7 @@ function refuse(inputs: K8sInputs): Trouble | null {
     return error(
       'A k8s probe needs version and resource (plural), for example version v1 and resource pods.',
     )
-  // None of these words may be a path: it would lead to another place of the API.
+  // Admission asks for rights by these words, so none of them may be a path to something else.
   if (inputs.group && !word.test(inputs.group))
     return error(
       `${JSON.stringify(inputs.group)} is not an API group; write it as kubectl api-resources shows it, for example apps, or leave it out for the core kinds.`,
