@@ -228,6 +228,7 @@ describe('the chart', () => {
       MAX_TARGETS_PER_EXPERIMENT: '0',
       MAX_TARGETS_PERCENT: '100',
       MAX_TARGETS_PER_CLUSTER: '0',
+      MAX_TARGETS_PERCENT_OF_CLUSTER: '100',
       MIN_HEALTHY: '0',
     })
     const lists = ['protection.namespaces.allow={demo,shop}', 'protection.namespaces.deny=null']

@@ -89,8 +89,8 @@ export const runnerClusterRights: readonly Permission[] = [
   {
     group: '',
     resource: 'nodes',
-    verbs: ['get'],
-    why: 'whether the node of a target still exists',
+    verbs: ['get', 'list'],
+    why: 'whether the node of a target still exists; how many there are, for percentOfCluster',
   },
   { group: '', resource: 'configmaps', verbs: ['get'], why: 'probe registry' },
   {

@@ -4,6 +4,8 @@ export type Caps = {
   /** of all that the selection could have chosen; one target is always allowed */
   percent: number | null
   perCluster: number | null
+  /** of all pods that run in the cluster, or of all its nodes; one target is always allowed */
+  percentOfCluster: number | null
 }
 
 /** What counts beside the targets that are about to be chosen. */
@@ -16,6 +18,8 @@ export type Standing = {
   candidates: number | null
   /** those of them that the same task holds already */
   held: number
+  /** pods that run in the cluster, or its nodes, and those of them that all experiments hold; null: nothing is counted */
+  cluster: { size: number; held: number; of: 'pods' | 'nodes' } | null
 }
 
 type Limit = { room: number; why: string }
@@ -28,11 +32,18 @@ const perCluster = (caps: Caps, { ofExperiment, ofOthers }: Standing): Limit[] =
   return [{ room: cap - held, why }]
 }
 
+const percentOfCluster = ({ percentOfCluster: cap }: Caps, { cluster }: Standing): Limit[] => {
+  if (cap === null || cap >= 100 || cluster === null) return []
+  const { size, held, of } = cluster
+  const why = `protection.maxTargets.percentOfCluster of the chart is ${cap}, of ${size} ${of} in the cluster${held > 0 ? `, and ${held} are taken` : ''}`
+  return [{ room: Math.max(1, Math.floor((size * cap) / 100)) - held, why }]
+}
+
 /** How many more may be hit, by the tightest cap. */
 export function tightest(caps: Caps, standing: Standing): Limit {
   const { perExperiment, percent } = caps
   const { ofExperiment, candidates, held } = standing
-  const limits: Limit[] = perCluster(caps, standing)
+  const limits = [...perCluster(caps, standing), ...percentOfCluster(caps, standing)]
   if (perExperiment !== null)
     limits.push({
       room: perExperiment - ofExperiment,
@@ -51,8 +62,8 @@ export function tightest(caps: Caps, standing: Standing): Limit {
 
 /** The caps that are set, and where so many targets would stand. */
 export function capLines(count: number, caps: Caps, standing: Standing): string[] {
-  const { ofExperiment, ofOthers, candidates } = standing
-  const { perExperiment, percent, perCluster: ofAll } = caps
+  const { ofExperiment, ofOthers, candidates, cluster } = standing
+  const { perExperiment, percent, perCluster: ofAll, percentOfCluster: ofCluster } = caps
   const place = 'protection.maxTargets'
   const line = (name: string, cap: number | null, taken: string): string[] =>
     cap === null ? [] : [`${place}.${name} is ${cap}: ${taken}`]
@@ -69,6 +80,13 @@ export function capLines(count: number, caps: Caps, standing: Standing): string[
       'perCluster',
       ofAll,
       `${ofExperiment + ofOthers + count} would be hit at the same time`,
+    ),
+    ...line(
+      'percentOfCluster',
+      ofCluster === 100 ? null : ofCluster,
+      cluster === null
+        ? 'does not count for workloads'
+        : `${cluster.held + count} of ${cluster.size} ${cluster.of}`,
     ),
   ]
 }

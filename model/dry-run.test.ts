@@ -41,13 +41,21 @@ describe('what came of a dry run', () => {
 })
 
 it('names the caps that are set, and where the task would stand', () => {
-  const standing = { ofExperiment: 1, ofOthers: 4, candidates: 10, held: 0 }
-  const none = { perExperiment: null, percent: 100, perCluster: null }
+  const standing = { ofExperiment: 1, ofOthers: 4, candidates: 10, held: 0, cluster: null }
+  const none = { perExperiment: null, percent: 100, perCluster: null, percentOfCluster: 100 }
   expect(capLines(2, none, standing)).toEqual([])
-  const caps = { perExperiment: 5, percent: 50, perCluster: 9 }
+  const caps = { perExperiment: 5, percent: 50, perCluster: 9, percentOfCluster: null }
   expect(capLines(2, caps, standing)).toEqual([
     'protection.maxTargets.perExperiment is 5: 3 would be hit at the same time',
     'protection.maxTargets.percent is 50: 2 of 10',
     'protection.maxTargets.perCluster is 9: 7 would be hit at the same time',
+  ])
+  const share = { ...none, percentOfCluster: 10 }
+  const cluster = { size: 40, held: 1, of: 'pods' as const }
+  expect(capLines(2, share, { ...standing, cluster })).toEqual([
+    'protection.maxTargets.percentOfCluster is 10: 3 of 40 pods',
+  ])
+  expect(capLines(2, share, standing)).toEqual([
+    'protection.maxTargets.percentOfCluster is 10: does not count for workloads',
   ])
 })

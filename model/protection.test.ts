@@ -89,8 +89,12 @@ describe('nodes', () => {
 })
 
 describe('caps', () => {
-  const none = { perExperiment: null, percent: null, perCluster: null }
-  const alone = { ofExperiment: 0, ofOthers: 0, candidates: 10, held: 0 }
+  const none = { perExperiment: null, percent: null, perCluster: null, percentOfCluster: null }
+  const alone = { ofExperiment: 0, ofOthers: 0, candidates: 10, held: 0, cluster: null }
+  const tenth = { ...none, percentOfCluster: 10 }
+  const cluster = (size: number, held: number, of: 'pods' | 'nodes' = 'pods') => ({
+    ...{ size, held, of },
+  })
   it.each([
     ['no cap', 200, none, alone, null],
     ['as many as the cap', 3, { ...none, perExperiment: 3 }, alone, null],
@@ -126,10 +130,34 @@ describe('caps', () => {
       { ...alone, ofExperiment: 1, ofOthers: 3 },
       /perCluster of the chart is 4, and 4 are taken: wait until others have ended/,
     ],
+    ['a share of the cluster', 3, tenth, { ...alone, cluster: cluster(39, 0) }, null],
+    [
+      'more than the share of the cluster',
+      4,
+      tenth,
+      { ...alone, cluster: cluster(39, 0) },
+      /percentOfCluster of the chart is 10, of 39 pods in the cluster: choose at most 3 /,
+    ],
+    [
+      'the share of the cluster is taken',
+      1,
+      tenth,
+      { ...alone, cluster: cluster(20, 2, 'nodes') },
+      /is 10, of 20 nodes in the cluster, and 2 are taken: wait until others have ended/,
+    ],
+    ['one of a small cluster is allowed', 1, tenth, { ...alone, cluster: cluster(3, 0) }, null],
+    [
+      'and a second one is not',
+      1,
+      tenth,
+      { ...alone, cluster: cluster(3, 1) },
+      /of 3 pods in the cluster, and 1 are taken: wait/,
+    ],
+    ['workloads are no share of it', 9, tenth, alone, null],
     [
       'the tightest counts',
       4,
-      { perExperiment: 9, percent: 30, perCluster: 8 },
+      { ...none, perExperiment: 9, percent: 30, perCluster: 8 },
       alone,
       /percent of the chart is 30/,
     ],

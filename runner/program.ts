@@ -39,6 +39,7 @@ import type { ProbeIo } from './probes/probe-io.ts'
 import { atLast } from './run/at-last.ts'
 import { Census } from './run/census.ts'
 import type { Identity } from './run/claim.ts'
+import { clusterSizeIn } from './run/cluster-size.ts'
 import type { ProbePlace, RunnerContext } from './run/context.ts'
 import { beat, freshMs, type RunnerLease } from './run/heartbeat.ts'
 import { killSwitchIn } from './run/kill-switch.ts'
@@ -279,7 +280,11 @@ function contextOf(world: World, reporting: ReturnType<typeof createReporting>):
     pulse,
     killSwitch: killSwitchIn(following.harness, namespace),
     ledger,
-    protection: protectionIn({ settings: settings.protection, namespace, ledger, ...following }),
+    protection: protectionIn({
+      ...{ settings: settings.protection, namespace, ledger },
+      clusterSize: clusterSizeIn({ kube, clock }),
+      ...following,
+    }),
     namespace,
     defaultAccount: settings.defaultAccount,
     kube,

@@ -56,6 +56,7 @@ export const protectionFrom = (env: Env): ProtectionSettings => ({
     perExperiment: cap(env, 'MAX_TARGETS_PER_EXPERIMENT', 1_000_000),
     percent: cap(env, 'MAX_TARGETS_PERCENT', 100),
     perCluster: cap(env, 'MAX_TARGETS_PER_CLUSTER', 1_000_000),
+    percentOfCluster: cap(env, 'MAX_TARGETS_PERCENT_OF_CLUSTER', 100),
   },
   minHealthy: minHealthy(env),
 })

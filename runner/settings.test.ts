@@ -36,7 +36,7 @@ it('takes the names of pull secrets', () => {
 })
 
 it('protects kube-system when nothing is said, and what is said otherwise', () => {
-  const none = { perExperiment: null, percent: null, perCluster: null }
+  const none = { perExperiment: null, percent: null, perCluster: null, percentOfCluster: null }
   expect(settingsFrom(pod).protection).toEqual({
     allowed: [],
     denied: ['kube-system'],
@@ -49,11 +49,12 @@ it('protects kube-system when nothing is said, and what is said otherwise', () =
     MAX_TARGETS_PER_EXPERIMENT: '5',
     MAX_TARGETS_PERCENT: '50',
     MAX_TARGETS_PER_CLUSTER: '0',
+    MAX_TARGETS_PERCENT_OF_CLUSTER: '10',
     MIN_HEALTHY: '50%',
   }
   expect(settingsFrom({ ...pod, ...env }).protection).toMatchObject({
     allowed: ['demo', 'shop'],
-    caps: { perExperiment: 5, percent: 50, perCluster: null },
+    caps: { perExperiment: 5, percent: 50, perCluster: null, percentOfCluster: 10 },
     minHealthy: { percent: 50 },
   })
 })

@@ -41,7 +41,12 @@ async function looks(
     resource: resourceOf('ChaosExperiment', {
       metadata: { name: 'x', namespace: 'x', uid: 'u', resourceVersion: '1' },
     }),
-    protection: { ...unprotected, caps: { ...none, ...caps }, ...over },
+    protection: {
+      ...unprotected,
+      clusterSize: async () => 10,
+      caps: { ...none, ...caps },
+      ...over,
+    },
   })
   const posed: Actor = { ...actor, presentTargets: async () => found }
   const io = { emit: loop.emitQuietly.bind(loop), signal: AbortSignal.timeout(1700) }
@@ -58,6 +63,12 @@ it('without caps, whoever comes is hit', async () => {
 it.each([
   ['the experiment', { perExperiment: 3 }, 3, /perExperiment of the chart is 3, and \d are taken/],
   ['the cluster', { perCluster: 2 }, 2, /perCluster of the chart is 2, and \d are taken/],
+  [
+    'the share of the cluster',
+    { percentOfCluster: 30 },
+    3,
+    /percentOfCluster of the chart is 30, of 10 pods in the cluster, and \d are taken/,
+  ],
   ['the share', { percent: 50 }, 2, /percent of the chart is 50, of 4 that could be chosen/],
 ])(
   'beyond the cap of %s they are left alone, and the record says so',

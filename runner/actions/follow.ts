@@ -54,7 +54,7 @@ function add(present: Present[], task: TaskPlan, { actor, io, sight }: Adding): 
   const missing = (isNamed ? present.length : countOf(selection.share, present.length)) - held
   if (holdMs < leastHoldMs || missing <= 0 || fresh.length === 0) return
   const chance = seededChance(actor.state().seed, `${name}/late/${state.targets.length}`)
-  const limit = roomLeft(actor, sight)
+  const limit = roomLeft(task, { actor, sight })
   const cap = (reason: string): void => {
     if (state.capped !== reason) io.emit({ fact: 'capped', task: name, why: reason })
   }

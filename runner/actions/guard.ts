@@ -12,6 +12,7 @@ import type { TaskPlan } from '../../model/plan.ts'
 import { whyNamespaceIsProtected } from '../../model/protection.ts'
 import type { TargetState } from '../../model/state.ts'
 import { candidatesOf } from '../hands/look.ts'
+import type { Countable } from '../run/cluster-size.ts'
 import { openTargetsOf } from '../run/ledger.ts'
 import { type Actor, faultOf } from './actor.ts'
 
@@ -24,6 +25,8 @@ export type Sight = {
   /** those of the candidates that the task holds already */
   held?: number
   pods: readonly GuardedPod[]
+  /** pods that run in the cluster, or its nodes; null: no cap asks for them */
+  clusterSize: number | null
 }
 
 const isNamed = ({ selection: { pods: names, nodes, workloads } }: TaskPlan): boolean =>
@@ -40,12 +43,13 @@ export async function lookAround(
   const { caps, minHealthy } = actor.context.protection
   const isShare = caps.percent !== null && caps.percent < 100
   const needsPods = minHealthy !== null || (isShare && isNamed(task))
-  const [candidates, seen] = await Promise.all([
+  const [candidates, seen, clusterSize] = await Promise.all([
     isShare && !isNamed(task) ? candidatesOf(task, lookingAs(actor, signal)) : null,
     needsPods ? podsAround(task, targets, { actor, signal }) : [],
+    sizeFor(task, { actor, signal }),
   ])
-  if (!isShare || candidates !== null) return { candidates, pods: seen }
-  return { candidates: ofTheirWorkloads(targets, seen), pods: seen }
+  if (!isShare || candidates !== null) return { candidates, pods: seen, clusterSize }
+  return { candidates: ofTheirWorkloads(targets, seen), pods: seen, clusterSize }
 }
 
 /** The same for targets that come while others are held: it could choose from all that run now. */
@@ -56,7 +60,25 @@ export async function lookAroundLate(
 ): Promise<Sight> {
   const isAsked = actor.context.protection.minHealthy !== null
   const seen = isAsked ? await podsAround(task, present, { actor, signal }) : []
-  return { candidates: present.length, held, pods: seen }
+  const clusterSize = await sizeFor(task, { actor, signal })
+  return { candidates: present.length, held, pods: seen, clusterSize }
+}
+
+/** What a share of the cluster is counted in; a workload that is scaled is neither. */
+function countedIn(task: TaskPlan, actor: Guard): Countable | null {
+  const { targets } = faultOf(actor, task)
+  if (targets === 'workloads') return null
+  return targets === 'nodes' ? 'Node' : 'Pod'
+}
+
+async function sizeFor(
+  task: TaskPlan,
+  { actor, signal }: { actor: Guard; signal: AbortSignal },
+): Promise<number | null> {
+  const { caps, clusterSize } = actor.context.protection
+  const kind = countedIn(task, actor)
+  const isAsked = caps.percentOfCluster !== null && caps.percentOfCluster < 100
+  return isAsked && kind ? clusterSize(kind, signal) : null
 }
 
 const lookingAs = ({ context: { kube }, account }: Guard, signal: AbortSignal) => ({
@@ -100,13 +122,24 @@ const evicts = (task: TaskPlan, actor: Guard): boolean =>
   faultOf(actor, task).evicts?.(task.params) ?? false
 
 /** All experiments are gone through only where a cap asks for them. */
-function standing(actor: Guard, { candidates, held = 0 }: Sight): Standing {
+function standing(task: TaskPlan, { actor, sight }: { actor: Guard; sight: Sight }): Standing {
   const { caps, othersThan } = actor.context.protection
+  const { candidates, held = 0, clusterSize: size } = sight
+  const own = openTargetsOf(actor.state())
+  const others = caps.perCluster === null && size === null ? [] : othersThan(actor.resource.uid)
+  const kind = countedIn(task, actor)
+  const cluster = kind !== null &&
+    size !== null && {
+      size,
+      held: [...own, ...others].filter((target) => target.kind === kind).length,
+      of: kind === 'Node' ? ('nodes' as const) : ('pods' as const),
+    }
   return {
-    ofExperiment: openTargetsOf(actor.state()).length,
-    ofOthers: caps.perCluster === null ? 0 : othersThan(actor.resource.uid).length,
+    ofExperiment: own.length,
+    ofOthers: others.length,
     candidates,
     held,
+    cluster: cluster || null,
   }
 }
 
@@ -121,7 +154,7 @@ export function mustBeAllowed(
 ): void {
   const why =
     whyProtected(targets, actor) ??
-    whyTooMany(targets.length, actor.context.protection.caps, standing(actor, sight)) ??
+    whyTooMany(targets.length, actor.context.protection.caps, standing(task, { actor, sight })) ??
     whyUnhealthy(task, targets, { actor, sight })
   if (why !== null)
     throw new ChaosError({ code: 'TARGET_SELECTION_ERROR', reason: `task ${task.name}: ${why}` })
@@ -138,6 +171,7 @@ export function whyProtected(targets: readonly Target[], { context }: Guard): st
 
 /** The limits that count for a choice, in words. */
 export function limitsOf(
+  task: TaskPlan,
   count: number,
   { actor, sight }: { actor: Guard; sight: Sight },
 ): string[] {
@@ -146,14 +180,17 @@ export function limitsOf(
   return [
     ...(allowed.length > 0 ? [`protection.namespaces.allow is ${allowed.join(', ')}`] : []),
     ...(denied.length > 0 ? [`protection.namespaces.deny is ${denied.join(', ')}`] : []),
-    ...capLines(count, caps, standing(actor, sight)),
+    ...capLines(count, caps, standing(task, { actor, sight })),
     ...(minHealthy === null ? [] : [`protection.minHealthy is ${minHealthyText(minHealthy)}`]),
   ]
 }
 
 /** How many more targets the caps leave room for, and why no more. */
-export const roomLeft = (actor: Guard, sight: Sight): { room: number; why: string } =>
-  tightest(actor.context.protection.caps, standing(actor, sight))
+export const roomLeft = (
+  task: TaskPlan,
+  { actor, sight }: { actor: Guard; sight: Sight },
+): { room: number; why: string } =>
+  tightest(actor.context.protection.caps, standing(task, { actor, sight }))
 
 /** Why too few pods of a workload would stay ready. */
 export function whyUnhealthy(

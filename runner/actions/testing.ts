@@ -20,11 +20,12 @@ type Posed = Pick<Actor, 'account' | 'resource'> &
 
 /** Nothing is protected and nothing is capped. */
 export const unprotected: RunnerContext['protection'] = {
-  caps: { perExperiment: null, percent: null, perCluster: null },
+  caps: { perExperiment: null, percent: null, perCluster: null, percentOfCluster: null },
   minHealthy: null,
   namespaces: { own: '', allowed: [], denied: [], isLabelled: () => false },
   hostsProduct: () => false,
   othersThan: () => [],
+  clusterSize: async () => 0,
 }
 
 /** One life of a runner: the engine with its real actions, on one task; nothing is written to a resource. */

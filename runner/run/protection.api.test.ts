@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../lib/clock.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
-import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
+import { namespaces, nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { protectedLabel } from '../../model/protection.ts'
-import type { RunState } from '../../model/state.ts'
+import type { RunState, TargetState } from '../../model/state.ts'
 import { lookAround, mustBeAllowed } from '../actions/guard.ts'
 import { unprotected } from '../actions/testing.ts'
 import { runState, target, taskPlan } from '../engine/testing.ts'
 import { faultCatalogue } from '../faults/catalogue.generated.ts'
+import { clusterSizeIn } from './cluster-size.ts'
 import type { RunnerContext } from './context.ts'
 import type { Resource } from './resource.ts'
 import { PosedRunner } from './testing/posed-runner.ts'
@@ -242,6 +244,63 @@ describe('the share of what could be chosen', () => {
     expect(() => choose(2)).not.toThrow()
     expect(() => choose(3)).toThrow(
       'task t: 3 targets would be hit; protection.maxTargets.percent of the chart is 50, of 4 that could be chosen: choose at most 2',
+    )
+  })
+})
+
+describe('the share of the cluster', () => {
+  const at = 'protection-square'
+  const open = (kind: string, count: number) =>
+    Array.from({ length: count }, (_, i) => target(`other-${i}`, { kind }))
+  const guard = (held: TargetState[]) => ({
+    account: { namespace, name: 'chaosplane-experiment' },
+    resource: { uid: 'u' } as Resource,
+    state: () => runState([]),
+    context: {
+      kube,
+      faults: faultCatalogue,
+      protection: {
+        ...unprotected,
+        caps: { ...unprotected.caps, percentOfCluster: 50 },
+        clusterSize: clusterSizeIn({ kube, clock: systemClock }),
+        othersThan: () => held,
+      },
+    } as unknown as RunnerContext,
+  })
+
+  it('of pods: those that run, in all namespaces, whoever holds them', async () => {
+    await kube.create(resourcePath(namespaces), { metadata: { name: at } }, runner.call)
+    await makePods(at, 'booth', [true, false, true, true])
+    const booth = { ...pods, namespace: at, name: 'booth-3', subresource: 'status' }
+    await kube.mergePatch(resourcePath(booth), { status: { phase: 'Succeeded' } }, runner.call)
+    const { items } = await kube.list<KubeObject & { status: { phase: string } }>(
+      resourcePath(pods),
+      runner.call,
+    )
+    const running = items.filter(({ status }) => status.phase === 'Running').length
+    const task = taskPlan('t', { fault: 'pod-delete' })
+    const half = Math.floor(running / 2)
+    const actor = guard([...open('Pod', half - 1), ...open('Node', 50)])
+    const sight = await lookAround(task, [], { actor, signal: runner.call.signal })
+    expect(sight.clusterSize).toBe(running)
+    const choose = (n: number) => mustBeAllowed(task, open('Pod', n), { actor, sight })
+    expect(() => choose(1)).not.toThrow()
+    expect(() => choose(2)).toThrow(
+      `task t: 2 targets would be hit; protection.maxTargets.percentOfCluster of the chart is 50, of ${running} pods in the cluster, and ${half - 1} are taken: choose at most 1`,
+    )
+  })
+
+  it('of nodes: pods that are held are none of them', async () => {
+    const names = ['square-a', 'square-b', 'square-c', 'square-d']
+    for (const name of names) await runner.makeNode(name)
+    const task = taskPlan('t', { fault: 'node-taint' })
+    const { items } = await kube.list<KubeObject>(resourcePath(nodes), runner.call)
+    const half = Math.floor(items.length / 2)
+    const actor = guard([...open('Pod', 50), ...open('Node', half)])
+    const sight = await lookAround(task, [], { actor, signal: runner.call.signal })
+    expect(sight.clusterSize).toBe(items.length)
+    expect(() => mustBeAllowed(task, open('Node', 1), { actor, sight })).toThrow(
+      `of ${items.length} nodes in the cluster, and ${half} are taken: wait until others have ended`,
     )
   })
 })

@@ -4,6 +4,7 @@ import { isProtected, type NamespaceRules } from '../../model/protection.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Pod } from '../hands/pod-cache.ts'
 import type { ProtectionSettings } from '../protection-settings.ts'
+import type { ClusterSize } from './cluster-size.ts'
 import type { Ledger } from './ledger.ts'
 
 /** What nothing may be done to, and how much at once. */
@@ -12,6 +13,7 @@ export type Protection = Pick<ProtectionSettings, 'caps' | 'minHealthy'> & {
   hostsProduct(node: string): boolean
   /** open targets of all experiments but the one with this uid */
   othersThan(uid: string): TargetState[]
+  clusterSize: ClusterSize
 }
 
 type Parts = {
@@ -23,11 +25,12 @@ type Parts = {
   /** pods of runners and operators */
   programs: Cache<Pod>
   ledger: Ledger
+  clusterSize: ClusterSize
 }
 
 export const protectionIn = (parts: Parts): Protection => {
   const { allowed, denied, caps, minHealthy } = parts.settings
-  const { namespace: own, labelled, programs, ledger } = parts
+  const { namespace: own, labelled, programs, ledger, clusterSize } = parts
   return {
     caps,
     minHealthy,
@@ -39,5 +42,6 @@ export const protectionIn = (parts: Parts): Protection => {
     },
     hostsProduct: (node) => programs.list().some((pod) => pod.spec?.nodeName === node),
     othersThan: (uid) => ledger.othersThan(uid),
+    clusterSize,
   }
 }

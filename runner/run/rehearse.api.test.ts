@@ -15,8 +15,14 @@ let kube: KubeClient
 let runner: PosedRunner
 
 beforeAll(async () => {
-  runner = await PosedRunner.alone(namespace, { MAX_TARGETS_PER_EXPERIMENT: '2' })
+  runner = await PosedRunner.alone(namespace, {
+    MAX_TARGETS_PER_EXPERIMENT: '2',
+    MAX_TARGETS_PERCENT_OF_CLUSTER: '99',
+  })
   kube = runner.kube
+  // before the first look at the size of the cluster, which is kept for a while
+  for (const name of ['crowd-1', 'crowd-2', 'crowd-3', 'crowd-4'])
+    await runner.makeNode(name, { pool: 'crowd' })
 })
 afterAll(() => runner?.end())
 
@@ -42,6 +48,7 @@ it('tells targets, commands, rights and limits, and touches neither them nor the
     limits: [
       'protection.namespaces.deny is kube-system',
       'protection.maxTargets.perExperiment is 2: 1 would be hit at the same time',
+      expect.stringMatching(/^protection\.maxTargets\.percentOfCluster is 99: 1 of \d+ nodes$/),
     ],
   })
   expect(task?.rehearsal?.rights).toContainEqual({
@@ -63,8 +70,6 @@ it('tells targets, commands, rights and limits, and touches neither them nor the
 })
 
 it('says what would stop the run', async () => {
-  for (const name of ['crowd-1', 'crowd-2', 'crowd-3'])
-    await runner.makeNode(name, { pool: 'crowd' })
   const labelSelector = { matchLabels: { pool: 'crowd' } }
   await runner.taint('crowded', { labelSelector }, annotations)
   const run = await runner.until('crowded', ({ finishedAt }) => finishedAt !== undefined)

@@ -66,7 +66,9 @@ async function rehearseTask(task: TaskPlan, run: RunState, stage: Stage): Promis
     const targets = await findTargetsOf(task, 0, { ...looking, seed: run.seed })
     const actor = { context, account, resource, state: () => run }
     const sight = await lookAround(task, targets, { actor, signal })
-    rehearsal.limits = limitsOf(targets.length, { actor, sight }).map((line) => short(line, 500))
+    rehearsal.limits = limitsOf(task, targets.length, { actor, sight }).map((line) =>
+      short(line, 500),
+    )
     Object.assign(rehearsal, commandsFor(task, targets, fault))
     const trouble = stage.troubles.get(task.name)
     const kept = { ...done, rehearsal, targets: targets.slice(0, maxTargets) }
