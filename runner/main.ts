@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
+import { crashIn } from '../lib/crash.ts'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import { stayLean } from '../lib/lean.ts'
 import { createLog } from '../lib/log.ts'
-import { crashIn } from './fault-pod/crash.ts'
 import { runRunner } from './program.ts'
 import { settingsFrom } from './settings.ts'
 

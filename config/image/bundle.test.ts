@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { crashPoints } from '../../runner/fault-pod/crash.ts'
+import { crashPoints } from '../../lib/crash.ts'
 import { bundle } from './bundle.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'chaosplane-bundle-'))

@@ -1,8 +1,8 @@
+import { halt, reach } from '../../lib/crash.ts'
 import { troubleOf } from '../../model/errors.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { TargetState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
-import { halt, reach } from '../fault-pod/crash.ts'
 import { mayExec } from '../run/rights.ts'
 import {
   type Actor,

@@ -1,5 +1,5 @@
+import { reach } from '../../lib/crash.ts'
 import type { NodeEvent, NodeHello, NodeLine } from '../../model/fault-pod.ts'
-import { reach } from './crash.ts'
 
 /** An event before it has its number and time. */
 export type Unstamped = NodeEvent extends infer Event

@@ -1,8 +1,8 @@
+import { reach } from '../../lib/crash.ts'
 import type { HoldEnd } from '../../model/fault-pod.ts'
 import type { Effect, NodeFault, Proven } from '../faults/node-fault.ts'
 import { NodeTrouble } from '../faults/node-fault.ts'
 import type { Unstamped } from './channel.ts'
-import { reach } from './crash.ts'
 import type { Hands } from './hands.ts'
 import type { GuardNote, Planned } from './journal.ts'
 

@@ -14,9 +14,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { reach } from '../../lib/crash.ts'
 import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { FoundTarget } from '../faults/node-fault.ts'
-import { reach } from './crash.ts'
 import { readText } from './host.ts'
 
 /** One target of one go, as it is written down before anything is done to it. */

@@ -1,7 +1,7 @@
+import { reach } from '../../lib/crash.ts'
 import type { NodeEvent } from '../../model/fault-pod.ts'
 import type { Proven } from '../faults/node-fault.ts'
 import type { Channel } from './channel.ts'
-import { reach } from './crash.ts'
 import type { Hands } from './hands.ts'
 import { type AnyNodeFault, isClean, revertUntilProven } from './hold.ts'
 import { bootId, bootMs } from './host.ts'

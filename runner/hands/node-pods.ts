@@ -1,3 +1,4 @@
+import { reach } from '../../lib/crash.ts'
 import { isAlreadyExists, isForbidden, isNotFound, isRefusal } from '../../lib/kube/errors.ts'
 import { nodes, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
@@ -16,7 +17,6 @@ import {
   workOf,
 } from '../../model/fault-pod-recovery.ts'
 import { isTerminal, nodeIsFull } from '../../model/pod-life.ts'
-import { reach } from '../fault-pod/crash.ts'
 import { type SessionLinks, type SessionParts, within } from './node-parts.ts'
 import { NodeGone, openOn, refusalOf } from './node-trouble.ts'
 import { type Pod, podWhen } from './pod-cache.ts'

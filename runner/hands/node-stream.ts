@@ -1,3 +1,4 @@
+import { reach } from '../../lib/crash.ts'
 import type {
   NodeCommand,
   NodeEvent,
@@ -6,7 +7,6 @@ import type {
   NodeOrder,
 } from '../../model/fault-pod.ts'
 import { faultContainer, journalFolder } from '../../model/fault-pod-spec.ts'
-import { reach } from '../fault-pod/crash.ts'
 import { aheadOf, factOf } from './node-facts.ts'
 import type { Attached, SessionLinks, SessionParts } from './node-parts.ts'
 

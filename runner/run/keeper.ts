@@ -1,4 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
+import { reach } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { isConflict, isNotFound, KubeError } from '../../lib/kube/errors.ts'
 import type { Happening } from '../../lib/kube/events.ts'
@@ -6,7 +7,6 @@ import type { KubeObject } from '../../lib/kube/types.ts'
 import type { Log } from '../../lib/log.ts'
 import { bytesOf, fitted } from '../../model/snapshot.ts'
 import type { RunState } from '../../model/state.ts'
-import { reach } from '../fault-pod/crash.ts'
 import { claimOf, type Identity, sameIdentity } from './claim.ts'
 import type { Resource } from './resource.ts'
 

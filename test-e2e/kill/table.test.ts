@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { crashPoints } from '../../runner/fault-pod/crash.ts'
+import { crashPoints } from '../../lib/crash.ts'
 import {
   type Fault,
   faults,

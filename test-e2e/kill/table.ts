@@ -1,4 +1,4 @@
-import { type CrashPoint, crashPoints } from '../../runner/fault-pod/crash.ts'
+import { type CrashPoint, crashPoints } from '../../lib/crash.ts'
 
 /**
  * Where a fault is carried out: by a program on the node, by the runner and held, or by the runner and over at once.

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { crashFile, crashText } from '../../runner/fault-pod/crash.ts'
+import { crashFile, crashText } from '../../lib/crash.ts'
 import type { Story, World } from '../stories/world.ts'
 import type { Json } from '../watchers/api.ts'
 import { Death, pidOf } from './death.ts'

@@ -1,4 +1,4 @@
-import { type CrashPoint, crashPoints } from '../crash.ts'
+import { type CrashPoint, crashPoints } from '../../../lib/crash.ts'
 import type { posedFaults } from './posed-faults.ts'
 
 export type Fault = keyof typeof posedFaults

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build } from 'esbuild'
+import { type CrashOrder, type CrashPoint, crashFile, crashText } from '../../../lib/crash.ts'
 import type {
   NodeCommand,
   NodeEvent,
@@ -13,7 +14,6 @@ import type {
 } from '../../../model/fault-pod.ts'
 import { orderVariables } from '../../../model/order-env.ts'
 import { parseStat } from '../cgroup.ts'
-import { type CrashOrder, type CrashPoint, crashFile, crashText } from '../crash.ts'
 import { readText } from '../host.ts'
 import type { PosedContainer } from './container.ts'
 
