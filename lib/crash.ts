@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Every place on the way plan → journal → inject → verify → hold → revert → prove → report → close at which a program
- * may be cut off: before and after each write, each act and each look. A test names one, and the program is killed or
+ * may be cut off, and on the operator's when the runner is gone: before and after each write, each act and each look. A test names one, and the program is killed or
  * stopped there. The statements that reach them carry the label CRASH, which the bundle of the product leaves out.
  */
 export const crashPoints = {
@@ -84,6 +84,26 @@ export const crashPoints = {
   'runner/closed': 'fault pods are gone, not on record',
   'runner/finishing': 'the verdict stands and is stored, the resource is not let go',
   'runner/let-go': 'the resource is let go',
+  'operator/pod-wanted': 'a node needs a recovery pod, nothing is made',
+  'operator/pod-making': 'the recovery pod is about to be made',
+  'operator/pod-made': 'the recovery pod is made, not told of',
+  'operator/pod-told': 'it is told of, not remembered',
+  'operator/pod-refused': 'the API server has refused it, nobody is told',
+  'operator/turning-down': 'the order to give up is refused, the reason is not told',
+  'operator/turned-down': 'the reason is told, and the order taken off',
+  'operator/giving-up': 'a run is about to be given up, nothing is claimed',
+  'operator/claiming': 'a run without a runner is about to be claimed for its end',
+  'operator/claimed': 'it is claimed, and no runner can write its record any more',
+  'operator/recorded': 'what is left is on record, the resource is not let go',
+  'operator/letting-go': 'the resource is about to be let go',
+  'operator/let-go': 'the resource is let go',
+  'operator/status-writing': 'phase and verdict are about to be stored',
+  'operator/status-written': 'phase and verdict are stored, not remembered',
+  'operator/sweep-chosen': 'a pod is to go as the cache has it, nobody was asked',
+  'operator/sweeping': 'a pod that nobody needs is about to be removed',
+  'operator/swept': 'it is removed',
+  'operator/lease-sweeping': 'the Lease of a runner that has gone is about to be removed',
+  'operator/lease-swept': 'it is removed',
 } as const
 
 export type CrashPoint = keyof typeof crashPoints
@@ -92,9 +112,9 @@ export type CrashOrder = { how: 'kill' | 'stop'; time: number }
 
 let where: { folder: string; key: string } | null = null
 
-/** From now on orders are looked for in this folder. `key`: whom they are for, unless a point says it. */
-export function crashIn(folder: string, key: string): void {
-  where = { folder, key }
+/** From now on orders are looked for in this folder, if there is one. `key`: whom they are for, unless a point says it. */
+export function crashIn(folder: string | undefined, key: string): void {
+  where = folder ? { folder, key } : null
 }
 
 /** The file in which an order for one point lies; `<file>.reached` is made when it is carried out. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
+import { crashIn } from '../lib/crash.ts'
 import { createKubeClient, type KubeClient } from '../lib/kube/client.ts'
 import { loadKubeConfig } from '../lib/kube/config.ts'
 import { createEventRecorder } from '../lib/kube/events.ts'
@@ -16,6 +17,7 @@ import { type OperatorEnvironment, settingsFrom } from './settings.ts'
 /** `operator.cjs` leads or stands by; `operator.cjs drain` ends all runs and waits. */
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env)
+  CRASH: crashIn(process.env['CHAOSPLANE_CRASH'], '')
   stayLean()
   const log = createLog({ program: 'operator', level: settings.logLevel })
   const stop = new AbortController()

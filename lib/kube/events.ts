@@ -55,6 +55,8 @@ const maxWaiting = 1_000
 /** Writes Events beside the work: nothing that happens to them reaches the caller. */
 export interface EventRecorder {
   record(happening: Happening): void
+  /** ends when what was recorded about this object is written, or could not be; at the latest with the signal */
+  told(regarding: KubeObject, signal: AbortSignal): Promise<void>
   /** writes what is waiting, repeats included; ends at the latest with the signal */
   flush(signal: AbortSignal): Promise<void>
 }
@@ -70,7 +72,8 @@ type Series = {
   written: number
   writtenAt: number
   create: () => Record<string, unknown>
-  queued: boolean
+  /** in the queue, or being written: settles when that is over */
+  queued: PromiseWithResolvers<void> | undefined
 }
 
 /** A recorder of events.k8s.io/v1 Events. */
@@ -78,6 +81,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const recorder = new Recorder(options)
   return {
     record: (happening) => recorder.record(happening),
+    told: (regarding, signal) => recorder.told(regarding, signal),
     flush: (signal) => recorder.flush(signal),
   }
 }
@@ -105,11 +109,16 @@ class Recorder {
     }
   }
 
+  async told({ metadata: { uid } }: KubeObject, signal: AbortSignal): Promise<void> {
+    const open = [...this.#known.values()].filter(
+      ({ queued, happening }) => queued && happening.regarding.metadata.uid === uid,
+    )
+    if (open.length === 0) return
+    await Promise.race([Promise.all(open.map(({ queued }) => queued?.promise)), abortOf(signal)])
+  }
+
   async flush(signal: AbortSignal): Promise<void> {
-    const aborted = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve()
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+    const aborted = abortOf(signal)
     await Promise.race([this.#writing, aborted])
     for (const series of this.#known.values())
       if (series.count > series.written) this.#enqueue(series)
@@ -158,7 +167,7 @@ class Recorder {
       count: 1,
       written: 0,
       writtenAt: 0,
-      queued: false,
+      queued: undefined,
       create: () => ({
         apiVersion: apiVersionOf(events),
         kind: 'Event',
@@ -184,7 +193,7 @@ class Recorder {
 
   #enqueue(series: Series): void {
     if (series.queued || this.#waiting.length >= maxWaiting) return
-    series.queued = true
+    series.queued = Promise.withResolvers()
     this.#waiting.push(series)
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined
@@ -198,7 +207,8 @@ class Recorder {
       } catch (error) {
         this.#o.onError?.(error, series.happening)
       }
-      series.queued = false
+      series.queued?.resolve()
+      series.queued = undefined
     }
   }
 
@@ -224,6 +234,12 @@ class Recorder {
     series.written = Math.max(series.written, count)
   }
 }
+
+const abortOf = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 
 function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key)

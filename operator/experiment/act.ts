@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { isNotFound } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
@@ -56,6 +57,10 @@ async function apply(
   }
 }
 
+/** Events are not worth more of a verdict's time, milliseconds. */
+const tellMs = 1_000
+const within = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(tellMs)])
+
 type Pending = { object: Experiment; memory: Memory; decision: Decision }
 
 /** A pass over one experiment. What it remembers holds for one term of leading: `reset` begins the next. */
@@ -69,8 +74,12 @@ export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
   const memories = new Map<string, { uid: string; memory: Memory }>()
   const write = async ({ object, memory, decision }: Pending, signal: AbortSignal) => {
     if (!decision.status) return
+    // From then on nobody looks at it again: a leader that dies now must have told how it ended.
+    if (decision.status.endTime !== undefined) await parts.recorder.told(object, within(signal))
+    CRASH: await halt('operator/status-writing', object.metadata.name)
     const written = await apply(parts, { object, status: decision.status }, signal)
     if (!written) return
+    CRASH: await halt('operator/status-written', object.metadata.name)
     memory.written = { status: decision.status, version: written.metadata.resourceVersion }
     memory.writtenAt = parts.now()
   }

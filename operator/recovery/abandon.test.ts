@@ -13,14 +13,19 @@ const of = (value: string | null, tasks = [running], finalizers = ['chaos.chaosp
   status: { run: runOf(bare, { tasks }) },
 })
 const ended = of('x', [done])
-const givenUp: Experiment = {
+/** By an operator that has died since: nobody's Lease has that name, and no runner writes any more. */
+const claimed = (object: Experiment): Experiment => ({
+  ...object,
   metadata: {
-    ...ended.metadata,
+    ...object.metadata,
     annotations: {
-      ...ended.metadata.annotations,
+      ...object.metadata.annotations,
       'chaos.chaosplane.io/claimed-by': 'operator-0/abandon',
     },
   },
+})
+const givenUp: Experiment = {
+  ...claimed(ended),
   status: { run: { ...ended.status.run, finishedAt: 9, abandoned: { reason: 'x', at: 9 } } },
 }
 const deleted = (object: Experiment): Experiment => ({
@@ -48,6 +53,13 @@ describe('what the annotation asks of the operator', () => {
     ['nothing was recorded', { ...of('x'), status: {} }, gone(10_000), { do: 'ignore' }],
     ['nobody knows what is owed', unreadable(of('x')), gone(10_000), { do: 'nothing' }],
     ['recorded, and the finalizer is still there', givenUp, gone(0), { do: 'let-go' }],
+    [
+      'claimed for its end, not recorded',
+      claimed(of('x')),
+      gone(0),
+      { do: 'give-up', reason: 'x' },
+    ],
+    ['claimed for its end, the order taken off', claimed(of(null)), gone(0), { do: 'nothing' }],
     ['let go already', of('x', [running], []), gone(10_000), { do: 'nothing' }],
   ])('%s', (_, object, life, step) => {
     expect(abandonStep(object, life)).toMatchObject(step)
@@ -65,6 +77,7 @@ describe('a resource in deletion that no runner holds', () => {
     ['nobody knows what is open', unreadable(of(null)), gone(99_999), { do: 'nothing' }],
     ['its runner lives', finished, alive, { do: 'look-again', inMs: 10_000 }],
     ['its runner may come back', finished, gone(1), { do: 'look-again', inMs: 9_999 }],
+    ['claimed for its end, not let go', claimed(of(null, [done])), gone(0), { do: 'release' }],
     ['let go already', of(null, [done], []), gone(10_000), { do: 'nothing' }],
   ])('%s', (_, object, life, step) => {
     expect(abandonStep(deleted(object), life)).toMatchObject(step)

@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import { isConflict, isNotFound } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
 import { apiVersionOf } from '../../lib/kube/paths.ts'
@@ -45,7 +46,7 @@ export type AbandonStep =
   /** in deletion, and nothing is owed */
   | { do: 'release' }
 
-/** A runner that is only slow is not overtaken. */
+/** A runner that is only slow is not overtaken. One that an operator has fenced off is not waited for again. */
 export function abandonStep(object: Experiment, runner: RunnerLife): AbandonStep {
   const { metadata, status } = object
   const reason = abandonReason(metadata.annotations)
@@ -53,7 +54,7 @@ export function abandonStep(object: Experiment, runner: RunnerLife): AbandonStep
   const run = status?.run
   const isRecorded = run?.abandoned !== undefined && run.finishedAt !== undefined
   if (reason !== null && isClaimedForEnd(object) && isRecorded) return { do: 'let-go' }
-  const inMs = patienceLeft(runner)
+  const inMs = patienceLeft(object, runner)
   if (inMs > 0) return { do: 'look-again', inMs }
   const isFree = owesNothing(object, runner)
   if (isFree && metadata.deletionTimestamp) return { do: 'release' }
@@ -70,13 +71,16 @@ export const isToBeLeft = ({ metadata }: Experiment): boolean =>
   (metadata.deletionTimestamp !== undefined || abandonReason(metadata.annotations) !== null) &&
   (metadata.finalizers?.includes(runFinalizer) ?? false)
 
-const patienceLeft = (runner: RunnerLife): number =>
-  runner.alive ? patienceMs : Math.max(0, patienceMs - runner.goneForMs)
+function patienceLeft(object: Experiment, runner: RunnerLife): number {
+  // claimed by an operator that has died since: it had waited
+  if (isClaimedForEnd(object)) return 0
+  return runner.alive ? patienceMs : Math.max(0, patienceMs - runner.goneForMs)
+}
 
 /** Nobody carries its run, and nothing of it can be left: it may be let go. */
-export function owesNothing({ status }: Experiment, runner: RunnerLife): boolean {
-  const read = readRun(status?.run)
-  if (patienceLeft(runner) > 0 || read.is === 'unreadable') return false
+export function owesNothing(object: Experiment, runner: RunnerLife): boolean {
+  const read = readRun(object.status?.run)
+  if (patienceLeft(object, runner) > 0 || read.is === 'unreadable') return false
   return read.is === 'absent' || !isAnyOpen(read.state)
 }
 
@@ -117,6 +121,9 @@ async function take(parts: AbandonParts, { object, step, signal }: Taken): Promi
   parts.log.info({ experiment: name, namespace }, 'let go of a deleted experiment without a runner')
 }
 
+/** An Event that cannot be written holds nothing up for longer, milliseconds. */
+const tellMs = 1_000
+
 type TurnedDown = { object: Experiment; told: [reason: string, note: string]; signal: AbortSignal }
 
 /** Says why nothing was given up, and takes the annotation off. */
@@ -124,10 +131,14 @@ async function turnDown(
   parts: AbandonParts,
   { object, told: [reason, note], signal }: TurnedDown,
 ): Promise<void> {
+  const { name, resourceVersion } = object.metadata
+  CRASH: await halt('operator/turning-down', name)
   parts.recorder.record({ regarding: object, type: 'Warning', reason, note })
-  const { resourceVersion } = object.metadata
+  // without the annotation nobody would tell it again
+  await parts.recorder.told(object, AbortSignal.any([signal, AbortSignal.timeout(tellMs)]))
   const metadata = { resourceVersion, annotations: { [abandonAnnotation]: null } }
   await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
+  CRASH: await halt('operator/turned-down', name)
 }
 
 type GiveUp = { object: Experiment; reason: string; run: RunState; signal: AbortSignal }
@@ -136,6 +147,7 @@ type GiveUp = { object: Experiment; reason: string; run: RunState; signal: Abort
 async function giveUp(parts: AbandonParts, { object, reason, run, signal }: GiveUp): Promise<void> {
   const { client, kind, dialect, log } = parts
   const { name, namespace = '' } = object.metadata
+  CRASH: await halt('operator/giving-up', name)
   const cluster = await clusterOf(client, signal)
   const claimed = await claimForEnd(parts, object, signal)
   const status = { run: giveUpRun(run, { reason, at: parts.now() }, cluster) }
@@ -148,6 +160,7 @@ async function giveUp(parts: AbandonParts, { object, reason, run, signal }: Give
   // status.run belongs to the runner, and there is none
   const by = { signal, fieldManager: 'chaosplane-runner', force: true }
   const written = await client.apply<Experiment>(pathOf(parts, object, 'status'), body, by)
+  CRASH: await halt('operator/recorded', name)
   log.warn({ experiment: name, namespace, reason }, 'a run without a runner was given up')
   await letGo(parts, written, signal)
 }

@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { isAlreadyExists, isForbidden, isRefusal } from '../../lib/kube/errors.ts'
 import type { EventRecorder } from '../../lib/kube/events.ts'
@@ -79,6 +80,7 @@ export function createRecoveryPass(parts: RecoveryParts): RecoveryPass {
     let inMs = againMs
     for (const one of make) {
       const memory = known.get(nodeKey(one.open)) ?? {}
+      CRASH: await halt('operator/pod-wanted', object.metadata.name)
       const refusal = await create(parts, object, { ...one, signal })
       const now = parts.monotonic()
       if (refusal) {
@@ -118,14 +120,17 @@ async function create(
     reserve,
     owner: null,
   })
+  CRASH: await halt('operator/pod-making', experiment)
   try {
     await client.create(resourcePath({ ...pods, namespace }), pod, { signal })
   } catch (error) {
     // its runner was quicker: it is the same pod
     if (isAlreadyExists(error)) return undefined
-    if (isRefusal(error)) return error as Error
-    throw error
+    if (!isRefusal(error)) throw error
+    CRASH: await halt('operator/pod-refused', experiment)
+    return error as Error
   }
+  CRASH: await halt('operator/pod-made', experiment)
   parts.onMade(name)
   const targets = open.targets.map(({ id }) => id).join(', ')
   const note = `No fault program is at work on node ${open.owner.node}: pod ${namespace}/${name} puts back what may be open there (${targets}).`
@@ -137,6 +142,7 @@ async function create(
     note: note.slice(0, 1000),
     id: `${uid}/${name}`,
   })
+  CRASH: await halt('operator/pod-told', experiment)
   return undefined
 }
 

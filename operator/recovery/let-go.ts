@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
@@ -34,10 +35,14 @@ export async function claimForEnd(
   object: Experiment,
   signal: AbortSignal,
 ): Promise<Experiment> {
-  const { resourceVersion } = object.metadata
+  const { name, resourceVersion } = object.metadata
   const annotations = { [claimAnnotation]: `${parts.self}${claimSuffix}` }
   const metadata = { resourceVersion, annotations }
-  return await parts.client.mergePatch<Experiment>(pathOf(parts, object), { metadata }, { signal })
+  const path = pathOf(parts, object)
+  CRASH: await halt('operator/claiming', name)
+  const claimed = await parts.client.mergePatch<Experiment>(path, { metadata }, { signal })
+  CRASH: await halt('operator/claimed', name)
+  return claimed
 }
 
 /** Takes off what holds the resource; refused when anybody has written since. */
@@ -46,13 +51,15 @@ export async function letGo(
   object: Experiment,
   signal: AbortSignal,
 ): Promise<void> {
-  const { resourceVersion, finalizers = [] } = object.metadata
+  const { name, resourceVersion, finalizers = [] } = object.metadata
   const metadata = {
     resourceVersion,
     finalizers: finalizers.filter((one) => one !== runFinalizer),
     annotations: { [claimAnnotation]: null, [abandonAnnotation]: null },
   }
+  CRASH: await halt('operator/letting-go', name)
   await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
+  CRASH: await halt('operator/let-go', name)
 }
 
 /** Lets go of what owes nothing and has no runner. */

@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { pods, type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
 import { removeExactly } from '../../lib/kube/remove.ts'
@@ -33,10 +34,13 @@ export function createSweep(
     if (fate.do === 'keep') return { next: 'idle' }
     if (fate.do === 'look-again')
       return { next: 'again', inMs: fate.inMs, reason: 'too early to tell' }
+    CRASH: await halt('operator/sweep-chosen', pod.metadata.name)
     if (cached && !(await isStill(parts, cached, { pod, signal })))
       return { next: 'again', inMs: 1_000, reason: 'the cache was behind' }
     const path = resourcePath({ ...pods, namespace: '', ...parseKey(key) })
+    CRASH: await halt('operator/sweeping', pod.metadata.name)
     await removeExactly(parts.client, path, { uid: pod.metadata.uid, signal })
+    CRASH: await halt('operator/swept', pod.metadata.name)
     parts.log.info({ pod: key, why: fate.why }, 'swept a pod')
     return { next: 'idle' }
   }

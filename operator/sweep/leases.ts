@@ -1,3 +1,4 @@
+import { halt } from '../../lib/crash.ts'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { leases, resourcePath } from '../../lib/kube/paths.ts'
 import { removeExactly } from '../../lib/kube/remove.ts'
@@ -35,7 +36,9 @@ export function createLeaseSweep({
     const keepMs = keptMs - silentMs(lease.metadata.name)
     if (keepMs > 0) return { next: 'again', inMs: keepMs, reason: 'its runner may be asked for' }
     const path = resourcePath({ ...leases, namespace: '', ...parseKey(key) })
+    CRASH: await halt('operator/lease-sweeping', lease.metadata.name)
     await removeExactly(client, path, { uid: lease.metadata.uid, signal })
+    CRASH: await halt('operator/lease-swept', lease.metadata.name)
     log.info({ lease: key }, 'swept the Lease of a runner whose pod is gone')
     return { next: 'idle' }
   }
