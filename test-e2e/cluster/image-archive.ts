@@ -12,6 +12,7 @@ export type ImageConfig = {
   Entrypoint?: string[]
   Cmd?: string[]
   WorkingDir?: string
+  StopSignal?: string
 }
 
 /** A layer: an uncompressed tar and its sha256, when it is known already. */

@@ -113,6 +113,18 @@ export const networkPartition = (
   env: { TOTAL_CHAOS_DURATION: seconds, ...more.env },
 })
 
+/** Connections of the pods of `target` are forbidden by a NetworkPolicy. */
+export const networkPolicy = (
+  target: string,
+  seconds: number,
+  env: Record<string, string | number> = {},
+): Task => ({
+  name: `forbid-${target}`.slice(0, 40),
+  fault: 'pod-network-policy',
+  target,
+  env: { TOTAL_CHAOS_DURATION: seconds, ...env },
+})
+
 /** What one pod of `target` sends is delayed. */
 export const networkLatency = (
   target: string,
