@@ -1,3 +1,4 @@
+import { backoffMs } from '../../lib/backoff.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import {
   type FaultPodFacts,
@@ -50,13 +51,13 @@ export type Decision = { make: ToMake[]; againMs?: number }
 const readableRun = ({ status }: Experiment): RunState | undefined =>
   whyUnreadable(status?.run) === null ? status?.run : undefined
 
-const firstWaitMs = 500
-const longestWaitMs = 30_000
+/** Ever later again, but never so late that nobody would wait for it. */
+const refusals = { baseMs: 500, maxMs: 30_000, jitter: 0 }
 
-/** It was refused once more: ever later again, but never so late that nobody would wait for it. */
+/** It was refused once more. */
 export const refusedAgain = ({ refused }: NodeMemory, now: number): Refused => {
   const { times = 0 } = refused ?? {}
-  return { times: times + 1, until: now + Math.min(longestWaitMs, firstWaitMs * 2 ** times) }
+  return { times: times + 1, until: now + backoffMs(refusals, times, () => 0) }
 }
 
 export const nodeKey = ({ owner }: OpenNode): string => `${owner.run}/${owner.task}/${owner.node}`
