@@ -2,24 +2,23 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import {
-  apiVersionOf,
-  customResourceDefinitions,
-  daemonSets,
   deploymentConfigs,
-  deployments,
-  jobs,
   namespaces,
   pods,
   type ResourceKind,
-  replicaSets,
-  replicationControllers,
   resourcePath,
   rollouts,
-  statefulSets,
 } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { WorkloadKind } from '../../model/plan.ts'
 import { taskPlan } from '../engine/testing.ts'
+import {
+  type ChosenBy,
+  chosenBy,
+  makeWorkload,
+  type OfWorkload,
+  serveOthers,
+} from '../testing/workloads.ts'
 import { findTargetsOf, presentTargets } from './look.ts'
 
 const namespace = 'look-tests'
@@ -28,85 +27,14 @@ const call = { signal }
 const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }
 let kube: KubeClient
 
-/** Kinds of the workload, of what stands between it and its pods, and whether its selector is a plain map. */
-const families: Partial<
-  Record<
-    WorkloadKind,
-    { kind: string; of: ResourceKind; between?: [string, ResourceKind]; plain?: true }
-  >
-> = {
-  deployment: { kind: 'Deployment', of: deployments, between: ['ReplicaSet', replicaSets] },
-  rollout: { kind: 'Rollout', of: rollouts, between: ['ReplicaSet', replicaSets] },
-  deploymentconfig: {
-    kind: 'DeploymentConfig',
-    of: deploymentConfigs,
-    between: ['ReplicationController', replicationControllers],
-    plain: true,
-  },
-  statefulset: { kind: 'StatefulSet', of: statefulSets },
-  daemonset: { kind: 'DaemonSet', of: daemonSets },
-  replicaset: { kind: 'ReplicaSet', of: replicaSets },
-  job: { kind: 'Job', of: jobs },
-}
-
-/** A bare CRD of somebody else's kind: no controller stands behind it. */
-const bareCrd = ({ group, version, plural }: ResourceKind, kind: string) => ({
-  metadata: { name: `${plural}.${group}` },
-  spec: {
-    group,
-    scope: 'Namespaced',
-    names: { plural, singular: kind.toLowerCase(), kind },
-    versions: [
-      {
-        name: version,
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-        },
-      },
-    ],
-  },
-})
-
-type Owner = { apiVersion: string; kind: string; name: string; uid: string; controller: true }
-const ownerOf = (object: KubeObject, kind: string, of: ResourceKind): Owner => ({
-  apiVersion: apiVersionOf(of),
-  kind,
-  name: object.metadata.name,
-  uid: object.metadata.uid,
-  controller: true,
-})
-
 const containers = [{ name: 'app', image: 'a' }]
 
-async function make(of: ResourceKind, body: object): Promise<KubeObject> {
-  const path = resourcePath({ ...of, namespace })
-  // A kind is served a moment after its definition is there.
-  for (let tries = 0; ; tries++)
-    try {
-      return await kube.create<KubeObject>(path, body, call)
-    } catch (error) {
-      if (tries > 50 || !String(error).includes('404')) throw error
-      await new Promise((done) => setTimeout(done, 100))
-    }
-}
+const make = (of: ResourceKind, body: object) =>
+  kube.create<KubeObject>(resourcePath({ ...of, namespace }), body, call)
 
-function workload(name: string, selector: object, parents: Owner[]): object {
-  const labels = { app: name.replace(/-middle$/, '') }
-  return {
-    metadata: { name, labels, ownerReferences: parents },
-    spec: {
-      selector,
-      serviceName: undefined,
-      template: { metadata: { labels }, spec: { containers, restartPolicy: 'Always' } },
-    },
-  }
-}
-
-async function makePod(name: string, app: string, owner: Owner[]): Promise<void> {
+async function makePod(name: string, given: Partial<OfWorkload>): Promise<void> {
   const body = {
-    metadata: { name, labels: { app }, ownerReferences: owner },
+    metadata: { name, ...given },
     spec: { containers, nodeName: 'n1', automountServiceAccountToken: false },
   }
   await make(pods, body)
@@ -121,34 +49,19 @@ async function makePod(name: string, app: string, owner: Owner[]): Promise<void>
 }
 
 /** The workload, two pods of its own, and one with its labels that belongs to nobody. */
-async function makeFamily(id: WorkloadKind): Promise<void> {
-  const family = families[id]
-  if (!family) throw new Error(id)
-  const name = `the-${id}`
-  const matchLabels = { app: name }
-  const selector = family.plain ? matchLabels : { matchLabels }
-  const body = workload(name, selector, []) as { spec: Record<string, unknown> }
-  if (id === 'job') {
-    const pod = { metadata: { labels: matchLabels }, spec: { containers, restartPolicy: 'Never' } }
-    body.spec = { suspend: true, manualSelector: true, selector, template: pod }
-  }
-  if (id === 'statefulset') body.spec['serviceName'] = name
-  const type = { apiVersion: apiVersionOf(family.of), kind: family.kind }
-  const top = await make(family.of, { ...type, ...body })
-  let owner = ownerOf(top, family.kind, family.of)
-  if (family.between) {
-    const [kind, of] = family.between
-    const plain = of.plural === 'replicationcontrollers' ? matchLabels : { matchLabels }
-    const middle = await make(of, workload(`${name}-middle`, plain, [owner]))
-    owner = ownerOf(middle, kind, of)
-  }
-  await makePod(`${name}-1`, name, [owner])
-  await makePod(`${name}-2`, name, [owner])
-  await makePod(`${name}-stranger`, name, [])
+async function makeFamily(kind: ChosenBy): Promise<void> {
+  const name = nameOf(kind)
+  const given = await makeWorkload(kube, kind, { name, namespace })
+  await makePod(`${name}-1`, given)
+  await makePod(`${name}-2`, given)
+  await makePod(`${name}-stranger`, { labels: given.labels })
 }
 
-const chosen = async (id: WorkloadKind, account = 'picker') => {
-  const workloads = [{ kind: id, namespace, names: [`the-${id}`], labels: '' }]
+const nameOf = (kind: ChosenBy): string => `the-${kind.toLowerCase()}`
+
+const chosen = async (kind: ChosenBy, account = 'picker') => {
+  const id = kind.toLowerCase() as WorkloadKind
+  const workloads = [{ kind: id, namespace, names: [nameOf(kind)], labels: '' }]
   const selection = {
     workloads,
     pods: [],
@@ -170,11 +83,7 @@ beforeAll(async () => {
   const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
-  for (const [of, kind] of [
-    [rollouts, 'Rollout'],
-    [deploymentConfigs, 'DeploymentConfig'],
-  ] as const)
-    await kube.create(resourcePath(customResourceDefinitions), bareCrd(of, kind), call)
+  await serveOthers(kube)
   const rules = [
     { apiGroups: [''], resources: ['pods', 'replicationcontrollers'], verbs: ['get', 'list'] },
     {
@@ -194,13 +103,10 @@ beforeAll(async () => {
 afterAll(() => kube?.close())
 
 describe('the owner chain on a real API server', () => {
-  it.each(Object.keys(families) as WorkloadKind[])(
-    '%s: its own pods, and no stranger',
-    async (id) => {
-      await makeFamily(id)
-      expect(await chosen(id)).toEqual([`the-${id}-1`, `the-${id}-2`])
-    },
-  )
+  it.each(chosenBy)('%s: its own pods, and no stranger', async (kind) => {
+    await makeFamily(kind)
+    expect(await chosen(kind)).toEqual([`${nameOf(kind)}-1`, `${nameOf(kind)}-2`])
+  })
 
   describe('a container that waits for its next life', () => {
     const name = 'in-a-loop'
@@ -233,7 +139,7 @@ describe('the owner chain on a real API server', () => {
       )
 
     it('is hit by what is done to its pod, and by nothing else', async () => {
-      await makePod(name, name, [])
+      await makePod(name, { labels: { app: name } })
       await waits({ containerID: 'containerd://ended' })
       const hit = [{ name, container: 'app', containerId: 'ended' }]
       expect(await look('pod-network-loss').found()).toMatchObject(hit)
@@ -250,7 +156,7 @@ describe('the owner chain on a real API server', () => {
   })
 
   it('names verb, resource and namespace when the account may not look', async () => {
-    await expect(chosen('deployment', 'nobody')).rejects.toThrow(
+    await expect(chosen('Deployment', 'nobody')).rejects.toThrow(
       `service account ${namespace}/nobody may not get deployments in namespace ${namespace}`,
     )
   })

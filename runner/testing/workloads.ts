@@ -37,14 +37,15 @@ const between: Partial<Record<Kind, Kind>> = {
   DeploymentConfig: 'ReplicationController',
 }
 
+export type ChosenBy = Exclude<Kind, 'ReplicationController'>
 /** By which workloads targets can be chosen. */
 export const chosenBy = Object.keys(kinds).filter(
   (kind) => kind !== 'ReplicationController',
-) as Exclude<Kind, 'ReplicationController'>[]
+) as ChosenBy[]
 
 const call = () => ({ signal: AbortSignal.timeout(60_000) })
 
-/** Serves kinds of others, with whatever they say. */
+/** Serves kinds of others, with whatever they say; a kind is served a moment after its definition is there. */
 export async function serveOthers(kube: KubeClient): Promise<void> {
   for (const kind of ['Rollout', 'DeploymentConfig'] as const) {
     const { group, version, plural } = kinds[kind]
@@ -57,6 +58,15 @@ export async function serveOthers(kube: KubeClient): Promise<void> {
     }
     const metadata = { name: `${plural}.${group}` }
     await kube.create(resourcePath(customResourceDefinitions), { metadata, spec }, call())
+    const isServed = () =>
+      kube.list(resourcePath(kinds[kind]), call()).then(
+        () => true,
+        () => false,
+      )
+    for (let tries = 0; !(await isServed()); tries++) {
+      if (tries === 200) throw new Error(`${metadata.name} is not served`)
+      await new Promise((done) => setTimeout(done, 100))
+    }
   }
 }
 
@@ -90,12 +100,15 @@ const owning = (kind: Kind, { metadata: { name, uid } }: Made) => ({
   ownerReferences: [{ apiVersion: apiVersionOf(kinds[kind]), kind, name, uid, controller: true }],
 })
 
-/** A workload with one pod, which it controls as its own controller would have it. */
-export async function makeOwner(
+/** What pods of a workload carry. */
+export type OfWorkload = { labels: Labels; ownerReferences: object[] }
+
+/** A workload without pods, with what stands between the two; resolves with what its own controller would give to each pod. */
+export async function makeWorkload(
   kube: KubeClient,
   kind: Kind,
   { name, namespace }: { name: string; namespace: string },
-): Promise<void> {
+): Promise<OfWorkload> {
   const create = (of: Kind, metadata: object) =>
     kube.create<Made>(
       resourcePath({ ...kinds[of], namespace }),
@@ -112,8 +125,18 @@ export async function makeOwner(
   const owner = middle ? await create(middle, owning(kind, top)) : top
   // The API server gives a Job labels of its own.
   const labels = owner.spec?.template?.metadata?.labels ?? {}
+  return { labels, ...owning(middle ?? kind, owner) }
+}
+
+/** A workload with one pod. */
+export async function makeOwner(
+  kube: KubeClient,
+  kind: Kind,
+  { name, namespace }: { name: string; namespace: string },
+): Promise<void> {
+  const given = await makeWorkload(kube, kind, { name, namespace })
   const pod = {
-    metadata: { name: `${name}-1`, labels, ...owning(middle ?? kind, owner) },
+    metadata: { name: `${name}-1`, ...given },
     spec: { containers: [container], automountServiceAccountToken: false },
   }
   await kube.create(resourcePath({ ...pods, namespace }), pod, call())
