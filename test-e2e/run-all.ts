@@ -38,6 +38,9 @@ const stages: Stage[] =
 
 const root = join(import.meta.dirname, '..')
 
+/** Memory and disk for CPU time: less garbage collection in what is written in Go, and no code compiled twice by Node. */
+const cheaper = { GOGC: '400', NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/node-compile') }
+
 function nameOf(word: string): Name {
   if (Object.hasOwn(minutes, word)) return word as Name
   console.error(`no project ${word}: there are ${Object.keys(minutes).join(', ')}`)
@@ -78,8 +81,12 @@ async function vitest(job: Job, report: string): Promise<number> {
     {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // the whole matrix writes its page
-      env: { ...process.env, ...(name === 'kill' ? { CHAOSPLANE_KILL_PAGE: 'yes' } : {}) },
+      env: {
+        ...cheaper,
+        ...process.env,
+        // the whole matrix writes its page
+        ...(name === 'kill' ? { CHAOSPLANE_KILL_PAGE: 'yes' } : {}),
+      },
     },
   )
   const label = labelOf(job)

@@ -52,7 +52,7 @@ export const cpuHog = (target: string, seconds: number, more: Partial<Task> = {}
   fault: 'pod-cpu-hog',
   target,
   ...more,
-  env: { TOTAL_CHAOS_DURATION: seconds, CPU_CORES: 1, CPU_LOAD: 25, ...more.env },
+  env: { TOTAL_CHAOS_DURATION: seconds, CPU_CORES: 1, CPU_LOAD: 10, ...more.env },
 })
 
 /** One pod of `target` is deleted every `interval` seconds. */
