@@ -141,9 +141,9 @@ async function ask(client: KubeClient, { kind, object }: Active, signal: AbortSi
 }
 
 async function free(parts: DrainParts, active: Active, signal: AbortSignal): Promise<void> {
-  const { client, self, log } = parts
+  const { client, self, namespace, log } = parts
   try {
-    await release({ client, self, kind: active.kind }, active.object, signal)
+    await release({ client, self, namespace, kind: active.kind }, active.object, signal)
     log.info({ experiment: nameOf(active) }, 'let go: it owes nothing and has no runner')
   } catch (error) {
     // somebody was faster, a runner perhaps: looked at anew

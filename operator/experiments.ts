@@ -219,6 +219,7 @@ export class ExperimentOperator extends ChaosOperator {
         client: this.#fenced,
         kind,
         dialect,
+        namespace,
         experiments: cache,
         lifeOf: (holder) => census.lifeOf(holder, namespace),
         recorder,

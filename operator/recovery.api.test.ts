@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
-import { namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
+import { leases, namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import type { NodeOrder } from '../model/fault-pod.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
 import { runFinalizer } from '../model/runner-life.ts'
+import { slotLabels, slotSelector } from '../model/slots.ts'
 import { readAudit } from '../test-e2e/cluster/audit.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { running, target } from './testing/runs.ts'
@@ -65,6 +66,19 @@ async function createFirst(of: Experiment, name: string): Promise<void> {
     },
   }
   await stage.tests.create(resourcePath({ ...pods, namespace: home }), body, stage.call)
+}
+
+const slots = resourcePath({ ...leases, namespace: home })
+/** What its runner held alone for one of its targets when it died. */
+const holdSlot = ({ metadata: { name, uid } }: Experiment) =>
+  stage.tests.create(
+    slots,
+    { metadata: { name: `slot-of-${name}`, labels: slotLabels(uid) }, spec: {} },
+    stage.call,
+  )
+const slotsOf = async ({ metadata: { uid } }: Experiment) => {
+  const query = { labelSelector: slotSelector(uid) }
+  return (await stage.tests.list(slots, { ...stage.call, query })).items
 }
 
 /** What kubelet would say of the program's container. */
@@ -263,6 +277,7 @@ describe('recovery by the operator on a real API server', () => {
       return !('chaos.chaosplane.io/abandon' in (seen.metadata.annotations ?? {})) && seen
     })
     expect(refused.metadata.finalizers).toContain(runFinalizer)
+    await holdSlot(object)
     await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
     const after = await stage.until('the end', async () => {
       const seen = await stage.get('given-up')
@@ -280,6 +295,7 @@ describe('recovery by the operator on a real API server', () => {
       (await stage.reasonsOf(object)).includes('Abandoned'),
     )
     expect(after.metadata.annotations ?? {}).toEqual({})
+    expect(await slotsOf(object)).toEqual([])
   })
 
   it('lets go of a deleted resource without a runner as soon as nothing is owed', async () => {
@@ -291,6 +307,7 @@ describe('recovery by the operator on a real API server', () => {
     await stage.asRunner(putBack, { tasks: [reverted] })
     const owing = await held('owing', 'owed')
     const objects = [over, unrecorded, putBack, owing]
+    for (const of of [putBack, owing]) await holdSlot(of)
     for (const { metadata } of objects)
       await stage.tests.remove(stage.place(metadata.name), { ...stage.call })
     await stage.startOperator()
@@ -299,6 +316,8 @@ describe('recovery by the operator on a real API server', () => {
         const path = stage.place(metadata.name)
         return (await stage.tests.find(path, stage.call)) === undefined
       })
+    expect(await slotsOf(putBack)).toEqual([])
+    expect(await slotsOf(owing)).toHaveLength(1)
     const kept = await stage.get('owing')
     expect(kept.metadata.finalizers).toContain(runFinalizer)
     expect(kept.metadata.annotations?.['chaos.chaosplane.io/claimed-by']).toBe('r/1')

@@ -4,11 +4,14 @@ import { type ResourceKind, resourcePath } from '../../lib/kube/paths.ts'
 import { abandonAnnotation } from '../../model/abandon.ts'
 import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { Experiment } from '../experiment/observe.ts'
+import { freeSlots } from './slots.ts'
 
 /** What claiming and letting go need. */
 export type LetGoParts = {
   client: KubeClient
   kind: ResourceKind
+  /** of the product: what runners hold alone is written there */
+  namespace: string
   /** who claims the run for its end: pod of this operator */
   self: string
 }
@@ -45,13 +48,17 @@ export async function claimForEnd(
   return claimed
 }
 
-/** Takes off what holds the resource; refused when anybody has written since. */
+/**
+ * Takes off what holds the resource; refused when anybody has written since. What its targets held alone is given back
+ * first: nobody would look for it later.
+ */
 export async function letGo(
-  parts: Pick<LetGoParts, 'client' | 'kind'>,
+  parts: LetGoParts,
   object: Experiment,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, resourceVersion, finalizers = [] } = object.metadata
+  const { name, uid, resourceVersion, finalizers = [] } = object.metadata
+  await freeSlots(uid, { ...parts, signal })
   const metadata = {
     resourceVersion,
     finalizers: finalizers.filter((one) => one !== runFinalizer),

@@ -5,11 +5,9 @@ import { leases, resourcePath } from '../../lib/kube/paths.ts'
 import { removeExactly } from '../../lib/kube/remove.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import { ChaosError } from '../../model/errors.ts'
+import { slotLabels, slotSelector } from '../../model/slots.ts'
 import { isEnded, type RunState, recordKey, runStateSchema } from '../../model/state.ts'
 import type { Resource } from '../run/resource.ts'
-
-export const slotLabel = 'chaos.chaosplane.io/slot'
-const ofResource = 'chaos.chaosplane.io/resource-uid'
 
 /** What one experiment holds alone: `what` of the object with this uid. */
 export type Slot = { uid: string; what: string }
@@ -125,7 +123,7 @@ export async function freeAllSlots(
   where: Where,
 ): Promise<void> {
   const path = resourcePath({ ...leases, namespace: where.namespace })
-  const query = { labelSelector: `${ofResource}=${uid}` }
+  const query = { labelSelector: slotSelector(uid) }
   const { items } = await where.kube.list<SlotLease>(path, { signal: where.signal, query })
   const own = items.filter((lease) => holderOf(lease)?.runId === runId)
   await Promise.all(own.map((lease) => removeLease(lease, where)))
@@ -142,7 +140,7 @@ const leaseOf = (name: string, slot: Slot, holder: Holder): object => ({
   kind: 'Lease',
   metadata: {
     name,
-    labels: { [slotLabel]: 'true', [ofResource]: holder.resource.uid },
+    labels: slotLabels(holder.resource.uid),
     annotations: { [holderAnnotation]: textOf(holder), 'chaos.chaosplane.io/what': slot.what },
   },
   spec: { holderIdentity: `${holder.resource.namespace}/${holder.resource.name}` },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject, onTestFailed } from 'vitest'
 import { demoDocuments, loadDeployment } from '../../cli/start/demo.ts'
+import { slotSelector } from '../../model/slots.ts'
 import type { Cluster, InstalledCluster } from '../cluster/cluster.ts'
 import { run } from '../cluster/shell.ts'
 import { attachCluster } from '../cluster/throw-away.ts'
@@ -217,6 +218,17 @@ export class World {
     return [...pods, ...stress, ...journals.map((folder) => `journal ${folder}`)]
   }
 
+  /** What targets of the experiment with this uid hold alone. */
+  async slotsOf(uid: string): Promise<string[]> {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${this.installed.namespace}/leases`
+    const { items } = await this.api.get(
+      `${path}?labelSelector=${encodeURIComponent(slotSelector(uid))}`,
+    )
+    return items.map(
+      ({ metadata }: Json) => `slot for ${metadata.annotations['chaos.chaosplane.io/what']}`,
+    )
+  }
+
   /** SIGKILLs the processes of a pod whose command line contains `part`; they are found by the pod's cgroup. */
   kill(pod: Json, part: string): number {
     const group = podGroup(this.installed.nodes, pod.metadata.uid)
@@ -357,6 +369,7 @@ export class Story {
     const left: string[] = (this.object?.metadata.finalizers ?? []).map(
       (f: string) => `finalizer ${f}`,
     )
-    return [...left, ...(await this.#world.residueOf(run.runId, targets))]
+    const slots = await this.#world.slotsOf(this.history.at(-1)?.object.metadata.uid)
+    return [...left, ...slots, ...(await this.#world.residueOf(run.runId, targets))]
   }
 }
