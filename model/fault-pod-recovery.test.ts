@@ -85,6 +85,10 @@ describe('what a pod can be expected to do', () => {
 })
 
 describe('the next pod of a node', () => {
+  const onlyPutsBack = (made: FaultPodFacts): FaultPodFacts => {
+    const metadata = { ...made.metadata, labels: { 'chaos.chaosplane.io/fault': '' } }
+    return { ...made, metadata }
+  }
   const base: NodeSight = { owner, pods: [], made: 0, idleMs: 0, until: 'report' }
   const create = (attempt: number): NextPod => ({
     do: 'create',
@@ -127,6 +131,21 @@ describe('the next pod of a node', () => {
       'without an image for long',
       { pods: [pod(1, of(waits('ErrImagePull')))], idleMs: 10_000 },
       create(2),
+    ],
+    [
+      'one that only puts back is at work, and that is enough',
+      { pods: [onlyPutsBack(pod(1, of(running, guard)))] },
+      keep(1, true),
+    ],
+    [
+      'one that only puts back is at work, and something is yet to be injected',
+      { pods: [onlyPutsBack(pod(1, of(running, guard)))], until: 'inject' },
+      create(2),
+    ],
+    [
+      'one that may inject is at work, and something is yet to be injected',
+      { pods: [pod(1, of(running, guard))], until: 'inject' },
+      keep(1, true),
     ],
     [
       'another creator was quicker',

@@ -64,6 +64,10 @@ export function attemptReader(owner: PodOwner): (name: string) => number {
 export const servedName = ({ metadata }: Pick<FaultPodFacts, 'metadata'>): string =>
   metadata.labels?.[faultPodLabels.serves] ?? metadata.name
 
+/** An operator made it for a run whose runner was away: it knows no fault, and injects nothing. */
+const onlyPutsBack = ({ metadata }: FaultPodFacts): boolean =>
+  metadata.labels?.[faultPodLabels.fault] === ''
+
 /** What can be expected of a pod. */
 export type Work =
   /** its program may come to work by itself */
@@ -148,8 +152,11 @@ export type NodeSight = {
   madeAgoMs?: number
   /** how long it has been seen that nobody is at work, milliseconds */
   idleMs: number
-  /** `put-back`: a pod that ended well needs no successor; `report`: its journal is to be read */
-  until: 'put-back' | 'report'
+  /**
+   * `put-back`: a pod that ended well needs no successor; `report`: its journal is to be read; `inject`: something is
+   * yet to be injected, too
+   */
+  until: 'put-back' | 'report' | 'inject'
 }
 
 export type NextPod =
@@ -166,7 +173,9 @@ export function nextPod({ owner, pods, made, idleMs, until, madeAgoMs }: NodeSig
   if (made > (newest?.attempt ?? 0) && madeAgoMs !== undefined && madeAgoMs < unseenMs)
     return { do: 'wait', inMs: unseenMs - madeAgoMs }
   const work = newest ? workOf(newest.pod) : null
-  if (newest && (work?.is === 'working' || work?.is === 'starting'))
+  // It leaves the journal to the next one, with all that it has found there.
+  const isOfNoUse = until === 'inject' && newest !== null && onlyPutsBack(newest.pod)
+  if (newest && !isOfNoUse && (work?.is === 'working' || work?.is === 'starting'))
     return { do: 'keep', name: newest.pod.metadata.name, works: work.is === 'working' }
   if (work?.is === 'over' && work.well && until === 'put-back') return { do: 'nothing' }
   const attempt = Math.max(made, newest?.attempt ?? 0) + 1

@@ -2,7 +2,7 @@ import { reach } from '../../lib/crash.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { nodeTarget } from '../../model/fault-pod-recovery.ts'
 import type { TaskPlan } from '../../model/plan.ts'
-import { recordKey, type TargetState } from '../../model/state.ts'
+import { type RunState, recordKey, type TargetState, type TaskState } from '../../model/state.ts'
 import type { Action } from '../engine/action.ts'
 import { isResting } from '../engine/pause.ts'
 import { podAddresses } from '../faults/peers.ts'
@@ -96,6 +96,13 @@ function sessionsOf(actor: Actor, name: string, emit: Emit): NodeSession[] {
   return [...sessions.values()]
 }
 
+const isEnding = ({ abort, stopped }: RunState, task: TaskState): boolean =>
+  abort !== undefined ||
+  stopped === true ||
+  task.stopped !== undefined ||
+  task.stage === 'reverting' ||
+  task.stage === 'done'
+
 function sessionOf(
   node: string,
   targets: TargetState[],
@@ -112,6 +119,8 @@ function sessionOf(
       task: () => stateOf(actor, name),
       params: (signal) => paramsOf(task, actor, signal),
       resting: () => isResting(actor.state(), stateOf(actor, name)),
+      // What a task of record is to do is not known: it puts back.
+      ending: () => task.ofRecord === true || isEnding(actor.state(), stateOf(actor, name)),
       emit,
       durable: actor.durable,
       stored: actor.stored,

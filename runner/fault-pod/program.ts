@@ -202,7 +202,6 @@ export class Program {
       (thrown: unknown) => thrown,
     )
     this.#guarded = opening
-    if (order.start === 'sweep') this.#refuseToGo(order.targets.map(({ id }) => id))
     if (found.length === 0) return
     const absent = order.start === 'wait' ? await opening : null
     if (order.start === 'now') void opening.then((thrown) => thrown && this.#unguarded(thrown))

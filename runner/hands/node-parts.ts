@@ -51,6 +51,8 @@ export type SessionLinks = {
   params(signal: AbortSignal): Promise<Record<string, unknown>>
   /** the run is paused: nothing is injected */
   resting(): boolean
+  /** nothing more is injected, or nobody knows what */
+  ending(): boolean
   emit(fact: FactBody): void
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>

@@ -131,6 +131,18 @@ export class NodePods {
     return Math.max(0, this.#last?.attempt ?? 0, ...recorded)
   }
 
+  /**
+   * Something is yet to be injected on a node of which no event was ever heard: the runner before us died between the
+   * record of a pod's name and the pod. Whatever was heard says itself what became of the targets.
+   */
+  get #isUntouched(): boolean {
+    const { order, task, ending, resting } = this.#links
+    if (ending() || resting() || task().acknowledged[order.node]) return false
+    return openOn(order.node, task()).some(
+      ({ state, suspended }) => state === 'targeted' && !suspended,
+    )
+  }
+
   #next(): NextPod {
     const now = this.#parts.clock.now()
     const made = this.#made
@@ -142,7 +154,7 @@ export class NodePods {
         ? { madeAgoMs: now - this.#last.at }
         : {}),
       idleMs: this.#idleSince === null ? 0 : now - this.#idleSince,
-      until: 'report',
+      until: this.#isUntouched ? 'inject' : 'report',
     })
   }
 

@@ -5,7 +5,7 @@ import { KubeError } from '../../lib/kube/errors.ts'
 import type { NodeOrder } from '../../model/fault-pod.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
 import { lastWord } from '../../model/last-word.ts'
-import type { TargetState } from '../../model/state.ts'
+import type { TargetState, TaskState } from '../../model/state.ts'
 import { targetState } from '../../model/testing.ts'
 import { decide } from '../engine/decide.ts'
 import { planOf, runState, shapeOf, taskPlan } from '../engine/testing.ts'
@@ -200,6 +200,50 @@ describe('a session with a node', () => {
     session.begin()
     await until(3000, () => node.created.length === 1)
     expect(node.created[0]?.order.start).toBe('wait')
+  })
+
+  describe('whose runner before it died between the record of a pod and the pod, so that an operator has sent one', () => {
+    const [first, second] = [1, 2].map((n) => podName(order, n)) as [string, string]
+    /** One that only puts back finds nothing, and refuses to inject; others do as they are told. */
+    const script: Script = ({ attempt, start }, say) => {
+      if (start === 'sweep') return undefined
+      say({ event: 'armed', target: 'demo/a', guarded: true } as never)
+      return (command) => {
+        const endsAt = Date.now() + 60_000
+        if (command.do === 'go')
+          say({ event: 'injected', target: 'demo/a', evidence: `by ${attempt}`, endsAt } as never)
+      }
+    }
+    const meet = (over: Partial<TaskState>) => {
+      const node = new PosedNode([target('targeted')], script, { pods: [first], wave: 1, ...over })
+      node.comesFromOperator(second, { ...order, fault: '', start: 'sweep', attempt: 2 })
+      const session = new NodeSession(node.parts(), node.links({ ...order, start: 'wait' }))
+      sessions.push(session)
+      session.begin()
+      return { node }
+    }
+
+    it('has one made that can inject', async () => {
+      const { node } = meet({})
+      await held(node)
+      expect(node.task.targets[0]?.evidence).toBe('by 3')
+      expect(attempts(node)).toEqual([2, 3])
+    })
+
+    it.each<[string, Partial<TaskState>]>([
+      ['the node was heard of', { acknowledged: { n1: 1 } }],
+      ['the target was hit', { targets: [target('injected')] }],
+      ['the run rests for it', { targets: [{ ...target('targeted'), suspended: true }] }],
+    ])('is content with it when %s', async (_, over) => {
+      const { node } = meet(over)
+      await until(
+        3000,
+        () => node.commands.length > 0,
+        () => JSON.stringify([node.facts, node.commands, node.created]),
+      )
+      await sleep(50)
+      expect(attempts(node)).toEqual([2])
+    })
   })
 
   it('leaves a program that kubelet starts again at once its pod', async () => {

@@ -5,6 +5,7 @@ import { createStore } from '../../../lib/kube/store.ts'
 import { silentLog } from '../../../lib/log.ts'
 import type { NodeCommand, NodeEvent, NodeOrder } from '../../../model/fault-pod.ts'
 import type { ContainerStatus } from '../../../model/fault-pod-recovery.ts'
+import { faultPodLabels } from '../../../model/fault-pod-spec.ts'
 import type { TargetState, TaskState } from '../../../model/state.ts'
 import { claimLabels } from '../../../model/warm-pod.ts'
 import type { Fact, FactBody } from '../../engine/fact.ts'
@@ -128,6 +129,7 @@ export class PosedNode {
       task: () => this.task,
       params: async () => order.params,
       resting: () => false,
+      ending: () => false,
       emit: (body) => {
         this.facts.push(body)
         this.#state = reduce(this.#state, { at: Date.now(), ...body } as Fact)
@@ -135,6 +137,16 @@ export class PosedNode {
       durable: async () => {},
       stored: async () => {},
     }
+  }
+
+  /** The pod of an operator, with this order: it only puts back. */
+  comesFromOperator(name: string, order: NodeOrder): void {
+    const labels = { [faultPodLabels.fault]: '' }
+    const resourceVersion = String(++this.#version)
+    const metadata = { name, namespace: 'home', uid: name, resourceVersion, labels }
+    this.created.push({ metadata, order })
+    this.store.apply({ type: 'ADDED', object: { metadata } })
+    this.says({ running: {} })
   }
 
   /** A pod that waits for an order, and the door to it. */
