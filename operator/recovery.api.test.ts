@@ -307,7 +307,7 @@ describe('recovery by the operator on a real API server', () => {
     await stage.asRunner(putBack, { tasks: [reverted] })
     const owing = await held('owing', 'owed')
     const objects = [over, unrecorded, putBack, owing]
-    for (const of of [putBack, owing]) await holdSlot(of)
+    for (const holder of [putBack, owing]) await holdSlot(holder)
     for (const { metadata } of objects)
       await stage.tests.remove(stage.place(metadata.name), { ...stage.call })
     await stage.startOperator()
