@@ -5,7 +5,7 @@ import { cpuHog, experiment } from '../documents.ts'
 import { type Story, World } from '../world.ts'
 
 /** A runner that is killed while pods come to a fault that is held: each is hit once, and on record once. */
-const seconds = 40
+const seconds = 26
 const replicas = 4
 /** What a node's own deadline may be late by on a busy machine, milliseconds. */
 const punctual = 1500
