@@ -18,7 +18,7 @@ export async function openGuardLine(path: string, limitMs: number): Promise<Guar
   }
   throw new NodeTrouble(
     'HELPER_ERROR',
-    `The guard container did not open ${path} within ${limitMs / 1000} s: see its log and state in the fault pod. Nothing is injected without a guard.`,
+    `The guard container did not open ${path} within ${limitMs / 1000} s: see its log and state in the fault pod. Nothing is held without a guard.`,
   )
 }
 

@@ -36,6 +36,8 @@ const seen = (targets: SeenTarget[], over: Partial<Seen> = {}): Seen => ({
 const pass = { verdicts: ['Pass'], failStep: '' }
 /** held to its end, which was there soon */
 const brief = { ...pass, holdMs: 1000 }
+const neverCame =
+  'CUT_SHORT : the fault was cut short on a: The guard container did not open x within 10 s: see its log.'
 const hog = (...victims: Victim[]) => one('pod-cpu-hog', 'injected', ...victims)
 const taint = (...victims: Victim[]) => one('node-taint', 'injected', ...victims)
 
@@ -56,6 +58,22 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     hog('runner'),
     seen([target(8000)], pass),
     [],
+  ],
+  'its guard dies before it has come, and no containerd brings it back: the hold is ended, and the run says so':
+    [
+      one('pod-network-loss', 'armed', 'guard', 'containerd'),
+      seen([target(5000)], { failStep: neverCame }),
+      [],
+    ],
+  'the guard had come': [
+    one('pod-network-loss', 'injected', 'guard', 'containerd'),
+    seen([target(5000)], { failStep: neverCame }),
+    [`the run was lost: Error, ${neverCame}`],
+  ],
+  'the guard is brought back': [
+    one('pod-network-loss', 'armed', 'guard'),
+    seen([target(5000)], { failStep: neverCame }),
+    [`the run was lost: Error, ${neverCame}`],
   ],
   'the program goes on beyond its deadline': [
     hog('API server'),
