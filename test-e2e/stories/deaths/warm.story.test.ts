@@ -99,14 +99,20 @@ async function expectIdle(pod: Json): Promise<void> {
   expect(pod.spec.containers.flatMap((one: Json) => one.volumeMounts ?? [])).toEqual([])
   expect(pod.spec.containers.flatMap((one: Json) => one.ports ?? [])).toEqual([])
   const group = podGroup(world.installed.nodes, pod.metadata.uid) ?? ''
-  const processes = processesIn(group)
   // the guard's second shell looks once a second whether there is an order, and sleeps in between
-  const own = processes.filter(({ command }) => !/pause|^sleep/.test(command))
-  expect(own.map(({ command }) => command).sort()).toEqual([
-    'node /app/fault-pod.cjs',
-    'sh /app/guard.sh',
-    'sh /app/guard.sh',
-  ])
+  const look = () => processesIn(group).filter(({ command }) => !/pause|^sleep/.test(command))
+  // on a busy machine its containers are still being made
+  const settled = { timeout: 15_000, interval: 50 }
+  await expect
+    .poll(
+      () =>
+        look()
+          .map(({ command }) => command)
+          .sort(),
+      settled,
+    )
+    .toEqual(['node /app/fault-pod.cjs', 'sh /app/guard.sh', 'sh /app/guard.sh'])
+  const own = look()
   for (const { pid } of own) {
     expect(existsSync(`/proc/${pid}/root/var/run/secrets`)).toBe(false)
     const files = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
