@@ -7,6 +7,7 @@ import type { Cache } from '../../lib/kube/store.ts'
 import type { Pass } from '../../lib/kube/workers.ts'
 import { documentMark } from '../../model/document-mark.ts'
 import type { Plan } from '../../model/plan.ts'
+import { toldSoon } from '../tell.ts'
 import { type Decision, decide, type OwnStatus } from './decide.ts'
 import { toldKey } from './happenings.ts'
 import { judge } from './judge.ts'
@@ -57,10 +58,6 @@ async function apply(
   }
 }
 
-/** Events are not worth more of a verdict's time, milliseconds. */
-const tellMs = 1_000
-const within = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(tellMs)])
-
 type Pending = { object: Experiment; memory: Memory; decision: Decision }
 
 /** A pass over one experiment. What it remembers holds for one term of leading: `reset` begins the next. */
@@ -75,7 +72,7 @@ export function createExperimentPass(parts: ExperimentParts): ExperimentPass {
   const write = async ({ object, memory, decision }: Pending, signal: AbortSignal) => {
     if (!decision.status) return
     // From then on nobody looks at it again: a leader that dies now must have told how it ended.
-    if (decision.status.endTime !== undefined) await parts.recorder.told(object, within(signal))
+    if (decision.status.endTime !== undefined) await toldSoon(parts.recorder, object, signal)
     CRASH: await halt('operator/status-writing', object.metadata.name)
     const written = await apply(parts, { object, status: decision.status }, signal)
     if (!written) return

@@ -19,6 +19,7 @@ import { claimAnnotation, runFinalizer } from '../../model/runner-life.ts'
 import type { RunState } from '../../model/state.ts'
 import { patienceMs } from '../experiment/conditions.ts'
 import type { Experiment, RunnerLife } from '../experiment/observe.ts'
+import { toldSoon } from '../tell.ts'
 import { clusterOf } from './cluster.ts'
 import { claimForEnd, isClaimedForEnd, type LetGoParts, letGo, pathOf, release } from './let-go.ts'
 
@@ -121,9 +122,6 @@ async function take(parts: AbandonParts, { object, step, signal }: Taken): Promi
   parts.log.info({ experiment: name, namespace }, 'let go of a deleted experiment without a runner')
 }
 
-/** An Event that cannot be written holds nothing up for longer, milliseconds. */
-const tellMs = 1_000
-
 type TurnedDown = { object: Experiment; told: [reason: string, note: string]; signal: AbortSignal }
 
 /** Says why nothing was given up, and takes the annotation off. */
@@ -135,7 +133,7 @@ async function turnDown(
   CRASH: await halt('operator/turning-down', name)
   parts.recorder.record({ regarding: object, type: 'Warning', reason, note })
   // without the annotation nobody would tell it again
-  await parts.recorder.told(object, AbortSignal.any([signal, AbortSignal.timeout(tellMs)]))
+  await toldSoon(parts.recorder, object, signal)
   const metadata = { resourceVersion, annotations: { [abandonAnnotation]: null } }
   await parts.client.mergePatch(pathOf(parts, object), { metadata }, { signal })
   CRASH: await halt('operator/turned-down', name)

@@ -363,6 +363,16 @@ export class Story {
     })
   }
 
+  /** SIGKILLs this runner; gives that moment, and the one at which the run has another runner on record. */
+  async losesRunner(runner: Json, who = 'runner'): Promise<{ killed: number; adopted: number }> {
+    const killed = this.#world.kill(runner, 'runner.cjs')
+    const adopted = await this.until('the adoption', 30_000, ({ history }) =>
+      history.find(({ object }) => object.status?.run?.adoptions === 1),
+    )
+    console.log(`${who} killed to adopted: ${adopted.at - killed} ms`)
+    return { killed, adopted: adopted.at }
+  }
+
   /** What an abort, a kill or a normal end must never leave. Empty when all is well. */
   async residue(): Promise<string[]> {
     const { run, targets } = this

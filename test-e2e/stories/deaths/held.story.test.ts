@@ -72,11 +72,7 @@ it('a runner that is killed in mid-hold is replaced: same deadline, one injectio
     targets.find((t) => t.endsAt),
   )
   const [runner] = world.program('runner')
-  const killed = world.kill(runner, 'runner.cjs')
-  const adopted = await story.until('the adoption', 30_000, ({ history }) =>
-    history.find(({ object }) => object.status?.run?.adoptions === 1),
-  )
-  console.log(`runner killed to adopted: ${adopted.at - killed} ms`)
+  await story.losesRunner(runner)
   const status = await story.finished()
   const span = on.spanOf(on.away, story.createdAt, (n) => taintsOf(n).includes(taint('orphan')))
   expect(Math.abs(span.to - endsAt)).toBeLessThan(soonMs)
@@ -165,12 +161,8 @@ it('of two runners the other one takes over as soon as the first one does not ru
     await story.injected()
     const claim = story.object.metadata.annotations['chaos.chaosplane.io/claimed-by']
     const holder = world.program('runner').find((pod) => claim.startsWith(`${pod.metadata.name}/`))
-    const killed = world.kill(holder, 'runner.cjs')
-    const adopted = await story.until('the adoption', 30_000, ({ history }) =>
-      history.find(({ object }) => object.status?.run?.adoptions === 1),
-    )
-    console.log(`one of two runners killed to adopted: ${adopted.at - killed} ms`)
-    expect(adopted.at - killed).toBeLessThan(4000)
+    const { killed, adopted } = await story.losesRunner(holder, 'one of two runners')
+    expect(adopted - killed).toBeLessThan(4000)
     await story.abort()
     expect(await story.finished()).toMatchObject({ verdict: 'Stopped' })
     expect(await story.residue()).toEqual([])

@@ -167,12 +167,8 @@ it('a runner that is killed in mid-hold: the pod stays cut until the deadline, a
     targets.find((t) => t.endsAt),
   )
   const [runner] = world.program('runner')
-  const killed = world.kill(runner, 'runner.cjs')
-  const adopted = await story.until('the adoption', 30_000, ({ history }) =>
-    history.find(({ object }) => object.status?.run?.adoptions === 1),
-  )
-  console.log(`runner killed to adopted: ${adopted.at - killed} ms`)
-  expect(adopted.at).toBeLessThan(endsAt)
+  const { adopted } = await story.losesRunner(runner)
+  expect(adopted).toBeLessThan(endsAt)
   expect(await reach()).toEqual(but(...everything))
   const late = (await talksAgain(endsAt - Date.now() + soonMs + enforcerMs)) - endsAt
   console.log(`deadline to talking again: ${late} ms`)
