@@ -5,6 +5,7 @@ import {
   faults,
   lone,
   moments,
+  nameOf,
   pairs,
   placeOf,
   privateVictims,
@@ -59,7 +60,7 @@ describe('the kill matrix', () => {
   it('has no case twice', () => expect(keys.size).toBe(cases.length))
 
   it('gives a turn one set of victims, a case for each moment, and at most one more for whole nodes', () => {
-    for (const { victims: dying, cases: own } of turnsOf(all)) {
+    for (const { victims: dying, cases: own } of turnsOf(all).filter(({ part }) => !part)) {
       expect(own.slice(0, moments.length).map(({ moment }) => moment)).toEqual(moments)
       expect(own.slice(0, moments.length).some(({ fault }) => fault === lone)).toBe(false)
       expect(['', lone]).toContain(
@@ -70,6 +71,24 @@ describe('the kill matrix', () => {
       )
       expect(own.every((c) => c.victims === dying)).toBe(true)
     }
+  })
+
+  it('has two turns for what all its cases would lose at once and need again at once', () => {
+    const parts = turnsOf(all).filter(({ part }) => part)
+    const names = parts.map(({ victims: dying }) => dying.join('+'))
+    const pairsInTwo = ['fault pod+runner', 'fault pod+operator', 'fault pod+control plane']
+    expect(names.toSorted()).toEqual([...pairsInTwo, ...pairsInTwo].toSorted())
+    for (const name of pairsInTwo) {
+      const own = parts.filter(({ victims: dying }) => dying.join('+') === name)
+      const inOrder = own.toSorted((a, b) => (a.part ?? 0) - (b.part ?? 0))
+      expect(inOrder.map(({ cases: c }) => c.length)).toEqual([4, 3])
+      expect(inOrder.flatMap(({ cases: c }) => c).map(({ moment }) => moment)).toEqual(moments)
+    }
+  })
+
+  it('calls no two turns by the same name', () => {
+    const names = turnsOf(all).map(nameOf)
+    expect(new Set(names).size).toBe(names.length)
   })
 
   it('leaves out a fault that the machine cannot do', () => {
