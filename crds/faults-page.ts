@@ -91,7 +91,7 @@ export const faultsPage = (faults: readonly FaultDefinition[]): string =>
     ...table(commonTunables),
     ...choicesOf(faults),
     '',
-    'A `ChaosExperiment` takes its duration from `spec.duration` and hits every pod or node that `spec.target` matches; where those are pods, it understands `containerName` among its parameters.',
+    'A `ChaosExperiment` takes its duration from `spec.action.duration`, else from `spec.duration`, and hits every pod or node that `spec.target` matches; where those are pods, it understands `containerName` (or `container`) among its parameters.',
     ...faults.flatMap(section),
     '',
   ].join('\n')
