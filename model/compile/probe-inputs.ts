@@ -171,8 +171,10 @@ export function httpInputs(inputs: Json, at: At): HttpInputs {
       'give one of them',
     )
   const sent = eitherWay(body, ['body', 'bodyPath'], there)
-  if (sent.file) files.body = sent.file
-  if (method !== 'POST' && method !== 'PUT')
+  // What is not sent is not read either: no right to the Secret is asked for.
+  if (method === 'POST' || method === 'PUT') {
+    if (sent.file) files.body = sent.file
+  } else
     for (const key of ['body', 'bodyPath', 'contentType'])
       if (!saysNothing(body[key]))
         there.problems.note(`${there.path}.${key} is not sent by ${method}.`)

@@ -177,11 +177,13 @@ describe('files of a probe', () => {
     ])
   })
 
-  it('that are not sent are said', () => {
-    const parsed = of({ method: { get: { bodyPath: 'orders/one' } } })
+  it.each(['get', 'head'])('that are not sent by %s are said, and not read', (method) => {
+    const parsed = of({ method: { [method]: { bodyPath: 'orders/one' } } })
     expect(parsed.ok && parsed.notes).toEqual([
-      'httpProbe/inputs.method.get.bodyPath is not sent by GET.',
+      `httpProbe/inputs.method.${method}.bodyPath is not sent by ${method.toUpperCase()}.`,
     ])
+    expect(parsed.ok && parsed.probe.inputs).toMatchObject({ files: {} })
+    expect(parsed.ok && parsed.probe.inputs).not.toHaveProperty('files.body')
   })
 })
 

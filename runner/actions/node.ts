@@ -124,6 +124,7 @@ function sessionOf(
       emit,
       durable: actor.durable,
       stored: actor.stored,
+      mayAct: actor.mayAct,
     },
   )
 }

@@ -121,6 +121,17 @@ describe('a held fault', () => {
       expect.objectContaining({ do: 'stop', task: 'hog', targets: [targets[0]?.id] }),
     )
   })
+  it('asks after what nobody could tell of, when a hold would be over', () => {
+    const targets = [target('a', { state: 'owed' }), target('b', { wave: 1 })]
+    const state = taskState('hog', { ...inChaos, targets, wave: 1 })
+    const over = (inChaos.stageAt ?? 0) + 30_000
+    const doneAt = (at: number) => decided(hog, runState([state]), at)
+    expect(doneAt(over).want.map((a) => a.do)).toEqual(['attend'])
+    expect(doneAt(over).wakeAt).toBe(over + 3001)
+    expect(doneAt(over + 3001).want).toContainEqual(
+      expect.objectContaining({ do: 'stop', task: 'hog', targets: [targets[0]?.id] }),
+    )
+  })
   it('never leaves reverting while a revert is owed', () => {
     const targets = [target('a', { state: 'owed' })]
     const state = taskState('hog', { ...inChaos, stage: 'reverting', targets, wave: 1 })

@@ -252,6 +252,30 @@ describe('targets whose turn never came', () => {
   })
 })
 
+describe('a target of which nobody could tell', () => {
+  const trouble = { code: 'HELPER_ERROR', reason: 'its fault pod did not start' } as const
+  const owed: FactBody = { fact: 'revert-failed', task: 'hog', target: 'b', trouble, remaining: [] }
+  const untouched: FactBody = {
+    ...{ fact: 'reverted', task: 'hog', target: 'b', proof: 'nothing was injected' },
+    ...{ heldMs: 0, untouched: true },
+  }
+  const hit: FactBody = { fact: 'injected', task: 'hog', target: 'b', evidence: 'seen' }
+  const become = (...bodies: FactBody[]) =>
+    bodies.reduce(
+      (s, body) => reduce(s, { ...body, at: 9 } as Fact),
+      runState([taskState('hog', { targets: [target('b')], wave: 1 })]),
+    ).tasks[0]?.targets[0]
+
+  it('is done with when its node says that nothing was done', () => {
+    expect(become(owed, untouched)).toMatchObject({ state: 'reverted', heldMs: 0 })
+    expect(become(owed, untouched)).not.toHaveProperty('remaining')
+    expect(become(owed, untouched)).not.toHaveProperty('injectedAt')
+  })
+  it('stays owed once its node has said that it was hit', () => {
+    expect(become(owed, hit, untouched)).toMatchObject({ state: 'owed', injectedAt: 9 })
+  })
+})
+
 describe('a run that cannot go on', () => {
   const begun = (name: string) => taskState(name, { stage: 'chaos', startedAt: 1, chaosAt: 1 })
   const verdicts = (state: RunState) =>

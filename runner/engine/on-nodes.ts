@@ -18,16 +18,25 @@ import {
 /** A hold that the node has not ended by then is asked after; milliseconds past the node's own deadline. */
 const lateMs = 3000
 
+/**
+ * When a hold is over by itself; of a target of which nobody could tell whether it was hit, when it would be. Whoever is
+ * there by then puts it back, or says that there is nothing to put back.
+ */
+function endOf({ plan, state }: View, target: TargetState): number | undefined {
+  if (target.endsAt !== undefined || target.state !== 'owed') return target.endsAt
+  return target.until ?? (state.stageAt ?? 0) + plan.durationMs
+}
+
 /** Others of the task may wait for their turn, armed: they are not stopped. */
 function overdue(v: View, open: TargetState[]): Action[] {
-  const late = open.filter((t) => t.endsAt !== undefined && v.now > t.endsAt + lateMs)
+  const late = open.filter((t) => v.now > (endOf(v, t) ?? Infinity) + lateMs)
   const targets = late.map(recordKey)
   if (targets.length === 0) return []
   return [{ do: 'stop', task: v.plan.name, reason: 'the deadline has passed', targets }]
 }
 
 function nextDeadline(v: View, open: TargetState[]): number {
-  const ends = open.flatMap((t) => (t.endsAt === undefined ? [] : [t.endsAt + lateMs]))
+  const ends = open.map((t) => (endOf(v, t) ?? -Infinity) + lateMs)
   const ahead = ends.filter((at) => at > v.now)
   return ahead.length > 0 ? Math.min(...ahead) + 1 : v.now + lateMs
 }

@@ -39,6 +39,10 @@ export const mayBeHeld = (target: TargetState): boolean =>
 const isFresh = (target: TargetState | undefined): boolean =>
   target?.state === 'targeted' || target?.state === 'untouched'
 
+/** Nobody could tell whether it was hit: its node may still say that it was not. */
+const isUnsure = (target: TargetState): boolean =>
+  target.state === 'owed' && target.injectedAt === undefined
+
 /** The runner has given up what did not start; nobody has said that it was hit, or for how long it may have been. */
 const isGivenUp = (target: TargetState | undefined): boolean =>
   target?.state === 'failed' &&
@@ -188,7 +192,7 @@ const folds: Folds = {
   injected: (task, fact) => {
     const { evidence, endsAt, at } = fact
     const known = task.targets.findLast(isOf(fact))
-    const isOwed = known?.state === 'owed' && known.injectedAt === undefined
+    const isOwed = known !== undefined && isUnsure(known)
     if (!isFresh(known) && !isGivenUp(known) && !isOwed) return task
     return onTarget({ ...task, injections: task.injections + 1 }, fact, (t) => ({
       ...t,
@@ -232,7 +236,7 @@ const folds: Folds = {
   reverted: (task, fact) =>
     onTarget(task, fact, (t) => {
       const { proof, heldMs, untouched, at, outcome } = fact
-      if (untouched) return isFresh(t) ? { ...t, state: 'untouched' } : t
+      if (untouched && !isUnsure(t)) return isFresh(t) ? { ...t, state: 'untouched' } : t
       if (isEnded(t) && !isFresh(t)) return t
       return {
         ...withoutUndo(t),

@@ -56,6 +56,8 @@ export type SessionLinks = {
   emit(fact: FactBody): void
   durable(signal: AbortSignal): Promise<void>
   stored(signal: AbortSignal): Promise<void>
+  /** Passed right before what acts: whoever was held up for long asks whether the run is still ours. */
+  mayAct(signal: AbortSignal): Promise<void>
 }
 
 /** The value, or undefined when the time is up; throws when `signal` aborts. */

@@ -262,13 +262,17 @@ export class NodePods {
   }
 
   async #create(name: string, attempt: number, signal: AbortSignal): Promise<void> {
-    const { order, emit, durable, resting } = this.#links
+    const { order, emit, durable, resting, mayAct } = this.#links
     if (attempt > 1) await this.#takePlace(name, signal)
     const params = await this.#params({ must: attempt === 1 }, signal)
     this.#mustWait = resting()
+    // The name of one that has gone unheard is forgotten with the next one.
+    this.#ran ||= this.#seemsToHaveRun
     emit({ fact: 'pod-created', task: order.task, pod: name })
     await durable(signal)
     CRASH: reach('runner/pod-recorded', this.#links.order.resource.name)
+    // A pod may inject by itself, on no record, where another runner has ended the run meanwhile.
+    await mayAct(signal)
     const warm = attempt === 1 ? await this.#parts.warm?.claim(order, signal) : undefined
     const pod = warm ?? (await this.#make(name, { ...this.#orderFor(attempt), params }, signal))
     CRASH: reach('runner/pod-created', this.#links.order.resource.name)

@@ -223,6 +223,19 @@ describe('a session with a node', () => {
       return { node }
     }
 
+    it('owes its target when another one is refused: the first may have hit it', async () => {
+      const node = new PosedNode([target('targeted')], script, { pods: [first], wave: 1 })
+      node.refusal = new KubeError({ status: 403, reason: 'Forbidden', message: 'exceeded quota' })
+      const sweep = { ...order, fault: '', start: 'sweep', attempt: 2 } as const
+      node.comesFromOperator(second, sweep, { waiting: { reason: 'ContainerCreating' } } as never)
+      const session = new NodeSession(node.parts(), node.links({ ...order, start: 'wait' }))
+      sessions.push(session)
+      session.begin()
+      await until(3000, () => node.task.targets[0]?.state !== 'targeted')
+      expect(node.task.targets[0]?.state).toBe('owed')
+      expect(node.names()).not.toContain('inject-failed')
+    })
+
     it('has one made that can inject', async () => {
       const { node } = meet({})
       await held(node)
@@ -292,6 +305,17 @@ describe('a session with a node', () => {
     expect(node.created).toEqual([])
     expect(node.task.trouble).toMatchObject({ code: 'HELPER_ERROR' })
     expect(node.task.trouble?.reason).toContain('Raise the ResourceQuota of namespace home')
+  })
+
+  it('makes no pod for a run that another runner has by now', async () => {
+    const node = new PosedNode([target('targeted')], usual)
+    node.isTakenOver = true
+    const session = new NodeSession(node.parts(), node.links(order))
+    sessions.push(session)
+    session.begin()
+    await until(3000, () => node.asked.length > 1)
+    expect(node.asked.every((pods) => pods === 0)).toBe(true)
+    expect(node.created).toEqual([])
   })
 
   it('whose later pod is refused owes, and goes on when it is allowed', async () => {

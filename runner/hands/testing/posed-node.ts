@@ -39,6 +39,10 @@ export class PosedNode {
   readonly removals: { name: string; gracePeriodSeconds: number | undefined }[] = []
   /** nodes on which another warm pod was asked for */
   readonly replaced: string[] = []
+  /** the run is another runner's by now */
+  isTakenOver = false
+  /** how many pods there were whenever it was asked whether the run is still ours */
+  readonly asked: number[] = []
   /** error that the next creations get */
   refusal: KubeError | null = null
   isInCluster = true
@@ -136,17 +140,25 @@ export class PosedNode {
       },
       durable: async () => {},
       stored: async () => {},
+      mayAct: async () => {
+        this.asked.push(this.created.length)
+        if (this.isTakenOver) throw new Error('another runner has the run')
+      },
     }
   }
 
   /** The pod of an operator, with this order: it only puts back. */
-  comesFromOperator(name: string, order: NodeOrder): void {
+  comesFromOperator(
+    name: string,
+    order: NodeOrder,
+    state: ContainerStatus['state'] = { running: {} },
+  ): void {
     const labels = { [faultPodLabels.fault]: '' }
     const resourceVersion = String(++this.#version)
     const metadata = { name, namespace: 'home', uid: name, resourceVersion, labels }
     this.created.push({ metadata, order })
     this.store.apply({ type: 'ADDED', object: { metadata } })
-    this.says({ running: {} })
+    this.says(state)
   }
 
   /** A pod that waits for an order, and the door to it. */
