@@ -16,6 +16,8 @@ it('says what became of each victim, and of what was not survived', () => {
   expect(page).toContain('* control plane and runner; node-taint, injected: left: pod x')
   expect(page).toContain('the control plane, which is kserver and log-service')
   expect(page).not.toMatch(/Left out|second time/)
+  expect(page).toContain('at each of its crash points in 48 runs')
+  expect(page).toContain('`runner/removing`')
 })
 
 it('says what was left out, and what was tried a second time', () => {

@@ -1,6 +1,6 @@
 import { awayMs } from './death.ts'
 import { textsOf } from './judge.ts'
-import { pairs } from './table.ts'
+import { notReached, pairs, pointTurns, warmTurns } from './table.ts'
 import type { Result } from './turn.ts'
 
 /** One line of the table. */
@@ -64,6 +64,13 @@ const failuresOf = (results: readonly Result[]): string[] =>
         ],
   )
 
+/** What the table does not show, and what is to be known. */
+function beside(): string {
+  const points = pointTurns().length + warmTurns().length
+  const left = Object.entries(notReached).map(([point, why]) => `\`${point}\` (${why})`)
+  return `Beside the matrix the runner ends itself at each of its crash points in ${points} runs (\`points.kill.test.ts\`), all but ${left.join(', ')}; they fail the command like a case of the table. The operator ends itself at each of its own in an ordinary test, without a cluster (\`operator/points.api.test.ts\`). What is to be known: a runner that dies between the stored plan and the stored effect of a fault through the API leaves no time to count from but that of the plan, so its record may say some seconds more than the target was held. A program whose guard dies as it comes, and is not brought back by any runtime, ends its hold after 10 s, and the run is an Error that says so.`
+}
+
 /** The page of one run. */
 export function pageOf(results: readonly Result[], whole: Whole): string {
   const { seconds, all, again, leftOut } = whole
@@ -78,6 +85,7 @@ export function pageOf(results: readonly Result[], whole: Whole): string {
     `${results.length} of ${all} cases were run in ${Math.round(seconds / 60)} minutes, ${paired} of them with pairs.${again.length > 0 ? ` Tried a second time, which is what counts here: ${again.join('; ')}. A second try makes up for what was late; whatever else was wrong at the first one fails the run.` : ''}`,
     tableOf(rowsOf(results)),
     ...(failures.length > 0 ? ['Not survived:', failures.join('\n')] : []),
+    beside(),
     '',
   ].join('\n\n')
 }
