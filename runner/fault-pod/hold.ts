@@ -15,7 +15,7 @@ export type HoldWorld = {
   emit(event: Unstamped): void
   now(): number
   monotonic(): number
-  /** the guard's note about this go, if it has run the undo file */
+  /** what the guard has said of this go, if it has run its undo file or has begun to */
   guardNote(): GuardNote | undefined
   /** the guard's own deadline for this go has passed */
   tooLate(): boolean

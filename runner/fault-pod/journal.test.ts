@@ -108,6 +108,16 @@ it('the notes of the guard', () => {
   ])
 })
 
+it('of the guard its note counts, and until that is there the one of its beginning', () => {
+  const journal = new Journal(folder)
+  const say = (name: string, text: string) => writeFileSync(join(journal.dir, name), text)
+  expect(journal.guardWord('go-1.sh')).toBeUndefined()
+  say('guard-begun.log', 'go-1.sh deadline 1700000000.0\ngo-2.sh eof 1700000009.0\n')
+  expect(journal.guardWord('go-1.sh')).toMatchObject({ why: 'deadline', at: 1700000000000 })
+  say('guard.log', 'go-1.sh deadline 1700000000.2\n')
+  expect(journal.guardWord('go-1.sh')).toMatchObject({ why: 'deadline', at: 1700000000200 })
+})
+
 it('events are numbered on over a restart, and told again behind what was acknowledged', () => {
   const printed: unknown[] = []
   const earlier = parseEvents('{"seq":4,"at":1,"event":"log","level":"info","text":"a"}\n{"se')

@@ -251,6 +251,15 @@ export class Journal {
     return parseGuardNotes(readText(join(this.dir, 'guard.log')) ?? '')
   }
 
+  /**
+   * What the guard has said of an undo file: that it has run it, else that it has begun. It notes the end some moments
+   * after the effect is over, which a program that looks meanwhile must not take for the deed of somebody else.
+   */
+  guardWord(file: string): GuardNote | undefined {
+    const isOf = (note: GuardNote) => note.file === file
+    return this.guardNotes().find(isOf) ?? this.guardBeginnings().find(isOf)
+  }
+
   /** When the guard first began to run each undo file: it may have been killed before it noted the end. */
   guardBeginnings(): GuardNote[] {
     return parseGuardNotes(readText(join(this.dir, 'guard-begun.log')) ?? '')

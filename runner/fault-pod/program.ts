@@ -345,7 +345,7 @@ export class Program {
       now,
       monotonic,
       emit: (event: Parameters<Channel['emit']>[0]) => void channel.emit(event),
-      guardNote: () => journal.guardNotes().find((note) => note.file === file),
+      guardNote: () => journal.guardWord(file),
       tooLate: () => bootMs() >= guardAt,
     }
     const holds = planned.map((one) => new Hold(world, one, { holdMs, many: planned.length }))
