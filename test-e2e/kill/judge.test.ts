@@ -70,6 +70,11 @@ const cases: Record<string, [Case, Seen, string[]]> = {
     seen([target(5000)], { failStep: neverCame }),
     [`the run was lost: Error, ${neverCame}`],
   ],
+  'nor heard its program of it, which the test held up as soon as it had injected': [
+    one('pod-network-loss', 'injected', 'guard', 'kubelet'),
+    seen([target(5000)], { failStep: neverCame, stoodMs: 4000 }),
+    [],
+  ],
   'the guard is brought back': [
     one('pod-network-loss', 'armed', 'guard'),
     seen([target(5000)], { failStep: neverCame }),

@@ -93,11 +93,13 @@ const isUnbegun = ({ point }: Case, failStep: string): boolean =>
   failStep.endsWith('Nothing was done to the target.')
 
 /**
- * Both targets of an armed program may be hit at once, before its guard has come (the pod is made for one node alone).
- * A guard that died then, and that no runtime brings back, ends the hold when it was waited for long enough.
+ * Both targets of a program may be hit at once, before its guard has come (the pod is made for one node alone); and one
+ * that the test held up cannot hear it come. A guard that died then, and that no runtime brings back, ends the hold when
+ * it was waited for long enough.
  */
-const isUnguarded = (one: Case, failStep: string): boolean =>
-  one.moment === 'armed' &&
+const isUnguarded = (one: Case, { stoodMs }: Seen, failStep: string): boolean =>
+  (one.moment === 'armed' ||
+    (stoodMs > patienceMs && [...beforeTheAct, 'injected'].includes(one.moment))) &&
   one.victims.includes('guard') &&
   dies(one, 'kubelet', 'containerd') &&
   /CUT_SHORT : .*The guard container did not open/.test(failStep)
@@ -199,7 +201,7 @@ function judgeWord(one: Case, seen: Seen): string[] {
   if (verdict === 'Pass') return []
   if (verdict === 'Stopped' && one.point === stopPoint) return []
   if (failStep === '') return [`the verdict is ${verdict}, and nothing says why`]
-  if (isUnbegun(one, failStep) || isUnguarded(one, failStep)) return []
+  if (isUnbegun(one, failStep) || isUnguarded(one, seen, failStep)) return []
   if (cutShort(one) || wasLate(one, seen, failStep)) return []
   return [`the run was lost: ${verdict}, ${failStep}`]
 }
