@@ -40,8 +40,8 @@ const isFresh = (target: TargetState | undefined): boolean =>
   target?.state === 'targeted' || target?.state === 'untouched'
 
 /** Nobody could tell whether it was hit: its node may still say that it was not. */
-const isUnsure = (target: TargetState): boolean =>
-  target.state === 'owed' && target.injectedAt === undefined
+const isUnsure = (target: TargetState | undefined): boolean =>
+  target?.state === 'owed' && target.injectedAt === undefined
 
 /** The runner has given up what did not start; nobody has said that it was hit, or for how long it may have been. */
 const isGivenUp = (target: TargetState | undefined): boolean =>
@@ -192,7 +192,7 @@ const folds: Folds = {
   injected: (task, fact) => {
     const { evidence, endsAt, at } = fact
     const known = task.targets.findLast(isOf(fact))
-    const isOwed = known !== undefined && isUnsure(known)
+    const isOwed = isUnsure(known)
     if (!isFresh(known) && !isGivenUp(known) && !isOwed) return task
     return onTarget({ ...task, injections: task.injections + 1 }, fact, (t) => ({
       ...t,
