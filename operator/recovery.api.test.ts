@@ -22,7 +22,6 @@ beforeAll(async () => {
     agent: 'chaosplane-operator-test/2',
   })
 })
-afterEach(() => stage.stopOperator())
 afterAll(() => stage?.end())
 
 type Made = KubeObject & {
@@ -146,6 +145,8 @@ async function refusalsSince(from: number): Promise<number[]> {
 }
 
 describe('recovery by the operator on a real API server', () => {
+  afterEach(() => stage.stopOperator())
+
   it('makes a pod that sweeps the node of a lost one, again when that is lost, and tells it', async () => {
     const object = await held('lost')
     const operator = await stage.startOperator()
@@ -265,9 +266,30 @@ describe('recovery by the operator on a real API server', () => {
     await stage.letGo(over)
   })
 
+  it('leaves a deleted resource to its runner while that lives', async () => {
+    const life = new AbortController()
+    const living = stage.keepRunner(life.signal)
+    const object = await stage.createClaimed('its-runner-lives')
+    await stage.tests.remove(stage.place('its-runner-lives'), { ...stage.call })
+    await stage.startOperator()
+    await stage.until('caches', async () => stage.operator?.ready())
+    await systemClock.sleep(11_000, stage.call.signal)
+    expect((await stage.get('its-runner-lives')).metadata.finalizers).toContain(runFinalizer)
+    life.abort()
+    await living
+    await stage.letGo(object)
+  })
+})
+
+/** Each of them waits out the time in which a runner may come back. */
+describe.concurrent('an operator whose runners have gone', () => {
+  beforeAll(async () => {
+    await stage.startOperator()
+  })
+  afterAll(() => stage.stopOperator())
+
   it('gives a run without a runner up when a human says why, and only then', async () => {
     const object = await held('given-up', 'owed')
-    await stage.startOperator()
     await stage.annotate(object, { 'chaos.chaosplane.io/abandon': '' })
     await stage.until('the refusal', async () =>
       (await stage.reasonsOf(object)).includes('AbandonRefused'),
@@ -310,7 +332,6 @@ describe('recovery by the operator on a real API server', () => {
     for (const holder of [putBack, owing]) await holdSlot(holder)
     for (const { metadata } of objects)
       await stage.tests.remove(stage.place(metadata.name), { ...stage.call })
-    await stage.startOperator()
     for (const { metadata } of objects.slice(0, 3))
       await stage.until(`${metadata.name} gone`, async () => {
         const path = stage.place(metadata.name)
@@ -324,26 +345,11 @@ describe('recovery by the operator on a real API server', () => {
     await stage.letGo(owing)
   })
 
-  it('leaves a deleted resource to its runner while that lives', async () => {
-    const life = new AbortController()
-    const living = stage.keepRunner(life.signal)
-    const object = await stage.createClaimed('its-runner-lives')
-    await stage.tests.remove(stage.place('its-runner-lives'), { ...stage.call })
-    await stage.startOperator()
-    await stage.until('caches', async () => stage.operator?.ready())
-    await systemClock.sleep(11_000, stage.call.signal)
-    expect((await stage.get('its-runner-lives')).metadata.finalizers).toContain(runFinalizer)
-    life.abort()
-    await living
-    await stage.letGo(object)
-  })
-
   it('says that there is nothing to give up, and takes the annotation off', async () => {
     const object = await held('owes-nothing')
     const targets = [{ ...target, state: 'reverted' as const }]
     await stage.asRunner(object, { tasks: [{ ...running, targets }] })
     await stage.annotate(object, { 'chaos.chaosplane.io/abandon': 'the node burned' })
-    await stage.startOperator()
     await stage.until('the annotation gone', async () => {
       const { metadata } = await stage.get('owes-nothing')
       return !('chaos.chaosplane.io/abandon' in (metadata.annotations ?? {}))

@@ -159,14 +159,16 @@ const tells = (app: string, status: object) =>
 const taint = 'least-rights'
 type Told = { text: string; ended: boolean; runs: RunState[] }
 
+type Workload = KubeObject & { spec: { replicas: number } }
+const askedFor = async (kind: typeof deployments, name: string): Promise<number> => {
+  const path = resourcePath({ ...kind, namespace: 'demo', name })
+  return (await tests.get<Workload>(path, call())).spec.replicas
+}
+
 /** What the faults change, as it is now. */
 async function world() {
   type Node = KubeObject & { spec?: { unschedulable?: boolean; taints?: { key: string }[] } }
   const all = await tests.list<Node>(resourcePath(nodes), call())
-  type Workload = KubeObject & { spec: { replicas: number } }
-  const replicasOf = async (kind: typeof deployments, name: string) =>
-    (await tests.get<Workload>(resourcePath({ ...kind, namespace: 'demo', name }), call())).spec
-      .replicas
   const { items } = await tests.list<KubeObject>(
     resourcePath({ ...networkPolicies, namespace: 'demo' }),
     call(),
@@ -180,7 +182,7 @@ async function world() {
     cordoned: all.items
       .filter(({ spec }) => spec?.unschedulable)
       .map(({ metadata }) => metadata.name),
-    replicas: [await replicasOf(deployments, 'web'), await replicasOf(statefulSets, setName)],
+    replicas: [await askedFor(deployments, 'web'), await askedFor(statefulSets, setName)],
     policies: items.map(({ metadata }) => metadata.name),
     faultPods: ofOurs.items.map(({ metadata }) => metadata.name),
   }
@@ -309,14 +311,17 @@ async function look(names: string[]): Promise<Told> {
 /** There are no controllers and no kubelet here: what they would say and do is done in their place. */
 async function actAsOthers(signal: AbortSignal): Promise<void> {
   const scaled = [
-    { ...deployments, namespace: 'demo', name: 'web' },
-    { ...statefulSets, namespace: 'demo', name: setName },
+    { kind: deployments, name: 'web', told: Number.NaN },
+    { kind: statefulSets, name: setName, told: Number.NaN },
   ]
   while (!signal.aborted) {
-    const { replicas } = await world()
-    for (const [i, at] of scaled.entries()) {
-      const status = { replicas: replicas[i], readyReplicas: replicas[i] }
-      await tests.mergePatch(resourcePath({ ...at, subresource: 'status' }), { status }, call())
+    for (const one of scaled) {
+      const { kind, name } = one
+      const replicas = await askedFor(kind, name)
+      if (replicas === one.told) continue
+      const path = resourcePath({ ...kind, namespace: 'demo', name, subresource: 'status' })
+      await tests.mergePatch(path, { status: { replicas, readyReplicas: replicas } }, call())
+      one.told = replicas
     }
     for (const [app, node] of [['doomed'], ['tenant', 'n3']] as [string, string?][]) {
       const there = resourcePath({ ...pods, namespace: 'demo', name: `${app}-1` })
@@ -324,7 +329,7 @@ async function actAsOthers(signal: AbortSignal): Promise<void> {
     }
     const ours = await tests.list<KubeObject>(resourcePath({ ...pods, namespace: home }), call())
     for (const { metadata } of ours.items) if (metadata.deletionTimestamp) await end(metadata.name)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
 /** A pod of the product is gone at once. */

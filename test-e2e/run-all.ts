@@ -8,36 +8,19 @@ import type { Readable } from 'node:stream'
 type Result = { passed: number; failed: number; skipped: number }
 
 /** The minutes after which a project of vitest.config.ts is given up. */
-const minutes = { unit: 10, integration: 15, deaths: 30, e2e: 30, kill: 130, vm: 40 }
+const minutes = { unit: 10, integration: 30, deaths: 30, e2e: 30, kill: 130, vm: 40 }
 type Name = keyof typeof minutes
 
-/** A project, or a part of its files. */
-type Job = { name: Name; shard?: `${number}/${number}` }
-/** So many jobs run side by side, each begun when one before it has ended. */
-type Stage = { lanes: number; jobs: Job[] }
+/** Projects that run side by side. */
+type Stage = Name[]
 
-const half = (name: Name, part: 1 | 2): Job => ({ name, shard: `${part}/2` })
 /**
- * One stage after the other, cheapest first, the longest jobs of a stage first. Unit tests use every core; the others
- * mostly wait, each for a control plane of its own.
+ * One stage after the other, cheapest first. Unit tests use every core; the others mostly wait, each for a control
+ * plane of its own, which takes processor time to start: none has more than one.
  */
-const whole: Stage[] = [
-  { lanes: 1, jobs: [{ name: 'unit' }] },
-  {
-    lanes: 3,
-    jobs: [
-      half('integration', 1),
-      half('e2e', 1),
-      half('deaths', 2),
-      half('deaths', 1),
-      half('integration', 2),
-      half('e2e', 2),
-    ],
-  },
-]
+const whole: Stage[] = [['unit'], ['integration', 'deaths', 'e2e']]
 const named = process.argv.slice(2)
-const stages: Stage[] =
-  named.length > 0 ? [{ lanes: 1, jobs: named.map((word) => ({ name: nameOf(word) })) }] : whole
+const stages: Stage[] = named.length > 0 ? named.map((word) => [nameOf(word)]) : whole
 
 const root = join(import.meta.dirname, '..')
 
@@ -51,14 +34,14 @@ function nameOf(word: string): Name {
 }
 
 /** Runs one vitest project; a crash, a time-out or nothing to run counts as one failure. */
-async function runProject(job: Job): Promise<Result> {
+async function runProject(name: Name): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'chaosplane-results-'))
   try {
     const report = join(folder, 'report.json')
-    const code = await vitest(job, report)
+    const code = await vitest(name, report)
     const found = await readReport(report)
     const nothing = found.passed + found.failed === 0
-    if (nothing) console.log(`${labelOf(job)}: no test ran`)
+    if (nothing) console.log(`${name}: no test ran`)
     // A broken file or hook fails vitest without failing a test.
     const unseen = found.failed === 0 && (code !== 0 || nothing)
     return unseen ? { ...found, failed: 1 } : found
@@ -68,16 +51,12 @@ async function runProject(job: Job): Promise<Result> {
 }
 
 /** Every line carries the name of its project: two may be talking. */
-async function tell(label: string, stream: Readable): Promise<void> {
-  for await (const line of createInterface({ input: stream })) console.log(`${label}  ${line}`)
+async function tell(name: Name, stream: Readable): Promise<void> {
+  for await (const line of createInterface({ input: stream })) console.log(`${name}  ${line}`)
 }
 
-const labelOf = ({ name, shard }: Job): string => (shard ? `${name} ${shard}` : name)
-
-async function vitest(job: Job, report: string): Promise<number> {
-  const { name, shard } = job
-  const part = shard ? [`--shard=${shard}`] : []
-  const args = ['run', '--project', name, ...part, '--reporter=default', '--reporter=json']
+async function vitest(name: Name, report: string): Promise<number> {
+  const args = ['run', '--project', name, '--reporter=default', '--reporter=json']
   const child = spawn(
     process.execPath,
     [join(root, 'node_modules/vitest/vitest.mjs'), ...args, `--outputFile.json=${report}`],
@@ -92,16 +71,15 @@ async function vitest(job: Job, report: string): Promise<number> {
       },
     },
   )
-  const label = labelOf(job)
-  const told = Promise.all([tell(label, child.stdout), tell(label, child.stderr)])
+  const told = Promise.all([tell(name, child.stdout), tell(name, child.stderr)])
   const giveUp = setTimeout(() => {
-    console.log(`${label}: not finished after ${minutes[name]} minutes, ending it`)
+    console.log(`${name}: not finished after ${minutes[name]} minutes, ending it`)
     child.kill('SIGTERM')
     setTimeout(() => child.kill('SIGKILL'), 20_000).unref()
   }, minutes[name] * 60_000)
   const code = await new Promise<number>((resolve) => {
     child.once('error', (e) => {
-      console.log(`${label}: vitest did not start: ${e.message}`)
+      console.log(`${name}: vitest did not start: ${e.message}`)
       resolve(1)
     })
     child.once('exit', (code) => resolve(code ?? 1))
@@ -127,28 +105,21 @@ async function readReport(file: string): Promise<Result> {
 const total: Result = { passed: 0, failed: 0, skipped: 0 }
 const lines: string[] = []
 
-/** Takes jobs until there are none left. */
-async function runLane(jobs: Job[]): Promise<void> {
-  for (let job = jobs.shift(); job; job = jobs.shift()) {
-    const name = labelOf(job)
-    console.log(`\n== ${name} begins`)
-    const started = performance.now()
-    const result = await runProject(job)
-    const seconds = Math.round((performance.now() - started) / 1000)
-    const line = `== ${name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`
-    lines.push(line)
-    console.log(line)
-    total.passed += result.passed
-    total.failed += result.failed
-    total.skipped += result.skipped
-  }
+async function runAndTell(name: Name): Promise<void> {
+  console.log(`\n== ${name} begins`)
+  const started = performance.now()
+  const result = await runProject(name)
+  const seconds = Math.round((performance.now() - started) / 1000)
+  const line = `== ${name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`
+  lines.push(line)
+  console.log(line)
+  total.passed += result.passed
+  total.failed += result.failed
+  total.skipped += result.skipped
 }
 
 const started = performance.now()
-for (const { lanes, jobs } of stages) {
-  const left = [...jobs]
-  await Promise.all(Array.from({ length: lanes }, () => runLane(left)))
-}
+for (const stage of stages) await Promise.all(stage.map(runAndTell))
 const seconds = Math.round((performance.now() - started) / 1000)
 console.log(`\n${lines.join('\n')}\nin ${seconds} s`)
 if (total.skipped > 0) console.log(`${total.skipped} skipped`)

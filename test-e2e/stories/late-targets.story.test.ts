@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
-import type { Json } from '../../watchers/api.ts'
-import { CpuWatch, stressorsOn } from '../../watchers/cgroups.ts'
-import { cpuHog, experiment } from '../documents.ts'
-import { type Story, World } from '../world.ts'
+import type { Json } from '../watchers/api.ts'
+import { CpuWatch, stressorsOn } from '../watchers/cgroups.ts'
+import { cpuHog, experiment } from './documents.ts'
+import { type Story, World } from './world.ts'
 
 /** A runner that is killed while pods come to a fault that is held: each is hit once, and on record once. */
-const seconds = 26
+const seconds = 20
 const replicas = 4
 /** What a node's own deadline may be late by on a busy machine, milliseconds. */
 const punctual = 1500
