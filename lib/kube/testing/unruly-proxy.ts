@@ -39,14 +39,15 @@ type World = {
   upstream: { origin: string; agent: Agent }
   fate: (method: string, url: string) => Fate
   seen: Passed[]
-  watches: Set<ServerResponse>
+  /** with the API server's answer, which goes on after a clean cut */
+  watches: Map<ServerResponse, IncomingMessage>
 }
 
 /** Starts an UnrulyProxy on a free port of loopback. */
 export async function startUnrulyProxy(kubeconfig: string): Promise<UnrulyProxy> {
   const upstream = await readUpstream(kubeconfig)
   const pass = (): Fate => ({ do: 'pass' })
-  const world: World = { upstream, fate: pass, seen: [], watches: new Set() }
+  const world: World = { upstream, fate: pass, seen: [], watches: new Map() }
   const sockets = new Set<Socket>()
   let connections = 0
   const server = createServer((incoming, outgoing) => void handle(world, incoming, outgoing))
@@ -74,9 +75,11 @@ export async function startUnrulyProxy(kubeconfig: string): Promise<UnrulyProxy>
       world.fate = pass
     },
     cutWatches(how) {
-      for (const watch of world.watches)
-        if (how === 'clean') watch.end()
-        else watch.socket?.resetAndDestroy()
+      for (const [watch, answer] of world.watches)
+        if (how === 'clean') {
+          answer.unpipe(watch)
+          watch.end()
+        } else watch.socket?.resetAndDestroy()
     },
     async close() {
       for (const socket of sockets) socket.destroy()
@@ -146,7 +149,7 @@ function forward(world: World, { incoming, outgoing, passed, lose }: Forward): v
       answer.on('end', () => incoming.socket.resetAndDestroy())
       return
     }
-    if (passed.url.includes('watch=true')) world.watches.add(outgoing)
+    if (passed.url.includes('watch=true')) world.watches.set(outgoing, answer)
     outgoing.on('close', () => {
       world.watches.delete(outgoing)
       up.destroy()
