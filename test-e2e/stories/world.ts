@@ -234,7 +234,13 @@ export class World {
     const group = podGroup(this.installed.nodes, pod.metadata.uid)
     const found = group ? processesIn(group).filter(({ command }) => command.includes(part)) : []
     if (found.length === 0) throw new Error(`no process ${part} in pod ${pod.metadata.name}`)
-    for (const { pid } of found) process.kill(pid, 'SIGKILL')
+    for (const { pid } of found)
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch (e) {
+        // A child of one that was killed just now may have ended with it.
+        if ((e as NodeJS.ErrnoException).code !== 'ESRCH') throw e
+      }
     return Date.now()
   }
 
