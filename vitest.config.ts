@@ -6,22 +6,6 @@ const deps = { interopDefault: false }
 /** Files of one project share a process: reading the same modules again for each of 200 files took minutes. */
 const isolate = false
 
-const stories = (name: string, include: string[]) => ({
-  test: {
-    name,
-    deps,
-    include,
-    exclude: outside,
-    testTimeout: 240_000,
-    // Bounds in real time on a machine that may be busy: once more, and the report says so.
-    retry: 2,
-    hookTimeout: 300_000,
-    fileParallelism: false,
-    isolate,
-    globalSetup: ['test-e2e/setup/installed-cluster.ts'],
-  },
-})
-
 /** Pure tests, those against a real API server, stories on a real cluster, the kill matrix, and stories on a node in a virtual machine. */
 export default defineConfig({
   test: {
@@ -53,14 +37,28 @@ export default defineConfig({
           // A machine that stands still for seconds upsets bounds in real time: once more, and the report says so.
           retry: 1,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          // Each has an API server: a runner or an operator that one file starts would see what another one makes.
+          maxWorkers: 2,
           isolate,
           globalSetup: ['test-e2e/setup/api-server.ts'],
         },
       },
-      stories('e2e', ['test-e2e/stories/*.story.test.ts']),
-      // What is killed there is shared by all: those stories have a cluster of their own.
-      stories('deaths', ['test-e2e/stories/deaths/*.story.test.ts']),
+      {
+        test: {
+          name: 'e2e',
+          deps,
+          include: ['test-e2e/stories/**/*.story.test.ts'],
+          exclude: outside,
+          testTimeout: 240_000,
+          // Bounds in real time on a machine that may be busy: once more, and the report says so.
+          retry: 2,
+          hookTimeout: 300_000,
+          // Each has a cluster, for what a file kills must be shared with no other. One that the developer names is alone.
+          maxWorkers: process.env['CHAOSPLANE_CONTEXT'] ? 1 : 3,
+          isolate,
+          globalSetup: ['test-e2e/setup/installed-cluster.ts'],
+        },
+      },
       {
         test: {
           name: 'kill',

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
+import { type AuditEvent, endOfAudit, readAudit } from '../test-e2e/cluster/audit.ts'
 import { cpuMs, podGroup, processCount, processesIn } from '../test-e2e/watchers/cgroups.ts'
 
 /** Unix milliseconds with fractions. */
@@ -92,11 +92,11 @@ export class AuditTrace {
   }
 
   async begin(): Promise<void> {
-    this.#from = (await readAudit(this.#file, this.#from)).next
+    this.#from = await endOfAudit(this.#file)
   }
 
   async events(): Promise<AuditEvent[]> {
-    return (await readAudit(this.#file, this.#from)).events
+    return await readAudit(this.#file, this.#from)
   }
 }
 

@@ -1,20 +1,21 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { faultCapabilities } from '../model/fault-capabilities.generated.ts'
 import { capabilityLabel, warmLabels, warmPod } from '../model/fault-pod-spec.ts'
 import { haltConfigMap } from '../model/halt.ts'
 import { type ControlPlane, startControlPlane } from '../test-e2e/cluster/control-plane.ts'
+import { apiServer } from '../test-e2e/setup/worker.ts'
 import { chartFolder, helm, kubectl, type Rendered, renderChart } from './testing/chart.ts'
 
 const namespace = 'chart-tests'
 
 beforeAll(async () => {
-  await kubectl(inject('apiKubeconfig'), ['create', 'namespace', namespace])
+  await kubectl(apiServer().kubeconfig, ['create', 'namespace', namespace])
 })
 
 const list = (items: Rendered[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
 const dryRun = (items: Rendered[]) =>
   kubectl(
-    inject('apiKubeconfig'),
+    apiServer().kubeconfig,
     ['apply', '--dry-run=server', '-n', namespace, '-f', '-'],
     list(items),
   )

@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { describe, expect, inject, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { kubernetesChaosExperimentStatus } from '../model/documents/status.ts'
 import { binary } from '../test-e2e/cluster/binaries.ts'
+import { apiServer } from '../test-e2e/setup/worker.ts'
 import { crds } from './crd.ts'
 
 const run = promisify(execFile)
@@ -15,7 +16,7 @@ const path = (url: URL): string => fileURLToPath(url)
 
 /** stdout and stderr of kubectl, whether it succeeded or not. */
 async function kubectl(args: string[], input?: string): Promise<{ ok: boolean; text: string }> {
-  const child = run(binary('kubectl'), [`--kubeconfig=${inject('apiKubeconfig')}`, ...args], {
+  const child = run(binary('kubectl'), [`--kubeconfig=${apiServer().kubeconfig}`, ...args], {
     timeout: 30_000,
   })
   if (input !== undefined) child.child.stdin?.end(input)

@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
 import { chaosExperiments, configMaps, pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
 import { silentLog } from '../lib/log.ts'
 import { haltAnnotation, haltConfigMap } from '../model/halt.ts'
-import { type AuditEvent, readAudit } from '../test-e2e/cluster/audit.ts'
+import { type AuditEvent, endOfAudit, readAudit } from '../test-e2e/cluster/audit.ts'
+import { apiServer } from '../test-e2e/setup/worker.ts'
 import { drain } from './drain.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { done, running, startedAt, target } from './testing/runs.ts'
@@ -17,14 +18,14 @@ let stage: Stage
 const call = { signal: AbortSignal.timeout(240_000) }
 
 beforeAll(async () => {
-  stage = await Stage.set({ kubeconfig: inject('apiKubeconfig'), home, namespace, agent })
+  stage = await Stage.set({ kubeconfig: apiServer().kubeconfig, home, namespace, agent })
 })
 afterEach(() => stage.stopOperator())
 afterAll(() => stage?.end())
 
 /** What the operator asked of the API server about one namespace since `from`, watches and lists apart. */
 async function requestsSince(from: number): Promise<string[]> {
-  const { events: seen } = await readAudit(inject('apiAuditLog'), from)
+  const seen = await readAudit(apiServer().auditLog, from)
   const mine = seen.filter(
     (e: AuditEvent) => e.userAgent === agent && e.objectRef?.namespace === namespace,
   )
@@ -35,7 +36,7 @@ async function requestsSince(from: number): Promise<string[]> {
         `${verb} ${objectRef?.resource}${objectRef?.subresource ? `/${objectRef.subresource}` : ''}`,
     )
 }
-const auditEnd = async () => (await readAudit(inject('apiAuditLog'))).next
+const auditEnd = () => endOfAudit(apiServer().auditLog)
 
 describe('the operator on a real API server', () => {
   it('tells a plain run with two status writes and two Events', async () => {

@@ -5,12 +5,13 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
 import type { KubeClient } from '../lib/kube/client.ts'
 import { chaosExperiments, leases, resourcePath } from '../lib/kube/paths.ts'
 import { createReflector } from '../lib/kube/reflector.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
+import { apiServer } from '../test-e2e/setup/worker.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { done, running, startedAt } from './testing/runs.ts'
 import { Stage } from './testing/stage.ts'
@@ -26,7 +27,7 @@ let kubeconfig: string
 
 beforeAll(async () => {
   stage = await Stage.set({
-    kubeconfig: inject('apiKubeconfig'),
+    kubeconfig: apiServer().kubeconfig,
     home: namespace,
     namespace: 'operator-stopped',
     agent: 'chaosplane-operator-test/3',

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock, systemMonotonic } from '../lib/clock.ts'
 import { leases, namespaces, pods, resourcePath } from '../lib/kube/paths.ts'
 import type { KubeObject } from '../lib/kube/types.ts'
@@ -6,7 +6,8 @@ import type { NodeOrder } from '../model/fault-pod.ts'
 import { podName } from '../model/fault-pod-recovery.ts'
 import { runFinalizer } from '../model/runner-life.ts'
 import { slotLabels, slotSelector } from '../model/slots.ts'
-import { readAudit } from '../test-e2e/cluster/audit.ts'
+import { endOfAudit, readAudit } from '../test-e2e/cluster/audit.ts'
+import { apiServer } from '../test-e2e/setup/worker.ts'
 import type { Experiment } from './experiment/observe.ts'
 import { running, target } from './testing/runs.ts'
 import { conditionsOf, Stage } from './testing/stage.ts'
@@ -16,7 +17,7 @@ let stage: Stage
 
 beforeAll(async () => {
   stage = await Stage.set({
-    kubeconfig: inject('apiKubeconfig'),
+    kubeconfig: apiServer().kubeconfig,
     home,
     namespace: 'recovery-tests',
     agent: 'chaosplane-operator-test/2',
@@ -129,10 +130,10 @@ const hindrances = {
   },
 } satisfies Record<string, { put(): unknown; lift(): unknown; said: string[] }>
 
-const auditEnd = async () => (await readAudit(inject('apiAuditLog'))).next
+const auditEnd = () => endOfAudit(apiServer().auditLog)
 /** When the API server refused pods of the operator, unix milliseconds. */
 async function refusalsSince(from: number): Promise<number[]> {
-  const { events } = await readAudit(inject('apiAuditLog'), from)
+  const events = await readAudit(apiServer().auditLog, from)
   return events
     .filter(
       ({ verb, objectRef, responseStatus }) =>

@@ -8,17 +8,17 @@ import type { Readable } from 'node:stream'
 type Result = { passed: number; failed: number; skipped: number }
 
 /** The minutes after which a project of vitest.config.ts is given up. */
-const minutes = { unit: 10, integration: 30, deaths: 30, e2e: 30, kill: 130, vm: 40 }
+const minutes = { unit: 10, integration: 30, e2e: 30, kill: 130, vm: 40 }
 type Name = keyof typeof minutes
 
 /** Projects that run side by side. */
 type Stage = Name[]
 
 /**
- * One stage after the other, cheapest first. Unit tests use every core; the others mostly wait, each for a control
- * plane of its own, which takes processor time to start: none has more than one.
+ * One stage after the other, cheapest first. Unit tests use every core; the others mostly wait, for what
+ * clusters do in their own time.
  */
-const whole: Stage[] = [['unit'], ['integration', 'deaths', 'e2e']]
+const whole: Stage[] = [['unit'], ['integration', 'e2e']]
 const named = process.argv.slice(2)
 const stages: Stage[] = named.length > 0 ? named.map((word) => [nameOf(word)]) : whole
 

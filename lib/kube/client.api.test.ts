@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { createKubeClient, type KubeClient } from './client.ts'
 import { loadKubeConfig } from './config.ts'
 import { makeRoom, type Room, type Thing, thingType } from './testing/things.ts'
@@ -13,7 +14,7 @@ let proxy: UnrulyProxy
 let room: Room
 
 beforeAll(async () => {
-  const file = inject('apiKubeconfig')
+  const file = apiServer().kubeconfig
   direct = createKubeClient({ config: loadKubeConfig({ file, env: {} }), userAgent: 'tests/1' })
   proxy = await startUnrulyProxy(file)
   client = createKubeClient({ config: proxy.config, userAgent: 'client-under-test/1' })

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { createKubeClient, type KubeClient } from './client.ts'
 import { loadKubeConfig } from './config.ts'
 import { NotSent } from './errors.ts'
@@ -13,7 +14,7 @@ const place = (name?: string) => resourcePath({ ...configMaps, namespace, ...(na
 let client: KubeClient
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   client = createKubeClient({ config, userAgent: 'fenced-tests/1' })
   await client.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
   await client.create(place(), { metadata: { name: 'a' }, data: { n: '1' } }, call)
@@ -48,7 +49,7 @@ it.each(writes)(
 )
 
 it('is asked before every attempt, not before the first alone', async () => {
-  const proxy = await startUnrulyProxy(inject('apiKubeconfig'))
+  const proxy = await startUnrulyProxy(apiServer().kubeconfig)
   const far = createKubeClient({ config: proxy.config, userAgent: 'fenced-tests/1' })
   proxy.rule(() => ({ do: 'reset' }))
   const asked: boolean[] = []

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterAll, afterEach, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { createKubeClient, type KubeClient } from './client.ts'
 import { loadKubeConfig } from './config.ts'
 import { createElection, type Term } from './lease.ts'
@@ -16,7 +17,7 @@ let client: KubeClient
 let count = 0
 const children: ChildProcess[] = []
 beforeAll(() => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   client = createKubeClient({ config, userAgent: 'tests/1' })
 })
 afterEach(() => {
@@ -28,7 +29,7 @@ const newSpace = async () => (await makeRoom(client, `lease-${count++}`)).name
 
 function start(namespace: string, identity: string): Candidate {
   const program = join(import.meta.dirname, 'testing/candidate.ts')
-  const args = [program, inject('apiKubeconfig'), namespace, identity]
+  const args = [program, apiServer().kubeconfig, namespace, identity]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   children.push(child)
   const words: Word[] = []
@@ -84,7 +85,7 @@ it('a leader that is told to stop hands over at once', async () => {
 
 it('a leader that the API server does not answer gives up before anybody else takes over', async () => {
   const namespace = await newSpace()
-  const proxy = await startUnrulyProxy(inject('apiKubeconfig'))
+  const proxy = await startUnrulyProxy(apiServer().kubeconfig)
   const far = createKubeClient({ config: proxy.config, userAgent: 'far/1' })
   const log: string[] = []
   let held: Term | undefined

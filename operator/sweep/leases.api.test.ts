@@ -1,10 +1,11 @@
 import { pino } from 'pino'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import { leases, namespaces, resourcePath } from '../../lib/kube/paths.ts'
 import { createStore } from '../../lib/kube/store.ts'
 import { keyOf } from '../../lib/kube/types.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { RunnerCensus, type RunnerLease } from '../runners.ts'
 import { createLeaseSweep, keptMs } from './leases.ts'
 
@@ -13,7 +14,7 @@ const signal = AbortSignal.timeout(60_000)
 let kube: KubeClient
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }
   await kube.create(resourcePath(namespaces), body, { signal })

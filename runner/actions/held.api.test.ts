@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { KubeClient } from '../../lib/kube/client.ts'
 import { KubeError } from '../../lib/kube/errors.ts'
 import { kubernetesChaosExperiments, leases, nodes, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import type { RunLoop } from '../engine/loop.ts'
 import { runState, target, taskPlan, taskState } from '../engine/testing.ts'
 import { type FaultTest, faultTest } from '../faults/api-testing.ts'
@@ -20,7 +21,7 @@ let count = 0
 const key = (n: number) => `chaos-${n}`
 
 beforeAll(async () => {
-  on = await faultTest(inject('apiKubeconfig'), 'held', [
+  on = await faultTest(apiServer().kubeconfig, 'held', [
     { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch'] },
   ])
 })

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
@@ -6,6 +6,7 @@ import { namespaces, pods, resourcePath } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { TaskPlan } from '../../model/plan.ts'
 import type { RunState, TargetState } from '../../model/state.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import type { RunLoop } from '../engine/loop.ts'
 import { runState, taskPlan, taskState } from '../engine/testing.ts'
 import type { FaultShape } from '../engine/view.ts'
@@ -93,7 +94,7 @@ const left = async (app: string): Promise<number> => {
 const statesOf = ({ state }: RunLoop) => state.tasks[0]?.targets.map((t) => t.state).sort()
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
   const rules = [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'delete'] }]

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import {
@@ -11,6 +11,7 @@ import {
 } from '../../lib/kube/paths.ts'
 import type { KubeObject } from '../../lib/kube/types.ts'
 import type { WorkloadKind } from '../../model/plan.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { taskPlan } from '../engine/testing.ts'
 import {
   type ChosenBy,
@@ -80,7 +81,7 @@ const chosen = async (kind: ChosenBy, account = 'picker') => {
 }
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
   await serveOthers(kube)

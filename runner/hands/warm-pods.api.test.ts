@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
@@ -9,6 +9,7 @@ import type { NodeOrder } from '../../model/fault-pod.ts'
 import { podName } from '../../model/fault-pod-recovery.ts'
 import { faultPodLabels, warmLabels, warmPod } from '../../model/fault-pod-spec.ts'
 import type { WarmMode } from '../../model/warm-pod.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import type { Pod } from './pod-cache.ts'
 import { WarmPods } from './warm-pods.ts'
 
@@ -97,7 +98,7 @@ const all = async (): Promise<string[]> =>
     .sort()
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
 })

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
@@ -15,6 +15,7 @@ import { silentLog } from '../../lib/log.ts'
 import { claimAnnotation } from '../../model/runner-life.ts'
 import { bytesOf, maxRunBytes } from '../../model/snapshot.ts'
 import type { RunState, TaskState } from '../../model/state.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { runState, target, taskState } from '../engine/testing.ts'
 import { runRunner } from '../program.ts'
 import { settingsFrom } from '../settings.ts'
@@ -78,7 +79,7 @@ async function until(look: () => Promise<boolean> | boolean, ms = 30_000): Promi
 }
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   for (const name of [namespace, home])
     await kube.create(resourcePath(namespaces), { metadata: { name } }, call)
@@ -215,7 +216,7 @@ describe('the runner, when its record is refused', () => {
     const stop = new AbortController()
     end.push(stop)
     const settings = settingsFrom({ POD_NAME: 'runner-2', POD_NAMESPACE: home, IMAGE: 'i' })
-    const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+    const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
     const parts = { settings, config, log: silentLog(), newId: () => 'life-2', onReady: () => {} }
     void runRunner(parts, stop.signal)
   }

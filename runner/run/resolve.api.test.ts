@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../lib/kube/config.ts'
 import {
@@ -8,6 +8,7 @@ import {
   secrets,
   serviceAccounts,
 } from '../../lib/kube/paths.ts'
+import { apiServer } from '../../test-e2e/setup/worker.ts'
 import { reduce } from '../engine/reduce.ts'
 import { planOf, runState, taskPlan, taskState } from '../engine/testing.ts'
 import { registryName, resolveProbes } from './resolve.ts'
@@ -41,7 +42,7 @@ const trouble = async (ref: string, account?: string) =>
   (await resolved([ref], account)).troubles.get(ref)
 
 beforeAll(async () => {
-  const config = loadKubeConfig({ file: inject('apiKubeconfig'), env: {} })
+  const config = loadKubeConfig({ file: apiServer().kubeconfig, env: {} })
   kube = createKubeClient({ config, userAgent: 'tests/1' })
   const make = (of: { group: string; version: string; plural: string }, body: object) =>
     kube.create(resourcePath({ ...of, namespace }), body, call)

@@ -24,11 +24,26 @@ export async function writeAuditPolicy(file: string): Promise<void> {
   await writeFile(file, JSON.stringify(policy))
 }
 
-/** Reads the audit log from a byte offset; `next` is where to go on. */
-export async function readAudit(
-  file: string,
-  from = 0,
-): Promise<{ events: AuditEvent[]; next: number }> {
+/** The byte offset behind the last whole line, from which to read what comes next. */
+export async function endOfAudit(file: string): Promise<number> {
+  const handle = await open(file, 'r')
+  try {
+    const { size } = await handle.stat()
+    const buffer = Buffer.alloc(64 * 1024)
+    for (let end = size; end > 0; end -= buffer.length) {
+      const from = Math.max(0, end - buffer.length)
+      const { bytesRead } = await handle.read(buffer, 0, end - from, from)
+      const last = buffer.subarray(0, bytesRead).lastIndexOf(10)
+      if (last >= 0) return from + last + 1
+    }
+    return 0
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What the audit log tells from a byte offset on. */
+export async function readAudit(file: string, from = 0): Promise<AuditEvent[]> {
   const handle = await open(file, 'r')
   try {
     const { size } = await handle.stat()
@@ -37,7 +52,7 @@ export async function readAudit(
     // The last line may be half written.
     const whole = buffer.subarray(0, buffer.lastIndexOf(10) + 1)
     const lines = whole.toString().split('\n').filter(Boolean)
-    return { events: lines.map((l) => JSON.parse(l) as AuditEvent), next: from + whole.length }
+    return lines.map((l) => JSON.parse(l) as AuditEvent)
   } finally {
     await handle.close()
   }

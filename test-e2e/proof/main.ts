@@ -50,12 +50,11 @@ function runStories(folder: string, { stories }: Feature): Promise<void> {
     'run',
     '--project',
     'e2e',
-    '--project',
-    'deaths',
     ...files,
     '-t',
     `(${titles})$`,
     '--retry=0',
+    '--maxWorkers=1',
   ]
   const report = ['--reporter=json', `--outputFile.json=${join(folder, 'report.json')}`]
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs')

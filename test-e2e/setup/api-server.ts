@@ -9,30 +9,34 @@ import { until } from '../cluster/processes.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** kubeconfig path of the shared etcd and kube-apiserver; use a namespace per test */
-    apiKubeconfig: string
-    /** its audit log */
-    apiAuditLog: string
+    /** etcd and kube-apiserver, one for each worker, by the paths of kubeconfig and audit log; use a namespace per test */
+    apiServers: { kubeconfig: string; auditLog: string }[]
   }
 }
 
 const run = promisify(execFile)
 const crds = join(import.meta.dirname, '../../crds')
-let controlPlane: ControlPlane | undefined
+const planes: ControlPlane[] = []
 
-/** One etcd and kube-apiserver for the whole run, with our CRDs. */
+/** For each worker one etcd and kube-apiserver for the whole run, with our CRDs. */
 export async function setup(project: TestProject): Promise<void> {
-  controlPlane = await startControlPlane()
-  const { kubeconfig, auditLog } = controlPlane
-  process.env['CHAOSPLANE_TEST_KUBECONFIG'] = kubeconfig
-  project.provide('apiKubeconfig', kubeconfig)
-  project.provide('apiAuditLog', auditLog)
-  await applyCrds(kubeconfig)
+  const workers = Array.from({ length: project.config.maxWorkers })
+  await Promise.all(
+    workers.map(async () => {
+      const plane = await startControlPlane()
+      planes.push(plane)
+      await applyCrds(plane.kubeconfig)
+    }),
+  )
+  project.provide(
+    'apiServers',
+    planes.map(({ kubeconfig, auditLog }) => ({ kubeconfig, auditLog })),
+  )
 }
 
 /** Ends them. */
 export async function teardown(): Promise<void> {
-  await controlPlane?.down()
+  await Promise.all(planes.map((plane) => plane.down()))
 }
 
 /** Applies crds/*.yaml and waits until they are served. */

@@ -10,19 +10,19 @@ import { clientTool, throwAwayCluster } from '../cluster/throw-away.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** the cluster with the product on it; `attachCluster` gives the verbs that break its components */
-    cluster: InstalledCluster
+    /** clusters with the product on them, one for each worker; `attachCluster` gives the verbs that break components */
+    clusters: InstalledCluster[]
   }
 }
 
 const chart = join(import.meta.dirname, '../../config/chart')
 const namespace = 'chaosplane'
 const started = performance.now()
-let cluster: Cluster | undefined
-let installed: InstalledCluster | undefined
+/** What is up, to be taken down. */
+const up: { cluster: Cluster; installed: InstalledCluster }[] = []
 let failedTests: () => number = () => 0
 
-/** A cluster of two nodes with the chart installed, for all stories of the run. */
+/** For each worker a cluster of two nodes with the chart installed, for all stories that it will run. */
 export async function setup(project: TestProject): Promise<void> {
   // A cluster of the developer's own: CHAOSPLANE_CONTEXT names it, CHAOSPLANE_IMAGE an image that it can pull.
   const context = process.env['CHAOSPLANE_CONTEXT']
@@ -34,7 +34,10 @@ export async function setup(project: TestProject): Promise<void> {
   )
 }
 
-/** Makes a cluster, installs the chart with this image, and provides it to the tests; `teardown` takes it down. */
+/**
+ * Makes a cluster for each worker of the project, installs the chart with this image, and provides them to the tests;
+ * `teardown` takes them down.
+ */
 export async function bringUp(
   project: TestProject,
   image: string,
@@ -42,8 +45,23 @@ export async function bringUp(
 ): Promise<void> {
   failedTests = () => project.vitest.state.getCountOfFailedTests()
   say(`image ${image}`)
-  cluster = await make()
-  installed = {
+  const workers = Array.from({ length: project.config.maxWorkers })
+  const came = await Promise.allSettled(workers.map(() => bringOneUp(image, make)))
+  const failed = came.find((one) => one.status === 'rejected')
+  if (failed) {
+    await Promise.all(up.map(({ cluster }) => cluster.down()))
+    throw failed.reason
+  }
+  say('operator, runner and server are up')
+  project.provide(
+    'clusters',
+    up.map(({ installed }) => installed),
+  )
+}
+
+async function bringOneUp(image: string, make: () => Promise<Cluster>): Promise<void> {
+  const cluster = await make()
+  const installed = {
     provider: cluster.provider,
     kubeconfig: cluster.kubeconfig,
     apiUrl: cluster.apiUrl,
@@ -62,19 +80,23 @@ export async function bringUp(
     await cluster.down()
     throw new Error(`the chart did not come up; logs are kept in ${where}`, { cause: e })
   }
-  project.provide('cluster', installed)
+  up.push({ cluster, installed })
 }
 
-/** Takes the cluster down; when a test failed, keeps its logs and says where. `more` puts others beside them. */
+/** Takes the clusters down; when a test failed, keeps their logs and says where. `more` puts others beside them. */
 export async function teardown(more: (folder: string) => Promise<void> = async () => {}) {
-  if (!cluster || !installed) return
-  if (failedTests() > 0) {
-    const folder = await keepLogs(installed)
-    await more(folder)
-    console.error(`e2e: logs are kept in ${folder}`)
-  }
-  if (cluster.provider === 'context') await uninstall(installed)
-  await cluster.down()
+  const isFailed = failedTests() > 0
+  await Promise.all(
+    up.map(async ({ cluster, installed }) => {
+      if (isFailed) {
+        const folder = await keepLogs(installed)
+        await more(folder)
+        console.error(`e2e: logs of ${installed.nodes.join(', ')} are kept in ${folder}`)
+      }
+      if (cluster.provider === 'context') await uninstall(installed)
+      await cluster.down()
+    }),
+  )
 }
 
 /** Prints what is being done, with the seconds since the start. */
@@ -90,13 +112,12 @@ function imageFromEnvironment(): { name: string; archive: string } {
 }
 
 async function install(on: InstalledCluster): Promise<void> {
-  say('installing the chart')
+  say(`installing the chart on the cluster of ${on.nodes.join(', ')}`)
   const flags = [`--kubeconfig=${on.kubeconfig}`, '--namespace', namespace, '--create-namespace']
   const wait = ['--set', `image=${on.image}`, '--wait', '--timeout', '150s']
   await run(on.helm, ['upgrade', '--install', 'chaosplane', chart, ...flags, ...wait], {
     timeoutMs: 180_000,
   })
-  say('operator, runner and server are up')
 }
 
 async function uninstall(on: InstalledCluster): Promise<void> {

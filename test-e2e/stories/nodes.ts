@@ -1,4 +1,4 @@
-import { readAudit } from '../cluster/audit.ts'
+import { endOfAudit, readAudit } from '../cluster/audit.ts'
 import type { Follower, Json } from '../watchers/api.ts'
 import { experiment } from './documents.ts'
 import { setValues } from './release.ts'
@@ -124,12 +124,12 @@ export class Nodes {
 
   /** Where the audit log ends now. */
   async audited(): Promise<number> {
-    return (await readAudit(this.world.installed.auditLog)).next
+    return endOfAudit(this.world.installed.auditLog)
   }
 
   /** As whom the product has written to nodes since then, as the audit log has it. */
   async writersOfNodes(since: number): Promise<string[]> {
-    const { events } = await readAudit(this.world.installed.auditLog, since)
+    const events = await readAudit(this.world.installed.auditLog, since)
     return events
       .filter((e) => ['patch', 'create', 'delete', 'update'].includes(e.verb))
       .filter((e) => e.userAgent?.includes('chaosplane') && !e.requestURI.includes('dryRun'))

@@ -214,8 +214,8 @@ describe.concurrent('connections', () => {
   }) => {
     const app = 'twice'
     const own = await target(app)
-    const cut = networkPartition(app, 12, { env: { DESTINATION_IPS: far.address } })
-    const lose = networkLoss(app, 5, { env: { DESTINATION_IPS: near.address } })
+    const cut = networkPartition(app, 24, { env: { DESTINATION_IPS: far.address } })
+    const lose = networkLoss(app, 8, { env: { DESTINATION_IPS: near.address } })
     const first = await world.run(experiment('twice-cut', [cut]))
     await first.injected()
     const second = await world.run(experiment('twice-lost', [lose]))

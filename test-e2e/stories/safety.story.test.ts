@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { readAudit } from '../cluster/audit.ts'
+import { endOfAudit, readAudit } from '../cluster/audit.ts'
 import { run } from '../cluster/shell.ts'
 import { chaosExperiment, cpuHog, experiment, podDelete } from './documents.ts'
 import { setValues } from './release.ts'
@@ -18,11 +18,11 @@ beforeAll(async () => {
 })
 afterAll(() => world?.end())
 
-const auditEnd = async (): Promise<number> => (await readAudit(world.installed.auditLog)).next
+const auditEnd = () => endOfAudit(world.installed.auditLog)
 
 /** What the product has written since then, apart from its Leases, its Events and what it says of a run. */
 async function writesSince(since: number): Promise<string[]> {
-  const { events } = await readAudit(world.installed.auditLog, since)
+  const events = await readAudit(world.installed.auditLog, since)
   const own = new Set(['leases', 'events', 'subjectaccessreviews'])
   return events
     .filter((e) => e.userAgent?.startsWith('chaosplane'))

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { readAudit } from '../cluster/audit.ts'
+import { endOfAudit, readAudit } from '../cluster/audit.ts'
 import type { Json } from '../watchers/api.ts'
 import { logOf, reportsOf } from '../watchers/peers.ts'
 import { peerWords, type Story, World } from './world.ts'
@@ -37,7 +37,7 @@ beforeAll(async () => {
     story = world.follow(parse(text))
     await world.forget(story)
     cpu = world.watchCpu('podtato-left-leg')
-    audited = (await readAudit(world.installed.auditLog)).next
+    audited = await endOfAudit(world.installed.auditLog)
     await world.apply(text, '--server-side')
     const status = await story.finished()
     const upsets = world.clock.since(story.createdAt)
@@ -65,7 +65,7 @@ it('deletes real pods at the interval, one at a time, by their uid', () => {
 })
 
 it('acts with the rights of the account that the experiment names, and no others', async () => {
-  const { events } = await readAudit(world.installed.auditLog, audited)
+  const events = await readAudit(world.installed.auditLog, audited)
   const inDemo = events.filter(
     ({ user, objectRef }) =>
       objectRef?.namespace === 'demo' &&

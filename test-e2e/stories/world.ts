@@ -8,6 +8,7 @@ import type { Cluster, InstalledCluster } from '../cluster/cluster.ts'
 import { run } from '../cluster/shell.ts'
 import { attachCluster } from '../cluster/throw-away.ts'
 import { Recorder } from '../recorder/recorder.ts'
+import { ofThisWorker } from '../setup/worker.ts'
 import { Api, type Follower, type Json } from '../watchers/api.ts'
 import { CpuWatch, podGroup, processesIn, stressorsIn } from '../watchers/cgroups.ts'
 import { ClockWatch } from '../watchers/clock.ts'
@@ -46,7 +47,7 @@ export class World {
   clusterId = ''
 
   constructor() {
-    this.installed = inject('cluster')
+    this.installed = ofThisWorker(inject('clusters'))
     if (this.installed.provider !== 'local')
       throw new Error('stories look at cgroups of this machine: run them on the local cluster')
     this.cluster = attachCluster(this.installed)
@@ -191,7 +192,7 @@ export class World {
   #tellOnFailure(story: Story): void {
     try {
       onTestFailed(({ task }) => {
-        const errors = task.result?.errors?.map(({ message }) => message)
+        const errors = task.result?.errors?.map(({ message, diff = '' }) => `${message}\n${diff}`)
         const pods = story.run ? this.faultPods(story.run.runId).map(({ status }) => status) : []
         const { path, status } = story
         const upsets = this.clock.since(story.createdAt)

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { isNotFound } from '../../../lib/kube/errors.ts'
 import { gated } from '../../../lib/kube/gated.ts'
 import { nodes, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import { allow, type FaultTest, faultTest, throughStatus } from '../api-testing.ts'
 import type { KubeTarget } from '../kube-fault.ts'
 import type { Node } from '../nodes.ts'
@@ -22,7 +23,7 @@ let on: FaultTest
 let count = 0
 
 beforeAll(async () => {
-  on = await faultTest(inject('apiKubeconfig'), 'node-drain', [onNodes, onPods, onEvictions])
+  on = await faultTest(apiServer().kubeconfig, 'node-drain', [onNodes, onPods, onEvictions])
 })
 afterAll(() => on.kube.close())
 

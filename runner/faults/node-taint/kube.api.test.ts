@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../../lib/kube/config.ts'
 import { nodes, resourcePath } from '../../../lib/kube/paths.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import type { KubeTarget } from '../kube-fault.ts'
 import type { Node } from '../nodes.ts'
 import { nodeTaint } from './kube.ts'
@@ -15,7 +16,7 @@ let count = 0
 
 beforeAll(async () => {
   kube = createKubeClient({
-    config: loadKubeConfig({ file: inject('apiKubeconfig'), env: {} }),
+    config: loadKubeConfig({ file: apiServer().kubeconfig, env: {} }),
     userAgent: 'node-taint-test',
   })
   const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   deployments,
   horizontalPodAutoscalers,
@@ -6,6 +6,7 @@ import {
   statefulSets,
 } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import { type FaultTest, faultTest, throughStatus } from '../api-testing.ts'
 import type { KubeTarget } from '../kube-fault.ts'
 import { podAutoscaler, seenOf } from './kube.ts'
@@ -18,7 +19,7 @@ let count = 0
 beforeAll(async () => {
   const resources = ['deployments/scale', 'statefulsets/scale']
   const rules = [{ apiGroups: ['apps'], resources, verbs: ['get', 'patch'] }]
-  on = await faultTest(inject('apiKubeconfig'), 'pod-autoscaler', rules)
+  on = await faultTest(apiServer().kubeconfig, 'pod-autoscaler', rules)
 })
 afterAll(() => on.kube.close())
 

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { networkPolicies, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
 import type { Tunables } from '../../../model/fault.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import { type FaultTest, faultTest, throughStatus } from '../api-testing.ts'
 import type { KubeTarget } from '../kube-fault.ts'
 import { podNetworkPolicy as definition } from './index.ts'
@@ -11,7 +12,7 @@ let on: FaultTest
 let count = 0
 
 beforeAll(async () => {
-  on = await faultTest(inject('apiKubeconfig'), 'pod-network-policy', [
+  on = await faultTest(apiServer().kubeconfig, 'pod-network-policy', [
     { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['create', 'list'] },
     { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
     { apiGroups: [''], resources: ['namespaces'], verbs: ['list'] },

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../lib/clock.ts'
 import { createKubeClient, type KubeClient } from '../../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../../lib/kube/config.ts'
 import { KubeError } from '../../../lib/kube/errors.ts'
 import { namespaces, pods, resourcePath, serviceAccounts } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import { evaluateProbe } from '../evaluate.ts'
 import { commandPlan, probeIo } from '../test-plans.ts'
 import type { Exec } from './exec.ts'
@@ -19,7 +20,7 @@ const stopKubelet = new AbortController()
 let run = 0
 
 beforeAll(async () => {
-  const file = inject('apiKubeconfig')
+  const file = apiServer().kubeconfig
   kube = createKubeClient({ config: loadKubeConfig({ file, env: {} }), userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
   const accounts = resourcePath({ ...serviceAccounts, namespace })

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../../lib/kube/client.ts'
 import { loadKubeConfig } from '../../../lib/kube/config.ts'
 import { configMaps, deployments, namespaces, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { K8sInputs, ProbeOutcome } from '../../../model/probe.ts'
+import { apiServer } from '../../../test-e2e/setup/worker.ts'
 import { evaluateProbe } from '../evaluate.ts'
 import { k8sPlan, probeIo } from '../test-plans.ts'
 
@@ -51,7 +52,7 @@ async function makeDeployment(): Promise<void> {
 }
 
 beforeAll(async () => {
-  const file = inject('apiKubeconfig')
+  const file = apiServer().kubeconfig
   kube = createKubeClient({ config: loadKubeConfig({ file, env: {} }), userAgent: 'tests/1' })
   await kube.create(resourcePath(namespaces), { metadata: { name: namespace } }, call)
   await make(
