@@ -81,10 +81,24 @@ export class PosedNetwork {
       [other, far, addresses.theirs],
     ] as const
     for (const [place, name, list] of ends) {
+      place.#quiet(name)
       for (const address of list)
         place.run(`ip addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`)
       place.run(`ip link set ${name} up`)
     }
+  }
+
+  /** A device that sends nothing of its own accord once it is up: a test that counts packets counts only its own. */
+  #quiet(device: string): void {
+    const said = {
+      [`ipv6/conf/${device}/router_solicitations`]: 0,
+      [`ipv6/conf/${device}/accept_dad`]: 0,
+      [`ipv6/conf/${device}/mldv2_unsolicited_report_interval`]: 1,
+      [`ipv6/neigh/${device}/delay_first_probe_time`]: 3600,
+      [`ipv4/neigh/${device}/delay_first_probe_time`]: 3600,
+    }
+    for (const [name, value] of Object.entries(said))
+      this.run(`tee /proc/sys/net/${name}`, `${value}`)
   }
 
   image(): string {
