@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { experiment, networkLatency, networkLoss } from '../stories/documents.ts'
 import type { Json } from '../watchers/api.ts'
+import { hiccupMs, type SlownessWatch } from '../watchers/machine.ts'
 import { Guest } from './guest.ts'
 import { expectNoResidue } from './held.ts'
 
@@ -130,12 +131,21 @@ it.for(['tbf rate 10mbit burst 32kb latency 50ms', 'htb default 1', 'netem delay
   },
 )
 
+/** Waits until the pod has been slow for so long that it is no hiccup of the machine. */
+const beyondDoubt = (slowness: SlownessWatch) =>
+  expect
+    .poll(() => slowness.spans().map(({ from, to = Date.now() }) => to - from)[0] ?? 0, {
+      timeout: 30_000,
+    })
+    .toBeGreaterThan(hiccupMs + 500)
+
 it('pod-network-latency whose program is killed is put back by its guard, by the undo file', async () => {
   const before = await guest.state(pod)
   const slowness = guest.watchSlowness(pod, 150)
   const env = { NETWORK_LATENCY: '300ms' }
   const story = await guest.world.run(experiment('orphan', [networkLatency('mute', 120, { env })]))
   await story.injected(soonMs)
+  await beyondDoubt(slowness)
   await guest.machine.run('kill -KILL $(pgrep -f fault-pod[.]cjs)')
   const from = Date.now()
   await expect.poll(() => slowness.spans()[0]?.to, { timeout: 30_000 }).toBeGreaterThan(0)
@@ -189,6 +199,7 @@ it('pod-network-latency whose fault pod is deleted by force is gone at once, and
   const env = { NETWORK_LATENCY: '300ms' }
   const story = await guest.world.run(experiment('podless', [networkLatency('mute', 120, { env })]))
   await story.injected(soonMs)
+  await beyondDoubt(slowness)
   const from = await guest.world.forceDelete(guest.world.faultPods(story.run.runId)[0])
   await expect.poll(() => slowness.spans()[0]?.to, { timeout: 30_000 }).toBeGreaterThan(0)
   const took = (slowness.spans()[0]?.to ?? 0) - from

@@ -5,6 +5,9 @@ import type { Machine } from '../cluster/vm/machine.ts'
 export type Span = { from: number; to: number | undefined }
 type Sample = { at: number; on: boolean }
 
+/** Slowness that is over within this may be the machine's own, milliseconds. */
+export const hiccupMs = 2000
+
 function spansOf(samples: Sample[]): Span[] {
   const spans: Span[] = []
   let from: number | undefined
@@ -120,10 +123,10 @@ export class SlownessWatch {
     }, askEveryMs)
   }
 
-  /** Times of slowness; a hiccup of the machine is shorter. */
+  /** Times of slowness, without hiccups of the machine. */
   spans(): Span[] {
     const ordered = this.#samples.toSorted((a, b) => a.at - b.at)
-    return spansOf(ordered).filter(({ from, to }) => to === undefined || to - from > 2000)
+    return spansOf(ordered).filter(({ from, to }) => to === undefined || to - from > hiccupMs)
   }
 
   close(): void {
