@@ -37,8 +37,9 @@ export default defineConfig({
           // A machine that stands still for seconds upsets bounds in real time: once more, and the report says so.
           retry: 1,
           hookTimeout: 120_000,
-          // Each has an API server: a runner or an operator that one file starts would see what another one makes.
-          maxWorkers: 2,
+          // Each worker has an API server: what one file starts would see what another one makes. A second one beside the
+          // stories is more than two processors can do in time.
+          maxWorkers: 1,
           isolate,
           globalSetup: ['test-e2e/setup/api-server.ts'],
         },
