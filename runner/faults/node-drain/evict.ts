@@ -45,12 +45,22 @@ function reasonOf({ status, message, details }: KubeError): string {
   return message.replace(/^POST \S+: /, '')
 }
 
-/** Asks for all of them; what stands in the way, one text each. */
+/**
+ * Asks for all of them; what stands in the way, one text each. After a refusal for good none is begun, and it is thrown
+ * when those under way have ended: the node is put back then, and nobody may be evicted from it any more.
+ */
 export async function evictAll(going: readonly DrainedPod[], io: EvictIo): Promise<string[]> {
   const pool = new PQueue({ concurrency: atOnce })
-  const answers = await pool.addAll(
-    going.map((pod) => async () => (io.signal.aborted ? null : evict(pod, io))),
-  )
+  const refusals: unknown[] = []
+  const one = async (pod: DrainedPod): Promise<string | null> => {
+    if (io.signal.aborted || refusals.length > 0) return null
+    return await evict(pod, io).catch((error: unknown) => {
+      refusals.push(error)
+      return null
+    })
+  }
+  const answers = await pool.addAll(going.map((pod) => () => one(pod)))
+  if (refusals.length > 0) throw refusals[0]
   return answers.filter((answer) => answer !== null)
 }
 

@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { isNotFound } from '../../../lib/kube/errors.ts'
+import type { KubeClient } from '../../../lib/kube/client.ts'
+import { isNotFound, KubeError } from '../../../lib/kube/errors.ts'
 import { gated } from '../../../lib/kube/gated.ts'
 import { nodes, pods, resourcePath } from '../../../lib/kube/paths.ts'
 import type { KubeObject } from '../../../lib/kube/types.ts'
@@ -137,6 +139,26 @@ describe('node-drain on a real API server', () => {
     await expect(nodeDrain.inject(node, undo, io)).rejects.toThrow('another runner')
     expect(await cordoned(node)).toBe(true)
     expect(await podsOf(node)).toEqual(['a'])
+  })
+
+  it('evicts nobody any more after an eviction that is refused for good', async () => {
+    const node = await makeNode()
+    const names = Array.from({ length: 14 }, (_, i) => `p${10 + i}`)
+    await Promise.all(names.map((name) => makePod(node, name)))
+    const undo = await plan(node)
+    const create: KubeClient['create'] = async (path, body, call) => {
+      const refusal = { status: 403, reason: 'Forbidden', message: 'a webhook says no' }
+      if (path.includes(`${node.name}-p10/eviction`)) throw new KubeError(refusal)
+      // Those beside it are under way when it is refused.
+      if (path.endsWith('/eviction')) await delay(200)
+      return await on.kube.create(path, body, call)
+    }
+    const io = { ...on.account, kube: { ...on.kube, create } }
+    await expect(nodeDrain.inject(node, undo, io)).rejects.toThrow('a webhook says no')
+    const left = await podsOf(node)
+    expect(left).toEqual(['p10', 'p20', 'p21', 'p22', 'p23'])
+    await delay(600)
+    expect(await podsOf(node)).toEqual(left)
   })
 
   it('leaves a node cordoned that was so before', async () => {
