@@ -54,6 +54,8 @@ export type FaultDefinition<Params = Record<string, unknown>> = {
   targets: 'pods' | 'containers' | 'workloads' | 'nodes'
   /** What it does to a pod stays when a container of it is started again: a new life of that is no new target. */
   outlivesContainers?: true
+  /** why targets that come later cannot be hit one by one; absent: they can */
+  onlyStatic?: string
   /** kinds of workload that can be hit; absent: all. For `targets: workloads` */
   kinds?: readonly WorkloadKind[]
   defaults: { durationMs: number }

@@ -7,7 +7,7 @@ export const targetsModes = ['static', 'dynamic'] as const
 type Of = {
   path: string
   problems: Problems
-  fault: Pick<FaultDefinition, 'id' | 'lasts' | 'targets'>
+  fault: Pick<FaultDefinition, 'id' | 'lasts' | 'targets' | 'onlyStatic'>
   sequence: TaskPlan['sequence']
 }
 
@@ -24,6 +24,7 @@ export function targetsModeOf(
   }
   if (fault.targets !== 'pods' && fault.targets !== 'containers')
     problems.refuse(path, `${fault.id} is not aimed at pods`, 'leave it out')
+  if (fault.onlyStatic) problems.refuse(path, fault.onlyStatic, 'leave it out')
   if (sequence === 'serial')
     problems.refuse(
       path,

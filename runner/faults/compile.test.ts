@@ -245,6 +245,12 @@ describe('what is refused, with path and suggestion', () => {
       /"serial" or "parallel"/,
     ],
     [
+      'targets that come later, of a fault that selects by labels',
+      { chaos: { experiment: 'pod-network-policy' }, env: { TARGETS_MODE: 'dynamic' } },
+      `${env}[0].value`,
+      /leave it out/,
+    ],
+    [
       'a range without randomness',
       { env: { CHAOS_INTERVAL: '5-10' } },
       `${env}[0].value`,

@@ -170,4 +170,6 @@ export const podNetworkPolicy = defineFault({
   ],
   capabilities: [],
   errorWhenNoEffect: 'EFFECT_NOT_SEEN',
+  onlyStatic:
+    'a NetworkPolicy selects by labels: pods of the workload that come while it stands are cut as well, not one by one',
 })

@@ -167,7 +167,38 @@ describe('pod-network-policy on a real API server', () => {
     )
     await podNetworkPolicy.revert(web, undo, on.own)
     expect((await policies()).map((p) => p.metadata.name)).toEqual([name])
+    expect(await podNetworkPolicy.proof(web, undo, on.own)).toMatchObject({
+      outcome: 'changedElsewhere',
+      proof: expect.stringContaining(name),
+    })
     await on.kube.remove(pathOf(name), { signal: on.signal })
+  })
+
+  it('takes it away also when somebody has taken off the label by which it is known', async () => {
+    const [web] = (await makeWeb(1)) as [KubeTarget]
+    const undo = await plan(web, [web], { PORTS: 'tcp: [80]', DESTINATION_IPS: '10.9.8.7' })
+    const { name } = undo as { name: string }
+    await podNetworkPolicy.inject(web, undo, on.account)
+    const labels = { 'chaos.chaosplane.io/mark': null }
+    await on.kube.mergePatch(pathOf(name), { metadata: { labels } }, { signal: on.signal })
+    expect(await podNetworkPolicy.proof(web, undo, on.own)).toMatchObject({
+      left: expect.stringContaining(name),
+    })
+    await podNetworkPolicy.revert(web, undo, on.own)
+    expect(await policies()).toEqual([])
+  })
+
+  it('plans beside the policy of another pod of the workload, which says the same', async () => {
+    const web = (await makeWeb(2)) as [KubeTarget, KubeTarget]
+    const first = await plan(web[0], web)
+    await podNetworkPolicy.inject(web[0], first, on.account)
+    const second = await plan(web[1], web)
+    await podNetworkPolicy.inject(web[1], second, on.account)
+    expect(await policies()).toHaveLength(2)
+    await expect(plan(web[0], web, { POLICY_TYPES: 'egress' })).rejects.toThrow(/selects/)
+    await podNetworkPolicy.revert(web[0], first, on.own)
+    await podNetworkPolicy.revert(web[1], second, on.own)
+    expect(await policies()).toEqual([])
   })
 
   it('takes the policy away also when the pod is gone', async () => {

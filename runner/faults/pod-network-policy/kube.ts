@@ -13,7 +13,7 @@ import {
 } from '../kube-fault.ts'
 import { podAddresses } from '../peers.ts'
 import type { PodNetworkPolicyParams } from './index.ts'
-import { governs, type PolicySpec, policySpec } from './policy.ts'
+import { governs, type PolicySpec, policySpec, saysTheSame } from './policy.ts'
 
 /** The object that is made, and by which label it is known as ours. `pods`: whom it selects. */
 type Undo = { name: string; mark: string; spec: PolicySpec; pods: string[] }
@@ -37,9 +37,16 @@ async function podOf(target: KubeTarget, io: OwnIo & { as?: string }): Promise<P
   return pod?.metadata.uid === target.uid ? pod : undefined
 }
 
+const named = (target: KubeTarget, { name }: Undo, io: OwnIo): Promise<Policy | undefined> =>
+  io.kube.find<Policy>(pathOf(target, name), { signal: io.signal })
+
+/** By its label; where somebody has taken that off, by what it says under a name that nobody else gives. */
+const isOurs = ({ metadata, spec }: Policy, undo: Undo): boolean =>
+  metadata.labels?.[markLabel] === undo.mark || saysTheSame(spec ?? {}, undo.spec)
+
 async function ours(target: KubeTarget, undo: Undo, io: OwnIo): Promise<Policy | undefined> {
-  const found = await io.kube.find<Policy>(pathOf(target, undo.name), { signal: io.signal })
-  return found?.metadata.labels?.[markLabel] === undo.mark ? found : undefined
+  const found = await named(target, undo, io)
+  return found && isOurs(found, undo) ? found : undefined
 }
 
 /** Whom the labels select, all of which must be targets: a policy that reaches further is not made. */
@@ -69,15 +76,23 @@ async function selected(
   return items.map(({ metadata }) => metadata.name)
 }
 
+/** Labels of a pod, and the policy that is to select it. */
+type Governed = {
+  labels: Record<string, string>
+  planned: PolicySpec
+  params: PodNetworkPolicyParams
+}
+
 /** What another policy allows stays allowed whatever ours says. */
 async function refuseGoverned(
   target: KubeTarget,
-  labels: Record<string, string>,
-  params: PodNetworkPolicyParams,
+  { labels, planned, params }: Governed,
   io: KubeFaultIo,
 ): Promise<void> {
   const { items } = await io.kube.list<Policy>(pathOf(target), { as: io.as, signal: io.signal })
-  const one = items.find(({ spec }) => governs(spec ?? {}, labels, params.directions))
+  // One that says the same allows nothing more: that of another pod of the workload, which still stands in a quick pause.
+  const others = items.filter(({ spec }) => !saysTheSame(spec ?? {}, planned))
+  const one = others.find(({ spec }) => governs(spec ?? {}, labels, params.directions))
   if (one)
     throw refuse(
       target,
@@ -119,9 +134,9 @@ export const podNetworkPolicy = defineHeldFault<PodNetworkPolicyParams, Undo>({
       throw refuse(target, `pod ${target.id} uses the network of its node, where no policy applies`)
     const labels = pod.metadata.labels ?? {}
     const names = await selected(target, { labels, among }, io)
-    await refuseGoverned(target, labels, params, io)
     const networks = await peersOf(target, params, io)
     const spec = policySpec(labels, params, networks)
+    await refuseGoverned(target, { labels, planned: spec, params }, io)
     const undo = { name: `chaosplane-${mark}`, mark, spec, pods: names.slice(0, 20) }
     const dryRun = { as: io.as, signal: io.signal, query: { dryRun: 'All' } }
     await io.kube.create(pathOf(target), bodyOf(undo), dryRun)
@@ -158,10 +173,16 @@ export const podNetworkPolicy = defineHeldFault<PodNetworkPolicyParams, Undo>({
     await removeExactly(io.kube, pathOf(target, undo.name), { uid, signal: io.signal })
   },
   async proof(target, undo, io) {
-    if (await ours(target, undo, io))
+    const found = await named(target, undo, io)
+    if (found && isOurs(found, undo))
       return {
         left: `NetworkPolicy ${undo.name} is still in namespace ${target.namespace}`,
         remaining: [`kubectl -n ${target.namespace} delete networkpolicy ${undo.name}`],
+      }
+    if (found)
+      return {
+        outcome: 'changedElsewhere',
+        proof: `NetworkPolicy ${undo.name} is no longer what was made: somebody else has made it their own, and it was left alone`,
       }
     if (!(await podOf(target, io)))
       return {

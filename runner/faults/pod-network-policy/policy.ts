@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { matches, parseSelector, selectorText } from '../../../model/label-selector.ts'
 import { familyOf } from '../../../model/network.ts'
 import { type PodNetworkPolicyParams, protocols } from './index.ts'
@@ -74,6 +75,17 @@ export function policySpec(
     ...(has('egress') ? { egress: rulesBut(networks, ports, 'to') } : {}),
   }
 }
+
+/** The API server leaves out lists that are empty. */
+const filled = ({ ingress = [], egress = [], ...spec }: PolicySpec) => ({
+  ...spec,
+  ingress,
+  egress,
+})
+
+/** Whether two policies select and allow the same. */
+export const saysTheSame = (one: PolicySpec, other: PolicySpec): boolean =>
+  isDeepStrictEqual(filled(one), filled(other))
 
 /** Whether a policy that is there selects a pod with these labels in one of the directions. */
 export function governs(
