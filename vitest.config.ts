@@ -37,8 +37,8 @@ export default defineConfig({
           // A machine that stands still for seconds upsets bounds in real time: once more, and the report says so.
           retry: 1,
           hookTimeout: 120_000,
-          // Each worker has an API server: what one file starts would see what another one makes. A second one beside the
-          // stories is more than two processors can do in time.
+          // Each worker has an API server: what one file starts would see what another one makes. More than one beside two
+          // of the stories is more than two processors can do in time.
           maxWorkers: 1,
           isolate,
           globalSetup: ['test-e2e/setup/api-server.ts'],
@@ -55,7 +55,7 @@ export default defineConfig({
           retry: 2,
           hookTimeout: 300_000,
           // Each has a cluster, for what a file kills must be shared with no other. One that the developer names is alone.
-          maxWorkers: process.env['CHAOSPLANE_CONTEXT'] ? 1 : 3,
+          maxWorkers: process.env['CHAOSPLANE_CONTEXT'] ? 1 : 2,
           isolate,
           globalSetup: ['test-e2e/setup/installed-cluster.ts'],
         },

@@ -396,7 +396,7 @@ async function without(
   await until(async () => {
     const now = await told()
     return now.ended || named(now)
-  }, 6_000)
+  }, 15_000)
   const { refused } = await told()
   if (role) await setRules(tests, role)
   const ended = await until(async () => (await look(names)).ended, 15_000)
