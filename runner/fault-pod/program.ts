@@ -151,6 +151,8 @@ export class Program {
     const reason = `fault pod ${attempt} of this node looks after it now`
     for (const hold of this.#holds.values()) hold.end({ end: 'lost', reason })
     while (this.#settling.size > 0) await Promise.all(this.#settling)
+    // One that is not there yet would wait for us for ever.
+    await this.#guarded
     this.#line?.tell('quit')
     this.#finish('yielded')
   }
