@@ -188,6 +188,18 @@ describe('pod-network-policy on a real API server', () => {
     expect(await policies()).toEqual([])
   })
 
+  it('refuses where somebody else forbids the same already: nothing would change', async () => {
+    const [web] = (await makeWeb(1)) as [KubeTarget]
+    const { spec } = (await plan(web, [web])) as { spec: object }
+    const place = resourcePath({ ...networkPolicies, namespace: on.namespace })
+    await on.kube.create(place, { metadata: { name: 'theirs' }, spec }, { signal: on.signal })
+    try {
+      await expect(plan(web, [web])).rejects.toThrow(/NetworkPolicy theirs selects/)
+    } finally {
+      await on.kube.remove(pathOf('theirs'), { signal: on.signal })
+    }
+  })
+
   it('plans beside the policy of another pod of the workload, which says the same', async () => {
     const web = (await makeWeb(2)) as [KubeTarget, KubeTarget]
     const first = await plan(web[0], web)

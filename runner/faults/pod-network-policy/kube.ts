@@ -90,9 +90,13 @@ async function refuseGoverned(
   io: KubeFaultIo,
 ): Promise<void> {
   const { items } = await io.kube.list<Policy>(pathOf(target), { as: io.as, signal: io.signal })
-  // One that says the same allows nothing more: that of another pod of the workload, which still stands in a quick pause.
-  const others = items.filter(({ spec }) => !saysTheSame(spec ?? {}, planned))
-  const one = others.find(({ spec }) => governs(spec ?? {}, labels, params.directions))
+  // That of another pod of the workload, which still stands in a quick pause, is no obstacle. Beside one of somebody
+  // else that says the same, ours would change nothing and be told as an effect.
+  const isSibling = ({ metadata, spec }: Policy): boolean =>
+    metadata.labels?.[markLabel] !== undefined && saysTheSame(spec ?? {}, planned)
+  const one = items.find(
+    (policy) => !isSibling(policy) && governs(policy.spec ?? {}, labels, params.directions),
+  )
   if (one)
     throw refuse(
       target,
